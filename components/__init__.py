@@ -1,0 +1,1 @@
+"""Reusable Kubeflow Pipelines components for tuning large language models, a folder a stage."""

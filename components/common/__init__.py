@@ -1,0 +1,1 @@
+"""What every component shares: errors, storage, reports. Knows nothing of any stage."""

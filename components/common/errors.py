@@ -1,0 +1,115 @@
+"""One error type for a user's mistakes, and the exit codes that tell them from ours."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+EXIT_USER_ERROR = 1
+EXIT_INTERNAL_ERROR = 13
+# EX_TEMPFAIL of sysexits.h: the same command, run again, goes on where this one stopped.
+EXIT_RUN_AGAIN = 75
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake, told so that its reader can mend it.
+
+    Attributes:
+        what: What is wrong, with the offending value.
+        where: The parameter, or the file with its line and field.
+        allowed: What would be accepted.
+        fix: What to do.
+    """
+
+    what: str
+    where: str = ""
+    allowed: str = ""
+    fix: str = ""
+
+    def __str__(self) -> str:
+        """Joins the parts into one line."""
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.allowed:
+            text += f" Allowed: {self.allowed}."
+        if self.fix:
+            text += f" {self.fix}"
+        return text
+
+
+class UserError(Exception):
+    """A user's mistake or several: shown without a traceback, exit code 1.
+
+    Attributes:
+        problems: Every mistake found, in the order found.
+    """
+
+    def __init__(self, *problems: Problem | str) -> None:
+        """Keeps the problems; a plain string is a problem that says only what is wrong."""
+        if not problems:
+            raise ValueError("UserError needs at least one problem.")
+        self.problems: tuple[Problem, ...] = tuple(
+            Problem(problem) if isinstance(problem, str) else problem for problem in problems
+        )
+        super().__init__(format_problems(self.problems))
+
+
+class RunAgain(Exception):
+    """The work was interrupted after saving its state: the same command goes on from there."""
+
+
+def format_problems(problems: Sequence[Problem]) -> str:
+    """Writes one problem as a line, several as a counted list.
+
+    Args:
+        problems: At least one problem.
+
+    Returns:
+        The text, without a newline at its end.
+    """
+    if len(problems) == 1:
+        return str(problems[0])
+    lines = [f"{len(problems)} problems:"]
+    lines += [f"  {number}. {problem}" for number, problem in enumerate(problems, start=1)]
+    return "\n".join(lines)
+
+
+def raise_all(problems: Sequence[Problem]) -> None:
+    """Raises one error that holds every problem; does nothing where there are none.
+
+    Args:
+        problems: What was found.
+
+    Raises:
+        UserError: If there is at least one problem.
+    """
+    if problems:
+        raise UserError(*problems)
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Ends the process as the design's table of exit codes says; wraps every component's body.
+
+    Raises:
+        SystemExit: 1 for a user's mistake (message only), 75 for work that asks to be run again,
+            13 for anything else (with its traceback).
+    """
+    try:
+        yield
+    except UserError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(EXIT_USER_ERROR)
+    except RunAgain as error:
+        sys.stderr.write(f"Interrupted: {error}\n")
+        sys.exit(EXIT_RUN_AGAIN)
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write(
+            "Internal error: this is a fault of kfp-llm-tuning, not of your data or parameters. "
+            "Please report it with the traceback above.\n"
+        )
+        sys.exit(EXIT_INTERNAL_ERROR)

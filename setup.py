@@ -1,0 +1,84 @@
+"""Builds the wheel: maps the top-level folders into the namespace package ``kfp_llm_tuning``.
+
+There is deliberately no package at the root: ``components`` and ``pipelines`` stand at the top of
+the repository, where a reader looks for them, and are imported as ``kfp_llm_tuning.components``
+and ``kfp_llm_tuning.pipelines``.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAMESPACE = "kfp_llm_tuning"
+
+# What compiling, validating and submitting need: no torch.
+CORE = [
+    "kfp>=2.17,<2.18",  # kfp.local's log messages and caching, which `run` reads, are not an API
+    "click>=8.1",
+    "rich>=13",
+    "fsspec>=2024.6",
+    "jinja2>=3.1",
+    "jsonschema>=4.20",
+    "msgspec>=0.20",
+    "numpy>=1.26",
+    "PyYAML>=6",
+    "rapidfuzz>=3.9",
+    "psutil>=5.9",
+]
+
+EXTRAS = {
+    # Encoding, tuning, evaluating and registering on this machine.
+    "tuning": [
+        "torch>=2.9",
+        "transformers>=5.20,<6",  # the trainer subclass overrides methods that a major may rename
+        "peft>=0.21,<0.22",  # adapter layout on disk
+        "accelerate>=1.12",
+        "datasets>=4.0",
+        "datasketch>=1.6",
+        "matplotlib>=3.9",
+        "mlflow>=3.10,<4",  # the model registry's file layout
+        "rouge-score>=0.1.2",
+        "sacrebleu>=2.4",
+        "safetensors>=0.5",
+        "scikit-learn>=1.5",
+        "tensorboard>=2.18",
+    ],
+    # Submitting to Vertex AI Pipelines.
+    "vertex": [
+        "google-cloud-aiplatform>=1.60,<2",  # google-cloud-pipeline-components 2.22 requires < 2
+        "google-cloud-pipeline-components>=2.22,<3",
+        "gcsfs>=2024.6",
+    ],
+    "dev": [
+        "build",
+        "hypothesis>=6.100",
+        "mypy>=1.15",
+        "pytest>=8",
+        "pytest-cov>=5",
+        "pytest-timeout>=2.3",
+        "ruff>=0.9",
+        "types-PyYAML",
+    ],
+}
+
+setup(
+    name="kfp-llm-tuning",
+    version="0.1.0",
+    description="Kubeflow Pipelines components and pipelines for tuning large language models",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    package_dir={
+        f"{NAMESPACE}.components": "components",
+        f"{NAMESPACE}.pipelines": "pipelines",
+    },
+    packages=[
+        f"{NAMESPACE}.{package}" for package in find_packages(include=["components*", "pipelines*"])
+    ],
+    package_data={"": ["*.yaml", "*.json", "*.j2", "*.css", "README.md"]},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["kfp-llm-tuning=kfp_llm_tuning.pipelines.cli:main"]},
+)
