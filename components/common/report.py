@@ -1,0 +1,53 @@
+"""HTML reports: one file each, no network, readable on a desktop and on a phone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+_COMPONENTS = Path(__file__).parents[1]
+
+
+def _number(value: float | int | None, digits: int = 4) -> str:
+    """Writes a number for people: thousands separated, no needless digits, a dash for none."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) or float(value).is_integer() and abs(value) >= 10:
+        return f"{int(value):,}"
+    return f"{value:,.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader([_COMPONENTS, _COMPONENTS / "common"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    environment.filters["svg"] = Markup
+    return environment
+
+
+def render(template: str, title: str, **context: Any) -> str:
+    """Renders a component's report.
+
+    Every value is escaped, since reports show rows of other people's data; only charts, which
+    come from this package, pass through the filter ``svg`` unescaped.
+
+    Args:
+        template: The template's path below ``components/``; it extends ``base.html.j2``.
+        title: The page's title and heading.
+        **context: What the template names.
+
+    Returns:
+        A complete HTML document.
+    """
+    written_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    page = _environment().get_template(template)
+    return page.render(title=title, written_at=written_at, **context)
