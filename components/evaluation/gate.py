@@ -1,0 +1,70 @@
+"""The gate: the metric and threshold below which a model is neither registered nor deployed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Every metric that may guard a registration, and whether more of it is better.
+GATE_METRICS: Mapping[str, bool] = {
+    "exact_match": True,
+    "token_f1": True,
+    "rouge1": True,
+    "rouge2": True,
+    "rougeL": True,
+    "rougeLsum": True,
+    "bleu": True,
+    "chrf": True,
+    "accuracy": True,
+    "loss": False,
+    "perplexity": False,
+}
+# Of these only a classification task has a value.
+CLASSIFICATION_GATE_METRICS = frozenset({"accuracy"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decided.
+
+    Attributes:
+        passed: Whether the model may be registered.
+        reason: One sentence for a person.
+    """
+
+    passed: bool
+    reason: str
+
+
+def judge(metric: str, threshold: float, values: Mapping[str, float | None]) -> Verdict:
+    """Compares the tuned model's metric with the threshold.
+
+    Args:
+        metric: A name of ``GATE_METRICS``; empty for no gate.
+        threshold: The least value that passes, the greatest for ``loss`` and ``perplexity``.
+        values: The tuned model's metrics; empty where there was no evaluation set.
+
+    Returns:
+        The verdict. A value equal to the threshold passes; a metric without a value does not.
+
+    Raises:
+        ValueError: If the metric is unknown; ``validate-pipeline`` has told the user before.
+    """
+    if not metric:
+        return Verdict(True, "No gate was set: every tuned model is registered.")
+    if metric not in GATE_METRICS:
+        raise ValueError(f"unknown gate metric {metric!r}; known: {', '.join(GATE_METRICS)}")
+    more_is_better = GATE_METRICS[metric]
+    wanted = f"{metric} {'>=' if more_is_better else '<='} {threshold:g}"
+    if not values:
+        return Verdict(False, f"The gate asks for {wanted}, but there was no evaluation set.")
+    value = values.get(metric)
+    if value is None or math.isnan(value):
+        hint = ""
+        if metric in CLASSIFICATION_GATE_METRICS:
+            hint = " It has one for classification only, which this evaluation set is not."
+        return Verdict(False, f"The gate asks for {wanted}, but {metric} has no value.{hint}")
+    passed = value >= threshold if more_is_better else value <= threshold
+    outcome = "passed" if passed else "not passed: nothing is registered or deployed"
+    return Verdict(passed, f"Gate {outcome}. Asked for {wanted}, the tuned model has {value:.6g}.")
