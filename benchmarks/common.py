@@ -13,7 +13,7 @@ RESULTS = Path(__file__).with_name("results.md")
 
 _HEADER = """# Results
 
-One row a measurement: `ours` against a peer and a limit measured in the same run, on the machine named.
+One row a measurement: ours against a peer and a limit, measured in the same run.
 
 | date | machine | command | benchmark | ours | peer | limit | unit | note |
 |---|---|---|---|---:|---:|---:|---|---|
@@ -65,9 +65,8 @@ def record(
         results: The file to append to; made with its heading where it is not there.
     """
     figures = [_figure(value) for value in (ours, peer, limit)]
-    print(
-        f"{name}: ours {figures[0]}, peer {figures[1]}, limit {figures[2]} {unit}. {note}".strip()
-    )
+    ours_text, peer_text, limit_text = figures
+    print(f"{name}: {ours_text} {unit} (peer {peer_text}, limit {limit_text}) {note}".rstrip())
     date = datetime.now(UTC).date().isoformat()
     cells = [date, machine(), f"`{_command()}`", name, *figures, unit, note]
     row = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
