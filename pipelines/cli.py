@@ -1,0 +1,75 @@
+"""The command ``kfp-llm-tuning``: its subcommands are imported only when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR, exit_on_error
+
+# name -> (module of pipelines/commands, help line). The line stands here so that --help imports
+# no subcommand.
+SUBCOMMANDS = {
+    "run": ("run", "Tune, evaluate and register a model on this machine."),
+    "validate": ("validate", "Check a dataset and say all that is wrong with it."),
+    "models": ("models", "List, show or delete registered models."),
+    "predict": ("predict", "Ask a tuned model."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its subcommands' names and imports each on its first use."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Lists the subcommands in the order of a user's work."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Imports one subcommand; None for an unknown name."""
+        if name not in SUBCOMMANDS:
+            return None
+        module = importlib.import_module(
+            f"kfp_llm_tuning.pipelines.commands.{SUBCOMMANDS[name][0]}"
+        )
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the help lines without importing what they describe."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in SUBCOMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("kfp-llm-tuning"), prog_name="kfp-llm-tuning")
+def cli() -> None:
+    """Tune large language models with Kubeflow Pipelines.
+
+    Shell completion: eval "$(_KFP_LLM_TUNING_COMPLETE=bash_source kfp-llm-tuning)"
+    (or zsh_source, fish_source).
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Runs the command; a user's mistake ends it with exit code 1 and no traceback.
+
+    Args:
+        arguments: Instead of the process's own.
+    """
+    with exit_on_error():
+        try:
+            return cli.main(args=arguments, standalone_mode=False)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(EXIT_USER_ERROR)
+        except click.Abort:
+            sys.stderr.write("Stopped.\n")
+            sys.exit(EXIT_USER_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Runs a compiled pipeline on this machine with kfp.local, and tells an observer what happens.
+
+kfp.local prints a stream of log lines and drops the exit code of a task. Two of its functions are
+therefore replaced while a pipeline runs: the one that executes a task, to learn when each starts
+and how it ends, and the one that starts a task's process, to keep its output in a file and its
+exit code. Both are internals of kfp 2.17, which setup.py pins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+# Each task's process carries the folder of its run, so that one left behind by a killed run can
+# be told from all others.
+RUN_VARIABLE = "KFP_LLM_TUNING_RUN"
+# The tuner watches this process and saves a checkpoint when it is gone.
+RUNNER_PID_VARIABLE = "KFP_LLM_TUNING_RUN_PID"
+
+
+@dataclass
+class TaskResult:
+    """What became of one task.
+
+    Attributes:
+        name: The task's name in its graph, such as ``dataset-encoder``.
+        state: running, succeeded, cached or failed.
+        seconds: Wall-clock time.
+        exit_code: Of its process; None where it had none (a cached task).
+        outputs: Parameter values, and the path of each artifact.
+        log: The file with everything that it printed.
+    """
+
+    name: str
+    log: Path
+    state: str = "running"
+    seconds: float = 0.0
+    exit_code: int | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+class Observer(Protocol):
+    """Is told of each task as it goes on."""
+
+    def started(self, task: TaskResult) -> None:
+        """A task begins."""
+
+    def printed(self, task: TaskResult, line: str) -> None:
+        """A task's process printed a line."""
+
+    def finished(self, task: TaskResult) -> None:
+        """A task has ended; its state and outputs are set."""
+
+
+class LocalRunner:
+    """Runs one pipeline in a folder of its own.
+
+    Attributes:
+        tasks: The result of every task begun so far, in order.
+        interrupted: Whether a signal asked the run to stop.
+    """
+
+    def __init__(self, directory: Path, observer: Observer) -> None:
+        """Takes the run's folder, where logs, outputs and the cache are kept.
+
+        Args:
+            directory: The run's folder.
+            observer: Told of each task.
+        """
+        self.directory = directory
+        self.tasks: list[TaskResult] = []
+        self.interrupted = False
+        self._observer = observer
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, pipeline: Callable[..., Any], arguments: dict[str, Any]) -> bool:
+        """Runs the pipeline; tasks that an earlier try finished are taken from the cache.
+
+        Args:
+            pipeline: What ``@dsl.pipeline`` made.
+            arguments: Values of its inputs.
+
+        Returns:
+            Whether every task succeeded.
+        """
+        from kfp import local
+
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(self.directory / "tasks"),
+            raise_on_error=False,
+            enable_caching=True,
+            cache_root=str(self.directory / "cache"),
+        )
+        logs = self.directory / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (
+            (logs / "kfp.log").open("a", encoding="utf-8") as kfp_log,
+            contextlib.redirect_stdout(kfp_log),
+            self._replaced_internals(),
+            self._signals(),
+            warnings.catch_warnings(),
+        ):
+            # Display names and resources, which the compiled pipelines carry for other platforms.
+            warnings.filterwarnings("ignore", message=".*no effect in the current local runner.*")
+            pipeline(**arguments)
+        return not self.interrupted and all(task.state != "failed" for task in self.tasks)
+
+    @contextlib.contextmanager
+    def _replaced_internals(self) -> Iterator[None]:
+        from kfp.local import subprocess_task_handler
+        from kfp.local.orchestrator import task_executor
+
+        execute, start = (
+            task_executor.execute_single_task,
+            subprocess_task_handler.run_local_subprocess,
+        )
+        task_executor.execute_single_task = lambda **keywords: self._execute(execute, keywords)
+        subprocess_task_handler.run_local_subprocess = self._start
+        try:
+            yield
+        finally:
+            task_executor.execute_single_task = execute
+            subprocess_task_handler.run_local_subprocess = start
+
+    def _execute(self, execute: Callable[..., Any], keywords: dict[str, Any]) -> Any:
+        from kfp.local import status
+
+        name = keywords["task_name"]
+        task = TaskResult(name=name, log=self.directory / "logs" / f"{name}.log")
+        self.tasks.append(task)
+        if self.interrupted:
+            task.state = "failed"
+            return {}, status.Status.FAILURE
+        self._observer.started(task)
+        begun = time.monotonic()
+        outputs, outcome = execute(**keywords)
+        task.seconds = time.monotonic() - begun
+        task.outputs = {key: getattr(value, "path", value) for key, value in outputs.items()}
+        if outcome != status.Status.SUCCESS:
+            task.state = "failed"
+        else:
+            task.state = "succeeded" if task.exit_code is not None else "cached"
+        self._observer.finished(task)
+        return outputs, outcome
+
+    def _start(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
+        task = self.tasks[-1]
+        environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            RUN_VARIABLE: str(self.directory),
+            RUNNER_PID_VARIABLE: str(os.getpid()),
+            **(env_vars or {}),
+        }
+        with (
+            task.log.open("a", encoding="utf-8") as log,
+            subprocess.Popen(
+                full_command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env=environment,
+                # A Ctrl-C reaches this process alone, which passes it on once.
+                start_new_session=True,
+            ) as process,
+        ):
+            self._process = process
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                self._observer.printed(task, line.rstrip("\n"))
+            task.exit_code = process.wait()
+            self._process = None
+        return task.exit_code
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(_number: int, _frame: object) -> None:
+            if self._process is not None:
+                # The shell that kfp puts around a task must live to pass on the exit code.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    inside = psutil.Process(self._process.pid).children(recursive=True)
+                    (kill if self.interrupted else terminate)(inside)
+            self.interrupted = True
+
+        previous = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def terminate(processes: list[psutil.Process]) -> None:
+    """Asks processes to end; those already gone are passed over."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """Ends processes at once; those already gone are passed over."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def stop_left_behind(directory: Path, patience_seconds: float = 60.0) -> int:
+    """Ends the processes of a run whose runner was killed, so that a new one may take over.
+
+    Args:
+        directory: The run's folder.
+        patience_seconds: How long they may take to save their state before they are killed.
+
+    Returns:
+        How many there were.
+    """
+    left = [process for process in psutil.process_iter() if _belongs_to(process, directory)]
+    terminate(left)
+    _, alive = psutil.wait_procs(left, timeout=patience_seconds)
+    kill(alive)
+    psutil.wait_procs(alive)
+    return len(left)
+
+
+def _belongs_to(process: psutil.Process, directory: Path) -> bool:
+    try:
+        return bool(process.environ().get(RUN_VARIABLE) == str(directory))
+    except (psutil.Error, OSError):
+        return False

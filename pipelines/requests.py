@@ -1,0 +1,124 @@
+"""Requests: a pipeline's template and its parameter values, from options, YAML or a REST body."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.pipelines.parameters import TEMPLATES, parse
+
+DEFAULT_TEMPLATE = "tune-large-model"
+CHAT_TEMPLATE = "tune-large-chat-model"
+
+# Fields of the published REST body that say something about Google Cloud.
+_CLOUD_FIELDS = (
+    "serviceAccount",
+    "network",
+    "encryptionSpec",
+    "reservedIpRanges",
+    "pscInterfaceConfig",
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run.
+
+    Attributes:
+        template: The pipeline's name.
+        values: Parameter values as given, neither checked nor completed.
+        notes: What the request says that has no effect on this machine.
+    """
+
+    template: str
+    values: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def parameters(self) -> dict[str, Any]:
+        """Checks the values against the template's parameters.
+
+        Returns:
+            The parameters given, each in its own type.
+
+        Raises:
+            UserError: For all that is unknown, missing or of a wrong type.
+        """
+        return parse(self.values, TEMPLATES[self.template])
+
+
+def read_parameters_file(path: Path) -> dict[str, Any]:
+    """Reads parameter values from YAML or JSON.
+
+    Args:
+        path: A mapping of parameter names to values.
+
+    Returns:
+        The values.
+
+    Raises:
+        UserError: If the file cannot be read or is no mapping.
+    """
+    document = _load(path, yaml.safe_load, yaml.YAMLError, "YAML")
+    if not isinstance(document, dict):
+        raise UserError(
+            Problem("is no mapping.", str(path), allowed="lines such as `train_steps: 300`")
+        )
+    return {str(name): value for name, value in document.items()}
+
+
+def read_request(path: Path) -> Request:
+    """Reads the body of a published REST request (``projects.locations.pipelineJobs.create``).
+
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The request, with a note for each field that only Google Cloud can honour.
+
+    Raises:
+        UserError: If the file is no such body, or names a template that is not one of ours.
+    """
+    body = _load(path, json.loads, ValueError, "JSON")
+    config = body.get("runtimeConfig") if isinstance(body, dict) else None
+    values = config.get("parameterValues") if isinstance(config, dict) else None
+    if not isinstance(body, dict) or not isinstance(config, dict) or not isinstance(values, dict):
+        raise UserError(
+            Problem(
+                "is no pipeline job request.",
+                str(path),
+                allowed="a JSON object with runtimeConfig.parameterValues and templateUri",
+            )
+        )
+    notes = [f"{name} has no effect on this machine." for name in _CLOUD_FIELDS if body.get(name)]
+    if config.get("gcsOutputDirectory"):
+        notes.append("gcsOutputDirectory has no effect on this machine: see --output-dir.")
+    return Request(_template_of(body, path), values, tuple(notes))
+
+
+def _template_of(body: Mapping[str, Any], path: Path) -> str:
+    uri = str(body.get("templateUri") or DEFAULT_TEMPLATE)
+    for name in TEMPLATES:
+        if name in uri.split("/") or name == uri:
+            return name
+    raise UserError(
+        Problem(
+            f"no template of ours stands for {uri}.",
+            where=f"{path}: templateUri",
+            allowed=", ".join(TEMPLATES),
+        )
+    )
+
+
+def _load(path: Path, load: Any, error_type: type[Exception], language: str) -> Any:
+    try:
+        return load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(Problem(f"cannot be read: {error.strerror}.", str(path))) from error
+    except (error_type, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(Problem(f"is not {language}: {error}", str(path))) from error
