@@ -56,6 +56,7 @@ EXTRAS = {
         "pytest>=8",
         "pytest-cov>=5",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
         "ruff>=0.9",
         "types-PyYAML",
     ],

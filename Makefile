@@ -1,0 +1,69 @@
+# Every target does its own set-up: `make run` and `make test` work in a fresh clone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# One thread a process: the suite runs a process a core.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+# mypy does not follow an editable install, so the namespace package is laid out for it.
+LINT_ROOT := build/lint
+
+.PHONY: help install run test lint format unit test-slow coverage readme bench bench-gpu wheel clean
+
+help: ## List the targets.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED) ## Make .venv with the tested versions of constraints.txt.
+
+$(INSTALLED): setup.py pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25" "setuptools>=77" wheel
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
+		--editable ".[tuning,dev]"
+	touch $@
+
+run: install ## Tune, evaluate and register a model on the shipped example (minutes, no network).
+	$(BIN)/kfp-llm-tuning run --params examples/support/parameters.yaml
+
+test: lint unit ## Lint, type-check and run the whole test suite (under 15 minutes on 2 cores).
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p $(LINT_ROOT)/kfp_llm_tuning
+	ln -sfn $(CURDIR)/components $(LINT_ROOT)/kfp_llm_tuning/components
+	ln -sfn $(CURDIR)/pipelines $(LINT_ROOT)/kfp_llm_tuning/pipelines
+	MYPYPATH=$(LINT_ROOT) $(BIN)/mypy -p kfp_llm_tuning
+
+format: install ## Format the code and mend what ruff can mend.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+unit: install
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: install ## The tests marked slow: long runs on real data (needs ../shared/data).
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -m slow
+
+coverage: install ## Run the suite and print what it does not reach.
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term-missing
+
+readme: install ## Rewrite the interface tables in the components' READMEs.
+	$(BIN)/python -m kfp_llm_tuning.pipelines.readme_tables
+
+bench: install ## Run every benchmark (about half an hour; needs ../shared/data).
+	$(BIN)/pip install --quiet --constraint constraints.txt trl
+	for benchmark in validation encoding tuner prediction metrics command; do \
+		$(BIN)/python -m benchmarks.$$benchmark || exit 1; \
+	done
+
+bench-gpu: install ## Benchmark the tuner on a GPU.
+	$(BIN)/pip install --quiet --constraint constraints.txt trl
+	$(BIN)/python -m benchmarks.tuner_gpu
+
+wheel: install ## Build the wheel into dist/.
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## Remove what the targets made, except runs/.
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

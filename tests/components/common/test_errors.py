@@ -1,0 +1,56 @@
+"""Exit codes, and how problems are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from kfp_llm_tuning.components.common.errors import (
+    Problem,
+    RunAgain,
+    UserError,
+    exit_on_error,
+    raise_all,
+)
+
+
+def test_a_problem_is_one_sentence_after_another() -> None:
+    problem = Problem("0 is too few.", "train_steps", "1 or more", "Give --train-steps 300.")
+    assert str(problem) == (
+        "train_steps: 0 is too few. Allowed: 1 or more. Give --train-steps 300."
+    )
+
+
+def test_several_problems_are_counted() -> None:
+    error = UserError(Problem("first."), "second.")
+    assert str(error) == "2 problems:\n  1. first.\n  2. second."
+    assert [problem.what for problem in error.problems] == ["first.", "second."]
+
+
+def test_an_error_without_problems_is_a_fault_of_ours() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        UserError()
+
+
+def test_raise_all() -> None:
+    raise_all([])
+    with pytest.raises(UserError, match="one"):
+        raise_all([Problem("one.")])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told", "traceback"),
+    [
+        (UserError("no such model."), 1, "Error: no such model.", False),
+        (RunAgain("saved at step 5."), 75, "Interrupted: saved at step 5.", False),
+        (KeyError("x"), 13, "Internal error:", True),
+    ],
+)
+def test_exit_codes(
+    error: Exception, code: int, told: str, traceback: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught, exit_on_error():
+        raise error
+    printed = capsys.readouterr().err
+    assert caught.value.code == code
+    assert told in printed
+    assert ("Traceback" in printed) == traceback

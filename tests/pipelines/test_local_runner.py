@@ -1,0 +1,187 @@
+"""The local runner on small pipelines: states, logs, exit codes, resuming, signals, orphans."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+
+from kfp_llm_tuning.components.common.images import IMAGE
+from kfp_llm_tuning.pipelines.local_runner import (
+    RUN_VARIABLE,
+    LocalRunner,
+    TaskResult,
+    stop_left_behind,
+)
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def started(self, task: TaskResult) -> None:
+        self.events.append(f"start {task.name}")
+
+    def printed(self, task: TaskResult, line: str) -> None:
+        self.events.append(f"line {line}")
+
+    def finished(self, task: TaskResult) -> None:
+        self.events.append(f"{task.state} {task.name}")
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def make_number(value: int) -> int:
+    print("making", value)  # noqa: T201
+    return value + 1
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fail_while(path: str, number: int, code: int) -> str:
+    import os
+    import sys
+
+    if os.path.exists(path):  # noqa: PTH110
+        print("Error: the file is there.")  # noqa: T201
+        sys.exit(code)
+    return f"done {number}"
+
+
+@dsl.pipeline(name="inner")
+def inner(value: int, path: str, code: int) -> str:
+    made = make_number(value=value)
+    return fail_while(path=path, number=made.output, code=code).output
+
+
+@dsl.pipeline(name="outer")
+def outer(value: int, path: str, code: int = 1) -> str:
+    return inner(value=value, path=path, code=code).output
+
+
+def test_tasks_states_outputs_and_logs(tmp_path: Path) -> None:
+    recorder = Recorder()
+    runner = LocalRunner(tmp_path / "run", recorder)
+    assert runner.run(outer, {"value": 4, "path": str(tmp_path / "none")})
+    assert [(task.name, task.state, task.exit_code) for task in runner.tasks] == [
+        ("make-number", "succeeded", 0),
+        ("fail-while", "succeeded", 0),
+    ]
+    assert runner.tasks[1].outputs == {"Output": "done 5"}
+    assert recorder.events[0] == "start make-number"
+    assert "line making 4" in recorder.events
+    assert "making 4" in runner.tasks[0].log.read_text(encoding="utf-8")
+    assert runner.tasks[0].seconds > 0
+
+
+@pytest.mark.parametrize("code", [1, 13, 75])
+def test_a_failed_task_keeps_its_exit_code_and_the_next_try_only_does_the_rest(
+    tmp_path: Path, code: int
+) -> None:
+    blocker = tmp_path / "blocker"
+    blocker.touch()
+    arguments = {"value": 4, "path": str(blocker), "code": code}
+    first = LocalRunner(tmp_path / "run", Recorder())
+    assert not first.run(outer, arguments)
+    assert [(task.state, task.exit_code) for task in first.tasks] == [
+        ("succeeded", 0),
+        ("failed", code),
+    ]
+    blocker.unlink()
+    second = LocalRunner(tmp_path / "run", Recorder())
+    assert second.run(outer, arguments)
+    assert [task.state for task in second.tasks] == ["cached", "succeeded"]
+    assert second.tasks[0].outputs == {"Output": 5}
+
+
+def test_nothing_of_kfp_is_left_replaced(tmp_path: Path) -> None:
+    from kfp.local import subprocess_task_handler
+    from kfp.local.orchestrator import task_executor
+
+    before = task_executor.execute_single_task, subprocess_task_handler.run_local_subprocess
+    LocalRunner(tmp_path, Recorder()).run(outer, {"value": 1, "path": str(tmp_path / "none")})
+    after = task_executor.execute_single_task, subprocess_task_handler.run_local_subprocess
+    assert before == after
+
+
+SLEEPER = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from kfp import dsl
+    from kfp_llm_tuning.components.common.images import IMAGE
+    from kfp_llm_tuning.pipelines.local_runner import LocalRunner
+
+    class Silent:
+        def started(self, task): pass
+        def printed(self, task, line): print(line, file=sys.__stdout__, flush=True)
+        def finished(self, task): pass
+
+    @dsl.component(base_image=IMAGE, install_kfp_package=False)
+    def sleeper():
+        import signal, sys, time
+        def stop(*_):
+            print("saved", flush=True)
+            sys.exit(75)
+        signal.signal(signal.SIGTERM, stop)
+        print("asleep", flush=True)
+        time.sleep(60)
+
+    @dsl.component(base_image=IMAGE, install_kfp_package=False)
+    def after():
+        pass
+
+    @dsl.pipeline(name="sleepers")
+    def sleepers():
+        after().after(sleeper())
+
+    runner = LocalRunner(Path(sys.argv[1]), Silent())
+    succeeded = runner.run(sleepers, {})
+    print(succeeded, runner.interrupted, [(t.name, t.state, t.exit_code) for t in runner.tasks])
+    """
+)
+
+
+@pytest.fixture
+def sleeping(tmp_path: Path) -> subprocess.Popen[str]:
+    script = tmp_path / "sleepers.py"
+    script.write_text(SLEEPER, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == "asleep":
+            break
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_passed_on_and_ends_the_run(
+    sleeping: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    sleeping.send_signal(number)
+    printed, _ = sleeping.communicate(timeout=60)
+    assert "saved" in printed
+    assert "False True [('sleeper', 'failed', 75)" in printed
+
+
+def test_processes_of_a_killed_run_are_found_and_ended(
+    sleeping: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    sleeping.kill()
+    sleeping.wait()
+    assert stop_left_behind(tmp_path / "run") >= 1
+    assert stop_left_behind(tmp_path / "run") == 0
+
+
+def test_processes_of_other_runs_are_left_alone(tmp_path: Path) -> None:
+    environment = {**os.environ, RUN_VARIABLE: str(tmp_path / "other")}
+    with subprocess.Popen(["sleep", "60"], env=environment) as process:
+        time.sleep(0.1)
+        assert stop_left_behind(tmp_path / "run") == 0
+        assert process.poll() is None
+        assert stop_left_behind(tmp_path / "other") == 1
