@@ -1,0 +1,290 @@
+"""Brings a base model to this machine, in Hugging Face layout, weights as safetensors only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.components.tuning.model_references import ModelReference
+
+logger = logging.getLogger(__name__)
+
+CACHE_VARIABLE = "KFP_LLM_TUNING_CACHE"
+_BYTE_TINY = "builtin://byte-tiny"
+_WHERE = "large_model_reference"
+_TOKENIZER_FILES = (
+    "*.json",
+    "*.jinja",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.txt",
+    "merges.txt",
+    "*.tiktoken",
+)
+_MODEL_FILES = ("*.safetensors", *_TOKENIZER_FILES)
+# Subfolders hold other formats of the same weights; consolidated*.safetensors are such a copy too.
+_IGNORED_FILES = ("*/*", "consolidated*.safetensors")
+_PICKLE_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def cache_directory() -> Path:
+    """Names the folder of models built or downloaded: $KFP_LLM_TUNING_CACHE or ~/.cache."""
+    configured = os.environ.get(CACHE_VARIABLE)
+    return Path(configured).expanduser() if configured else Path.home() / ".cache/kfp-llm-tuning"
+
+
+def materialise(reference: ModelReference) -> Path:
+    """Brings the whole model to this machine.
+
+    Args:
+        reference: What to bring; ``hf://`` models go to the Hugging Face cache, others to
+            :func:`cache_directory`, local folders stay where they are.
+
+    Returns:
+        A folder with config.json, ``*.safetensors`` and the tokenizer's files; only read it.
+
+    Raises:
+        UserError: If the model is not found, may not be read, has no safetensors, or runs code of
+            its own.
+    """
+    folder = _bring(reference, _MODEL_FILES)
+    _check_model(folder, reference.name)
+    return folder
+
+
+def tokenizer_folder(reference: ModelReference) -> Path:
+    """Brings the configuration and tokenizer, and no weights where they can be left out.
+
+    Args:
+        reference: The model.
+
+    Returns:
+        A folder that :func:`load_tokenizer` reads.
+
+    Raises:
+        UserError: As :func:`materialise`, except that weights are not looked at.
+    """
+    folder = _bring(reference, _TOKENIZER_FILES)
+    _check_no_remote_code(folder, reference.name)
+    return folder
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Loads a tokenizer; code that came with it is never run.
+
+    Args:
+        folder: A folder in Hugging Face layout.
+
+    Returns:
+        The transformers tokenizer.
+
+    Raises:
+        UserError: If the folder has no tokenizer that this version of transformers reads.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(
+            Problem(f"{folder} has no readable tokenizer: {error}", _WHERE, "tokenizer.json")
+        ) from error
+
+
+def resolved_revision(reference: ModelReference, folder: Path) -> str:
+    """Tells the commit of a model that was brought from the hub.
+
+    Args:
+        reference: The model.
+        folder: What :func:`materialise` returned.
+
+    Returns:
+        The commit, which is the name of the folder in the hub's cache; for other checkpoints
+        the reference's revision.
+    """
+    return folder.name if reference.checkpoint.startswith("hf://") else reference.revision
+
+
+def _bring(reference: ModelReference, files: tuple[str, ...]) -> Path:
+    if reference.substitution_notice:
+        logger.warning("%s", reference.substitution_notice)
+    if reference.checkpoint == _BYTE_TINY:
+        return _byte_tiny()
+    if reference.checkpoint.startswith("hf://"):
+        return _from_hub(reference, files)
+    if is_local(reference.checkpoint):
+        return _local(reference)
+    return _from_storage(reference, files)
+
+
+def _byte_tiny() -> Path:
+    from kfp_llm_tuning.components.tuning import byte_tiny
+
+    return _make_once(f"byte-tiny-{byte_tiny.VERSION}", byte_tiny.build)
+
+
+def _make_once(name: str, make: Callable[[Path], None]) -> Path:
+    """Makes a folder of the cache where it is not there; safe beside other processes and kills."""
+    from filelock import FileLock
+
+    target = cache_directory() / name
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if target.is_dir():
+            return target
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.") as scratch:
+            unfinished = Path(scratch) / name
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(target)
+    return target
+
+
+def _from_hub(reference: ModelReference, files: tuple[str, ...]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    repository = reference.checkpoint.removeprefix("hf://")
+    try:
+        folder = snapshot_download(
+            repository,
+            revision=reference.revision,
+            allow_patterns=list(files),
+            ignore_patterns=list(_IGNORED_FILES),
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(_hub_problem(reference, error)) from error
+    return Path(folder)
+
+
+def _hub_problem(reference: ModelReference, error: Exception) -> Problem:
+    from huggingface_hub import errors
+
+    repository = reference.checkpoint.removeprefix("hf://")
+    if isinstance(error, errors.GatedRepoError):
+        return Problem(
+            f"{repository} is gated.",
+            _WHERE,
+            fix="Accept its licence on the hub, and set HF_TOKEN to a token of that account.",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return Problem(f"{repository} has no revision {reference.revision!r}.", _WHERE)
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return Problem(
+            f"the hub has no {repository}, or it is private.",
+            _WHERE,
+            fix="Check the name; for a private repository set HF_TOKEN.",
+        )
+    return Problem(
+        f"cannot download {repository}: {error}",
+        _WHERE,
+        fix="Where this machine may not reach the hub, copy the model's folder here, to gs:// or "
+        "to s3://, and give that as the reference.",
+    )
+
+
+def _local(reference: ModelReference) -> Path:
+    folder = Path(reference.checkpoint).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            Problem(f"no folder at {folder}.", _WHERE, "a folder with config.json and safetensors")
+        )
+    return folder.resolve()
+
+
+def _from_storage(reference: ModelReference, files: tuple[str, ...]) -> Path:
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, root = url_to_fs(reference.checkpoint)
+        listing = filesystem.ls(root, detail=True)
+    except ImportError as error:
+        raise UserError(Problem(f"cannot read {reference.checkpoint}: {error}", _WHERE)) from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            Problem(f"cannot read the folder {reference.checkpoint}: {error}", _WHERE)
+        ) from error
+    wanted = [entry for entry in listing if _is_wanted(_file_name(entry), files)]
+    names = [_file_name(entry) for entry in listing]
+    if not wanted:
+        raise UserError(_no_safetensors(reference.checkpoint, names))
+
+    def download(folder: Path) -> None:
+        for entry in wanted:
+            logger.info("Downloading %s (%d bytes)", entry["name"], entry["size"])
+            filesystem.get_file(entry["name"], str(folder / _file_name(entry)))
+
+    return _make_once(_storage_key(reference.checkpoint, wanted), download)
+
+
+def _storage_key(uri: str, entries: list[dict[str, Any]]) -> str:
+    """Names the cached copy after what the folder holds now, so that a changed one is read anew."""
+    facts = [
+        [entry["name"], entry["size"]]
+        + [str(entry.get(key)) for key in ("etag", "ETag", "md5Hash", "mtime", "created")]
+        for entry in sorted(entries, key=lambda entry: str(entry["name"]))
+    ]
+    digest = hashlib.sha256(json.dumps([uri, facts]).encode()).hexdigest()[:16]
+    return f"{uri.rstrip('/').rpartition('/')[2]}-{digest}"
+
+
+def _file_name(entry: dict[str, Any]) -> str:
+    return str(entry["name"]).rstrip("/").rpartition("/")[2]
+
+
+def _is_wanted(name: str, files: tuple[str, ...]) -> bool:
+    ignored = any(fnmatch(name, pattern) for pattern in _IGNORED_FILES)
+    return not ignored and any(fnmatch(name, pattern) for pattern in files)
+
+
+def _check_model(folder: Path, name: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            Problem(
+                f"{name} has no config.json.",
+                _WHERE,
+                "a folder in Hugging Face layout: config.json, *.safetensors, tokenizer files",
+            )
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(_no_safetensors(name, [path.name for path in folder.iterdir()]))
+    _check_no_remote_code(folder, name)
+
+
+def _no_safetensors(name: str, files: list[str]) -> Problem:
+    pickles = sorted(file for file in files if file.endswith(_PICKLE_ENDINGS))
+    if not pickles:
+        return Problem(f"{name} has no *.safetensors.", _WHERE)
+    return Problem(
+        f"{name} has its weights only as {', '.join(pickles[:3])}: such files can run any code "
+        "when they are read, and are refused.",
+        _WHERE,
+        "*.safetensors",
+        "Convert it on a machine that trusts it: model.save_pretrained(FOLDER).",
+    )
+
+
+def _check_no_remote_code(folder: Path, name: str) -> None:
+    for file in ("config.json", "tokenizer_config.json"):
+        path = folder / file
+        if path.is_file() and "auto_map" in json.loads(path.read_text(encoding="utf-8")):
+            raise UserError(
+                Problem(
+                    f"{name} asks to run code of its own (auto_map in {file}), which is refused.",
+                    _WHERE,
+                    "an architecture that transformers itself has",
+                )
+            )
