@@ -1,4 +1,4 @@
-"""Rows of a JSONL dataset: text examples or conversations, read as a stream and checked one by one."""
+"""Rows of a JSONL dataset, text examples or conversations: read as a stream, checked one by one."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class RowReader:
 
     @property
     def sha256(self) -> str:
-        """Digest of what was read, after decompression: a .gz file and its content have the same."""
+        """Digest of what was read, after decompression: the same for x.jsonl and x.jsonl.gz."""
         return self._digest.hexdigest()
 
     def __iter__(self) -> Iterator[tuple[int, TextRow | ChatRow]]:

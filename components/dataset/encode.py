@@ -1,0 +1,280 @@
+"""From records to tokens: Arrow on disk that training reads memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.dataset.artifacts import (
+    RECORDS_FILE,
+    Encoding,
+    Record,
+    RecordsInfo,
+    read_records,
+    read_records_info,
+    write_encoding,
+)
+from kfp_llm_tuning.components.dataset.prompts import PromptFormatter, prompt_formatter
+from kfp_llm_tuning.components.dataset.tokenization import Tokenization, tokenizer_hash
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_logger = logging.getLogger(__name__)
+
+# Records tokenised in one call: enough to keep every core at work, few enough to hold in memory.
+_BATCH_SIZE = 1024
+
+# Part of the content hash: raise it when the same records come to have other tokens.
+_ENCODING_VERSION = 1
+
+# Lines that a log message or an error names; encoding.json has them all.
+_LINES_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many tokens of an example are kept.
+
+    Attributes:
+        max_input_tokens: Of a prompt, with everything its format puts around it.
+        max_output_tokens: Of a completion, its end not counted.
+    """
+
+    max_input_tokens: int
+    max_output_tokens: int
+
+
+class _Example(NamedTuple):
+    input_ids: list[int]
+    prompt_length: int
+    line: int
+    turn: int
+
+
+@dataclass
+class _Lines:
+    """How many records something happened to, and on which lines."""
+
+    count: int = 0
+    numbers: set[int] = field(default_factory=set)
+
+    def add(self, record: Record) -> None:
+        self.count += 1
+        self.numbers.add(record.line)
+
+    def __str__(self) -> str:
+        numbers = sorted(self.numbers)
+        more = ", ..." if len(numbers) > _LINES_NAMED else ""
+        return f"{self.count} (lines {', '.join(map(str, numbers[:_LINES_NAMED]))}{more})"
+
+
+@dataclass
+class _Tally:
+    """What is counted while a set is encoded."""
+
+    examples: int = 0
+    tokens: int = 0
+    label_tokens: int = 0
+    longest: int = 0
+    truncated_inputs: _Lines = field(default_factory=_Lines)
+    truncated_outputs: _Lines = field(default_factory=_Lines)
+    empty_outputs: _Lines = field(default_factory=_Lines)
+
+    def add(self, example: _Example) -> None:
+        length = len(example.input_ids)
+        self.examples += 1
+        self.tokens += length
+        self.label_tokens += length - example.prompt_length
+        self.longest = max(self.longest, length)
+
+    def facts(self) -> dict[str, Any]:
+        """Gives the counts under the names that `Encoding` has for them."""
+        return {
+            "examples": self.examples,
+            "tokens": self.tokens,
+            "label_tokens": self.label_tokens,
+            "longest": self.longest,
+            "truncated_inputs": self.truncated_inputs.count,
+            "truncated_input_lines": sorted(self.truncated_inputs.numbers),
+            "truncated_outputs": self.truncated_outputs.count,
+            "truncated_output_lines": sorted(self.truncated_outputs.numbers),
+            "empty_outputs": self.empty_outputs.count,
+            "empty_output_lines": sorted(self.empty_outputs.numbers),
+        }
+
+
+def encode_dataset(
+    records_folder: Path, tokenizer: PreTrainedTokenizerBase, limits: Limits, folder: Path
+) -> Encoding:
+    """Writes the encoded set: Arrow data in the layout of `datasets`, and encoding.json.
+
+    An empty set of records (no evaluation set was given) leaves encoding.json alone.
+
+    Args:
+        records_folder: What `preprocess_dataset` wrote.
+        tokenizer: The tokenizer of the same model.
+        limits: Where prompts and completions are cut.
+        folder: Where the encoded set goes; made where it is not there.
+
+    Returns:
+        What encoding.json holds.
+
+    Raises:
+        UserError: If the records were written for a tokenizer of another kind, or if none of them
+            leaves anything to learn.
+    """
+    info = read_records_info(records_folder)
+    formatter = prompt_formatter(tokenizer)
+    _check_same_format(info, formatter)
+    tokenization = Tokenization(
+        tokenizer, formatter, limits.max_input_tokens, limits.max_output_tokens
+    )
+    hash_of_tokenizer = tokenizer_hash(tokenizer)
+    content_hash = _content_hash(records_folder / RECORDS_FILE, hash_of_tokenizer, limits)
+    folder.mkdir(parents=True, exist_ok=True)
+    tally = _Tally()
+    if info.examples:
+        with tempfile.TemporaryDirectory() as scratch:
+            stream = Path(scratch, "examples.arrow")
+            _write_arrow(_encode(read_records(records_folder), tokenization, tally), stream)
+            _check_not_empty(tally, info)
+            _save(stream, folder, content_hash)
+    encoding = Encoding(
+        max_input_tokens=limits.max_input_tokens,
+        max_output_tokens=limits.max_output_tokens,
+        prompt_format=info.prompt_format,
+        stop_token_ids=tokenization.stop_token_ids,
+        content_hash=content_hash,
+        tokenizer_hash=hash_of_tokenizer,
+        source_uri=info.source_uri,
+        source_sha256=info.source_sha256,
+        source_bytes=info.source_bytes,
+        **tally.facts(),
+    )
+    write_encoding(folder, encoding)
+    _report(tally, limits, info.source_uri)
+    return encoding
+
+
+def _encode(
+    records: Iterator[Record], tokenization: Tokenization, tally: _Tally
+) -> Iterator[list[_Example]]:
+    """Yields batches of examples; counts them, and what had to be cut or left out."""
+    while batch := list(islice(records, _BATCH_SIZE)):
+        yield list(_encode_batch(batch, tokenization, tally))
+
+
+def _encode_batch(
+    batch: Sequence[Record], tokenization: Tokenization, tally: _Tally
+) -> Iterator[_Example]:
+    prompts = tokenization.prompts(
+        [record.prompt for record in batch], [record.head for record in batch]
+    )
+    completions = tokenization.completions([record.completion for record in batch])
+    for record, prompt, completion in zip(batch, prompts, completions, strict=True):
+        if completion.ids == tokenization.end_ids:
+            tally.empty_outputs.add(record)
+            continue
+        if prompt.truncated:
+            tally.truncated_inputs.add(record)
+        if completion.truncated:
+            tally.truncated_outputs.add(record)
+        example = _Example(prompt.ids + completion.ids, len(prompt.ids), record.line, record.turn)
+        tally.add(example)
+        yield example
+
+
+def _write_arrow(batches: Iterable[list[_Example]], path: Path) -> None:
+    import pyarrow
+    from datasets import Features, List, Value
+
+    integer = Value("int32")
+    schema = Features(
+        {"input_ids": List(integer), "prompt_length": integer, "line": integer, "turn": integer}
+    ).arrow_schema
+    with pyarrow.ipc.new_stream(path, schema) as writer:
+        for batch in batches:
+            columns = [list(column) for column in zip(*batch, strict=True)]
+            if columns:
+                named = dict(zip(_Example._fields, columns, strict=True))
+                writer.write(pyarrow.RecordBatch.from_pydict(named, schema=schema))
+
+
+def _save(path: Path, folder: Path, content_hash: str) -> None:
+    """Brings the Arrow stream into the layout that `datasets.load_from_disk` opens."""
+    from datasets import Dataset, disable_progress_bars
+    from datasets.table import MemoryMappedTable
+
+    disable_progress_bars()
+    table = MemoryMappedTable.from_file(str(path))
+    # The fingerprint names the caches of later transformations: the same data, the same cache.
+    Dataset(table, fingerprint=content_hash).save_to_disk(folder)
+
+
+def _content_hash(records: Path, hash_of_tokenizer: str, limits: Limits) -> str:
+    with records.open("rb") as stream:
+        records_hash = hashlib.file_digest(stream, "sha256").hexdigest()
+    facts = {
+        "version": _ENCODING_VERSION,
+        "records": records_hash,
+        "tokenizer": hash_of_tokenizer,
+        "max_input_tokens": limits.max_input_tokens,
+        "max_output_tokens": limits.max_output_tokens,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _check_same_format(info: RecordsInfo, formatter: PromptFormatter) -> None:
+    if formatter.prompt_format != info.prompt_format:
+        raise UserError(
+            Problem(
+                f"the records have the format {info.prompt_format} (written for "
+                f"{info.model_reference}); this model's tokenizer needs "
+                f"{formatter.prompt_format}.",
+                where="large_model_reference",
+                fix="Preprocess the dataset for the model that it is encoded for.",
+            )
+        )
+
+
+def _check_not_empty(tally: _Tally, info: RecordsInfo) -> None:
+    if not tally.examples:
+        raise UserError(
+            Problem(
+                "nothing is left to learn after encoding: the output of every example is empty "
+                f"or blank: {tally.empty_outputs}.",
+                where=info.source_uri,
+                fix="Write the expected answer into output_text (or the assistant's content).",
+            )
+        )
+
+
+def _report(tally: _Tally, limits: Limits, source: str) -> None:
+    if not tally.examples:
+        _logger.info("No set was given: nothing to encode.")
+        return
+    _logger.info(
+        "%s: %d examples, %d tokens, %d of them labels; the longest example has %d.",
+        source,
+        tally.examples,
+        tally.tokens,
+        tally.label_tokens,
+        tally.longest,
+    )
+    cuts = [
+        (tally.truncated_inputs, f"inputs cut to {limits.max_input_tokens} tokens"),
+        (tally.truncated_outputs, f"outputs cut to {limits.max_output_tokens} tokens"),
+        (tally.empty_outputs, "examples left out because their output is empty"),
+    ]
+    for lines, what in cuts:
+        if lines.count:
+            _logger.warning("%s: %s: %s.", source, what, lines)

@@ -1,0 +1,73 @@
+"""The stages for a model named by its reference: finds its tokenizer and limits, then runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset
+from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
+from kfp_llm_tuning.components.tuning.base_models import load_tokenizer, tokenizer_folder
+from kfp_llm_tuning.components.tuning.model_references import resolve
+
+
+def preprocess_for_model(
+    dataset_uri: str, folder: str, large_model_reference: str, default_context: str = ""
+) -> dict[str, Any]:
+    """Writes the records of a dataset for a model (see `preprocess_dataset`).
+
+    Args:
+        dataset_uri: The JSONL file; empty for no set.
+        folder: Where the records go.
+        large_model_reference: The model whose prompts are written.
+        default_context: Context of conversations that have none of their own.
+
+    Returns:
+        Metadata of the output artifact.
+
+    Raises:
+        UserError: As `preprocess_dataset` and `resolve`.
+    """
+    tokenizer = load_tokenizer(tokenizer_folder(resolve(large_model_reference)))
+    source = Source(dataset_uri, large_model_reference, default_context)
+    info = preprocess_dataset(source, tokenizer, Path(folder))
+    return {
+        "examples": info.examples,
+        "prompt_format": info.prompt_format,
+        "source_sha256": info.source_sha256,
+    }
+
+
+def encode_for_model(
+    records_folder: str,
+    folder: str,
+    large_model_reference: str,
+    tuning_method: str,
+    accelerator_type: str,
+    max_context_length: str,
+) -> dict[str, Any]:
+    """Encodes records within a model's limits (see `encode_dataset`).
+
+    Args:
+        records_folder: What preprocessing wrote.
+        folder: Where the encoded set goes.
+        large_model_reference: The model that is tuned.
+        tuning_method: As in `resolve`.
+        accelerator_type: As in `resolve`.
+        max_context_length: As in `resolve`.
+
+    Returns:
+        Metadata of the output artifact.
+
+    Raises:
+        UserError: As `encode_dataset` and `resolve`.
+    """
+    reference = resolve(large_model_reference, tuning_method, accelerator_type, max_context_length)
+    tokenizer = load_tokenizer(tokenizer_folder(reference))
+    limits = Limits(reference.max_input_tokens, reference.max_output_tokens)
+    encoding = encode_dataset(Path(records_folder), tokenizer, limits, Path(folder))
+    return {
+        "examples": encoding.examples,
+        "tokens": encoding.tokens,
+        "content_hash": encoding.content_hash,
+    }

@@ -1,0 +1,206 @@
+"""Tokens of prompts and completions: batched, cut to their limits, the same in every stage.
+
+Prompt and completion are tokenised apart, so that a model that generates from the prompt sees
+exactly the tokens it was trained on. A completion is tokenised behind the words that every prompt
+ends with (`PromptFormatter.anchor`), which are then taken off again: tokenizers that treat the
+start of a text in a way of their own would otherwise write it as if it began a text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.dataset.prompts import PromptFormatter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Tokens(NamedTuple):
+    """The tokens of one text.
+
+    Attributes:
+        ids: Token ids.
+        truncated: Whether a part of the text is missing.
+    """
+
+    ids: list[int]
+    truncated: bool
+
+
+class Tokenization:
+    """Turns prompts and completions into tokens.
+
+    Limits: a prompt has at most `max_input_tokens`, with everything the format puts around it. A
+    completion has at most `max_output_tokens` and its end (end-of-sequence token or the template's
+    own) comes on top; one that is cut has no end, so that the model does not learn to stop there.
+
+    An over-long text prompt keeps its beginning and the words that every prompt ends with. An
+    over-long conversation keeps its context and the most recent messages; the tokens between are
+    left out.
+
+    Attributes:
+        stop_token_ids: Tokens that end an answer, ascending.
+        end_ids: Tokens after a whole completion.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        formatter: PromptFormatter,
+        max_input_tokens: int,
+        max_output_tokens: int,
+    ) -> None:
+        """Finds the opening, the anchor and the end.
+
+        Args:
+            tokenizer: The model's tokenizer.
+            formatter: What wrote the prompts.
+            max_input_tokens: Limit of a prompt.
+            max_output_tokens: Limit of a completion.
+
+        Raises:
+            UserError: If neither tokenizer nor template has a token that ends an answer.
+        """
+        self._tokenizer = tokenizer
+        self._max_input_tokens = max_input_tokens
+        self._max_output_tokens = max_output_tokens
+        plain = formatter.prompt_format == "plain"
+        self._opening = _opening_ids(tokenizer) if plain else []
+        self._anchor = formatter.anchor
+        self._anchor_ids = self._encode([formatter.anchor])[0] if formatter.anchor else []
+        template_end = self._after_anchor([formatter.end])[0] if formatter.end else []
+        stops = {token for token in template_end if _is_special(tokenizer, token)}
+        eos = tokenizer.eos_token_id
+        if eos is None and not stops:
+            raise _no_end_token()
+        self._appended = [] if stops else [eos]
+        self.end_ids = [*template_end, *self._appended]
+        self.stop_token_ids = sorted(stops | ({eos} if eos is not None else set()))
+
+    def prompts(self, texts: Sequence[str], heads: Sequence[int | None]) -> list[Tokens]:
+        """Tokenises prompts.
+
+        Args:
+            texts: Rendered prompts.
+            heads: For each, the characters to keep at its start when its oldest part is cut (a
+                conversation's `PromptFormatter.head_length`), or None for text.
+
+        Returns:
+            The tokens of each, at most `max_input_tokens`.
+        """
+        encoded = [self._opening + ids for ids in self._encode(texts)]
+        return [
+            Tokens(ids, truncated=False)
+            if len(ids) <= self._max_input_tokens
+            else Tokens(self._cut_prompt(ids, text, head), truncated=True)
+            for ids, text, head in zip(encoded, texts, heads, strict=True)
+        ]
+
+    def completions(self, texts: Sequence[str]) -> list[Tokens]:
+        """Tokenises completions and appends the end-of-sequence token where the format has none.
+
+        Args:
+            texts: Completions as the formatter wrote them.
+
+        Returns:
+            The tokens of each: at most `max_output_tokens` and the end.
+        """
+        limit = self._max_output_tokens + len(self.end_ids)
+        encoded = [ids + self._appended for ids in self._after_anchor(texts)]
+        return [
+            Tokens(ids, truncated=False)
+            if len(ids) <= limit
+            else Tokens(ids[: self._max_output_tokens], truncated=True)
+            for ids in encoded
+        ]
+
+    def _cut_prompt(self, ids: list[int], text: str, head: int | None) -> list[int]:
+        limit = self._max_input_tokens
+        if head is None:
+            kept, recent = ids, len(self._anchor_ids)
+        else:
+            kept = self._opening + self._encode([text[:head]])[0]
+            # A context as long as the limit may take half of it: the rest is for the messages.
+            recent = max(limit - len(kept), limit // 2)
+        recent = min(recent, limit)
+        return kept[: limit - recent] + ids[len(ids) - recent :]
+
+    def _after_anchor(self, texts: Sequence[str]) -> list[list[int]]:
+        length = len(self._anchor_ids)
+        encoded = self._encode([self._anchor + text for text in texts])
+        # A text may join with the anchor's last token (two newlines are one token, for instance).
+        # The prompt does not have that token, so such a text is tokenised alone.
+        joined = [row for row, ids in enumerate(encoded) if ids[:length] != self._anchor_ids]
+        alone = dict(zip(joined, self._encode([texts[row] for row in joined]), strict=True))
+        return [alone.get(row, ids[length:]) for row, ids in enumerate(encoded)]
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            ids: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)[
+                "input_ids"
+            ]
+            return ids
+        # What the tokenizer's own batch call does, without character offsets and masks.
+        backend.no_truncation()
+        backend.no_padding()
+        return [
+            encoding.ids
+            for encoding in backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        ]
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hashes all that decides which tokens a text gets.
+
+    Args:
+        tokenizer: Any tokenizer.
+
+    Returns:
+        SHA-256 over vocabulary, rules, chat template and special tokens.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend is not None else tokenizer.get_vocab()
+    if backend is not None:
+        # Left behind by earlier calls; they do not belong to the rules.
+        rules |= {"truncation": None, "padding": None}
+    facts = {
+        "rules": rules,
+        "chat_template": tokenizer.chat_template,
+        "special_tokens": {
+            name: str(token) for name, token in tokenizer.special_tokens_map.items()
+        },
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _opening_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Finds the tokens that the tokenizer puts before a text, such as <bos>; not those after it."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a")["input_ids"]
+    starts = range(len(full) - len(bare) + 1)
+    start = next((at for at in starts if full[at : at + len(bare)] == bare), 0)
+    opening: list[int] = full[:start]
+    return opening
+
+
+def _is_special(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
+    added = tokenizer.added_tokens_decoder.get(token)
+    return token in tokenizer.all_special_ids or (added is not None and added.special)
+
+
+def _no_end_token() -> UserError:
+    return UserError(
+        Problem(
+            "the model's tokenizer names no end-of-sequence token: answers would never end.",
+            where="large_model_reference",
+            fix="Set eos_token in its tokenizer_config.json, or choose another model.",
+        )
+    )
