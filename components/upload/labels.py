@@ -1,0 +1,107 @@
+"""What a registered version says of itself: labels for programs, a description for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.tuning.model_references import ModelReference
+
+# Clients list tuned models by this label and read the base model from it.
+BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
+RUN_LABEL = "pipeline-run-id"
+
+
+def parse_labels(text: str) -> dict[str, str]:
+    """Reads the labels that a user gave to the run.
+
+    Args:
+        text: A JSON object of strings; empty for none.
+
+    Returns:
+        The labels.
+
+    Raises:
+        UserError: If the text is something else.
+    """
+    try:
+        labels = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise UserError(Problem(f"not JSON: {error}", "labels", "a JSON object")) from error
+    if not isinstance(labels, dict) or not all(isinstance(v, str) for v in labels.values()):
+        raise UserError(Problem(f"{text} are no labels.", "labels", "a JSON object of strings"))
+    return labels
+
+
+def version_labels(
+    provenance: Mapping[str, Any],
+    reference: ModelReference,
+    display_name: str,
+    run_id: str,
+    given: Mapping[str, str],
+) -> dict[str, str]:
+    """Collects the labels of a version.
+
+    Args:
+        provenance: From ``run_content.read_provenance``.
+        reference: What the user asked to tune.
+        display_name: What the user called the model.
+        run_id: The pipeline run.
+        given: The user's own labels; ours take the place of those of the same name.
+
+    Returns:
+        Names and values; what is not known is left out.
+    """
+    ours = {
+        BASE_MODEL_LABEL: reference.label,
+        RUN_LABEL: run_id,
+        "model-display-name": display_name,
+        "model-reference": reference.name,
+        "tuned-checkpoint": provenance.get("checkpoint", reference.checkpoint),
+        "tuned-checkpoint-revision": provenance.get("revision", reference.revision),
+        "substitutes-for": reference.substitute_for,
+        "dataset-sha256": _dataset(provenance).get("source_sha256"),
+    }
+    return {**given, **{name: str(value) for name, value in ours.items() if value}}
+
+
+def version_description(
+    provenance: Mapping[str, Any], reference: ModelReference, metrics: Mapping[str, float]
+) -> str:
+    """Tells a person what the version is, the substitution of a closed model first.
+
+    Args:
+        provenance: From ``run_content.read_provenance``.
+        reference: What the user asked to tune.
+        metrics: From ``run_content.final_metrics``.
+
+    Returns:
+        Markdown.
+    """
+    lines = [f"{reference.name}, tuned from {reference.checkpoint_at_revision}."]
+    if reference.substitution_notice:
+        lines.append(reference.substitution_notice)
+    dataset = _dataset(provenance)
+    if dataset:
+        lines.append(
+            f"Data: {dataset.get('examples', '?')} examples of {dataset.get('source_uri', '?')} "
+            f"(SHA-256 {dataset.get('source_sha256', 'unknown')})."
+        )
+    if "steps" in provenance:
+        lines.append(f"{provenance['steps']} steps.")
+    compared = sorted(name.removeprefix("tuned/") for name in metrics if name.startswith("tuned/"))
+    lines += [
+        f"- {name}: {metrics[f'base/{name}']:.4g} before, {metrics[f'tuned/{name}']:.4g} after"
+        for name in compared
+        if f"base/{name}" in metrics
+    ]
+    return "\n\n".join(lines)
+
+
+def _dataset(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    dataset: Mapping[str, Any] = provenance.get("dataset") or {}
+    return dataset

@@ -1,0 +1,47 @@
+"""What MLflow calls to load and serve a registered model: ``mlflow.pyfunc`` and ``mlflow models``.
+
+Prompts are written as in training, which MLflow's own transformers flavour cannot know.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kfp_llm_tuning.components.upload.prediction import Predictor, question, text_question
+
+# Parameters of a request and their defaults; 0 is the limit that the model was tuned with.
+DEFAULT_PARAMETERS = {"max_output_tokens": 0}
+
+
+class ServedModel:
+    """The model as MLflow calls it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Loads the model of a folder."""
+        self._predictor = Predictor(folder)
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> list[str]:
+        """Answers every row.
+
+        Args:
+            model_input: A list of texts or of objects as ``prediction.parse_questions`` reads them,
+                or a pandas.DataFrame with the objects' fields as columns.
+            params: As ``DEFAULT_PARAMETERS``.
+
+        Returns:
+            One text a row.
+
+        Raises:
+            UserError: If a row asks nothing.
+        """
+        settings = {**DEFAULT_PARAMETERS, **(params or {})}
+        rows = model_input if isinstance(model_input, list) else model_input.to_dict("records")
+        questions = [text_question(row) if isinstance(row, str) else question(row) for row in rows]
+        answers = self._predictor.answer(questions, settings["max_output_tokens"])
+        return [answer.content for answer in answers]
+
+
+def _load_pyfunc(folder: str) -> ServedModel:
+    """Loads the model; MLflow finds this function by its name."""
+    return ServedModel(Path(folder))

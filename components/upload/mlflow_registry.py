@@ -1,0 +1,248 @@
+"""Registers a tuned model in MLflow: one run, one version, however often the upload is repeated.
+
+An upload is a list of steps, and each does nothing where its work is already there. The run is
+found again by the pipeline run it belongs to; the model in the store is complete when its
+``MLmodel`` is there, which is copied last; the version is created last of all. An upload that was
+killed leaves no version, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.upload import labels as label
+from kfp_llm_tuning.components.upload import mlflow_model, run_content
+from kfp_llm_tuning.components.upload.connection import connect, exclusive, experiment_id
+from kfp_llm_tuning.components.upload.names import (
+    DEPLOYED_ALIAS,
+    ModelAddress,
+    endpoint_name,
+    parse_address,
+    registered_name,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+    from kfp_llm_tuning.components.tuning.model_references import ModelReference
+
+MODEL_PATH = "model"
+REPORTS_PATH = "reports"
+RUN_TAG = "kfp_llm_tuning.pipeline_run_id"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What is uploaded, and where to.
+
+    Attributes:
+        saved_model: Folder of the tuned model in Hugging Face layout.
+        tensorboard_metrics: The tuner's folder of event files and history.jsonl.
+        evaluation: Folder with evaluation.json and report.html; either may be missing.
+        display_name: What the user called the model.
+        reference: What the user asked to tune.
+        run_id: The pipeline run; uploads with the same one are the same upload.
+        registry_uri: The MLflow server or SQLite file.
+        reports: Further reports: name in the store -> file.
+        labels: The user's own labels of the run.
+    """
+
+    saved_model: Path
+    tensorboard_metrics: Path
+    evaluation: Path
+    display_name: str
+    reference: ModelReference
+    run_id: str
+    registry_uri: str
+    reports: Mapping[str, Path] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def register(upload: Upload) -> str:
+    """Makes the run and the version, or what is missing of them.
+
+    Args:
+        upload: What to register.
+
+    Returns:
+        ``models/NAME@VERSION``.
+
+    Raises:
+        UserError: If the folder holds no model, a name is refused or the registry cannot be opened.
+    """
+    name = registered_name(upload.display_name)
+    if not upload.run_id or set(upload.run_id) & set("'\"\\"):
+        raise UserError(
+            Problem(f"{upload.run_id!r} names no run.", "run_id", "the id of the pipeline run")
+        )
+    provenance = run_content.read_provenance(upload.saved_model)
+    evaluation = run_content.read_evaluation(upload.evaluation)
+    if name != upload.display_name:
+        _logger.warning("The model %r is registered as %r.", upload.display_name, name)
+    client = connect(upload.registry_uri)
+    with exclusive(upload.registry_uri):
+        run = _find_or_create_run(client, upload)
+        version = _find_version(client, name, run.info.run_id)
+        if version is None:
+            _log_figures(client, run, upload, provenance, evaluation)
+            _store_reports(client, run, upload)
+            _store_model(client, run, upload, provenance)
+            version = _create_version(client, run, name, upload, provenance, evaluation)
+        client.set_terminated(run.info.run_id, "FINISHED")
+    return ModelAddress(name, str(version.version)).resource_name
+
+
+def _find_or_create_run(client: MlflowClient, upload: Upload) -> Run:
+    experiment = experiment_id(client)
+    found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{upload.run_id}'")
+    if found:
+        return found[0]
+    tags = {RUN_TAG: upload.run_id, label.BASE_MODEL_LABEL: upload.reference.label}
+    return client.create_run(experiment, tags=tags, run_name=upload.display_name)
+
+
+def _find_version(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    return found[0] if found else None
+
+
+def _log_figures(
+    client: MlflowClient,
+    run: Run,
+    upload: Upload,
+    provenance: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+) -> None:
+    from mlflow.entities import Metric, Param
+    from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
+
+    # The run's own time in every point: a point logged again is then the same point to MLflow.
+    time = run.info.start_time
+    metrics = [
+        Metric(point.name, point.value, time, point.step)
+        for point in run_content.read_curves(upload.tensorboard_metrics)
+    ]
+    final = run_content.final_metrics(provenance, evaluation)
+    metrics += [Metric(name, value, time, 0) for name, value in final.items()]
+    for batch in _batches(metrics, MAX_METRICS_PER_BATCH):
+        client.log_batch(run.info.run_id, metrics=batch)
+    parameters = [Param(*item) for item in run_content.run_parameters(provenance).items()]
+    for batch in _batches(parameters, MAX_PARAMS_TAGS_PER_BATCH):
+        client.log_batch(run.info.run_id, params=batch)
+
+
+def _batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _store_reports(client: MlflowClient, run: Run, upload: Upload) -> None:
+    sources = {
+        "evaluation.html": upload.evaluation / "report.html",
+        "evaluation.json": upload.evaluation / run_content.EVALUATION_FILE,
+        "model_card.md": upload.saved_model / "README.md",
+        **upload.reports,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, source in sources.items():
+            if source.is_file():
+                (Path(folder) / name).write_bytes(source.read_bytes())
+        client.log_artifacts(run.info.run_id, folder, REPORTS_PATH)
+
+
+def _store_model(
+    client: MlflowClient, run: Run, upload: Upload, provenance: Mapping[str, Any]
+) -> None:
+    run_id = run.info.run_id
+    if is_complete(client, run_id):
+        return
+    client.log_artifacts(run_id, str(upload.saved_model), MODEL_PATH)
+    metadata = {"model_reference": upload.reference.name, **provenance}
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow_model.write_companions(upload.saved_model, Path(folder))
+        client.log_artifacts(run_id, folder, MODEL_PATH)
+        description = mlflow_model.write_description(Path(folder), run_id, MODEL_PATH, metadata)
+        client.log_artifact(run_id, str(description), MODEL_PATH)
+
+
+def is_complete(client: MlflowClient, run_id: str) -> bool:
+    """Tells whether the whole model of a run is in the store.
+
+    Args:
+        client: An open registry.
+        run_id: MLflow's run.
+    """
+    complete = f"{MODEL_PATH}/{mlflow_model.DESCRIPTION_FILE}"
+    return any(file.path == complete for file in client.list_artifacts(run_id, MODEL_PATH))
+
+
+def _create_version(
+    client: MlflowClient,
+    run: Run,
+    name: str,
+    upload: Upload,
+    provenance: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    metrics = run_content.final_metrics(provenance, evaluation)
+    # One call for everything: a version is never seen without its labels.
+    return client.create_model_version(
+        name,
+        source=f"{run.info.artifact_uri}/{MODEL_PATH}",
+        run_id=run.info.run_id,
+        tags=label.version_labels(
+            provenance, upload.reference, upload.display_name, upload.run_id, upload.labels
+        ),
+        description=label.version_description(provenance, upload.reference, metrics),
+    )
+
+
+def deploy(model_resource_name: str, registry_uri: str) -> str:
+    """Makes a version the deployed one of its model; done twice, it is as done once.
+
+    Args:
+        model_resource_name: What ``register`` returned.
+        registry_uri: The registry.
+
+    Returns:
+        ``models:/NAME@deployed``, which MLflow's own tools load and serve.
+
+    Raises:
+        UserError: If there is no such version, or its weights are gone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    address = parse_address(model_resource_name)
+    client = connect(registry_uri, create=False)
+    try:
+        version = client.get_model_version(address.name, address.version)
+    except MlflowException as error:
+        raise UserError(
+            Problem(f"no registered model {model_resource_name}.", "model_resource_name")
+        ) from error
+    if not is_complete(client, version.run_id):
+        raise UserError(
+            Problem(
+                f"{model_resource_name} has no weights in the store.",
+                where="model_resource_name",
+                fix="Register the model again.",
+            )
+        )
+    client.set_registered_model_alias(address.name, DEPLOYED_ALIAS, address.version)
+    return endpoint_name(address.name)

@@ -1,0 +1,92 @@
+"""Where the registry is: the rule for its default, and where its files lie. Imports no MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+
+REGISTRY_VARIABLE = "MLFLOW_TRACKING_URI"
+DEFAULT_OUTPUT_DIRECTORY = Path("runs")
+_SQLITE = "sqlite:///"
+# Those that MLflow opens as one place for runs and registered models. Its folder store is left
+# out: it is deprecated there, and knows no transactions.
+_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+
+
+def default_registry_uri(output_directory: Path = DEFAULT_OUTPUT_DIRECTORY) -> str:
+    """Names the registry that is used where none is given.
+
+    Args:
+        output_directory: The folder of runs, relative to the working directory or absolute.
+
+    Returns:
+        The value of ``MLFLOW_TRACKING_URI`` where that is set, else ``mlflow.db`` in the folder.
+    """
+    database = output_directory.expanduser().absolute() / "mlflow.db"
+    return os.environ.get(REGISTRY_VARIABLE) or f"{_SQLITE}{database}"
+
+
+def checked_registry_uri(uri: str) -> str:
+    """Refuses what is no registry, and makes the path of a SQLite file absolute.
+
+    Args:
+        uri: What the user gave.
+
+    Returns:
+        The URI to hand to MLflow.
+
+    Raises:
+        UserError: If the URI is empty or of a scheme that keeps no registry.
+    """
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme not in _SCHEMES:
+        raise UserError(
+            Problem(
+                f"{uri!r} is no registry.",
+                where="registry_uri",
+                allowed=f"URIs that start with {', '.join(_SCHEMES)}",
+                fix=f"For a file on this machine give {_SQLITE}PATH/mlflow.db.",
+            )
+        )
+    database = database_file(uri)
+    return f"{_SQLITE}{database}" if database else uri
+
+
+def database_file(uri: str) -> Path | None:
+    """Gives the absolute path of a SQLite registry; None for every other registry."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE)).expanduser().absolute()
+
+
+def artifact_location(uri: str) -> str | None:
+    """Says where a new experiment keeps its files.
+
+    Args:
+        uri: A checked registry URI.
+
+    Returns:
+        The URI of the folder ``mlartifacts`` beside a SQLite file; None where the server decides.
+    """
+    database = database_file(uri)
+    return (database.parent / "mlartifacts").as_uri() if database else None
+
+
+def lock_file(uri: str) -> Path:
+    """Names the file whose lock lets one process of this machine at a time write.
+
+    Args:
+        uri: A checked registry URI.
+
+    Returns:
+        A path beside a SQLite file, in the folder of temporary files for every other registry.
+    """
+    database = database_file(uri)
+    if database:
+        return database.with_name(f"{database.name}.lock")
+    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"kfp-llm-tuning-registry-{digest}.lock"

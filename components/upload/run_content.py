@@ -1,0 +1,141 @@
+"""Reads what earlier stages left into what a registry keeps: parameters, metrics, curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+
+PROVENANCE_FILE = "tuning.json"
+EVALUATION_FILE = "evaluation.json"
+HISTORY_FILE = "history.jsonl"
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One value of one TensorBoard tag.
+
+    Attributes:
+        name: The tag without its leading slash, which MLflow refuses.
+        value: The value; may be NaN.
+        step: Optimiser steps done.
+    """
+
+    name: str
+    value: float
+    step: int
+
+
+def read_provenance(saved_model: Path) -> dict[str, Any]:
+    """Reads how a model was tuned.
+
+    Args:
+        saved_model: Folder of the tuned model in Hugging Face layout.
+
+    Returns:
+        The contents of ``tuning.json``; empty for a model that another tool tuned.
+
+    Raises:
+        UserError: If the folder holds no model.
+    """
+    if not (saved_model / "config.json").is_file():
+        raise UserError(
+            Problem(
+                f"no model in {saved_model}: config.json is missing.",
+                where="saved_model",
+                allowed="a folder in Hugging Face layout",
+            )
+        )
+    return _read_object(saved_model / PROVENANCE_FILE)
+
+
+def read_evaluation(evaluation: Path) -> dict[str, Any]:
+    """Reads ``evaluation.json`` of a folder; empty where the folder has none."""
+    return _read_object(evaluation / EVALUATION_FILE)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value
+
+
+def run_parameters(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Lists the parameters of the run.
+
+    Args:
+        provenance: From ``read_provenance``.
+
+    Returns:
+        Every single value of the provenance except its metrics; nested names are joined by ``/``.
+    """
+    facts = {key: value for key, value in provenance.items() if key != "metrics"}
+    return {name: str(value) for name, value in flatten(facts)}
+
+
+def final_metrics(provenance: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Lists the figures that a person compares models by.
+
+    Args:
+        provenance: From ``read_provenance``: the tuner's own figures.
+        evaluation: From ``read_evaluation``: the figures of the base and the tuned model.
+
+    Returns:
+        Names such as ``tuned/exact_match`` and their values.
+    """
+    named = {
+        "tuning": provenance.get("metrics", {}),
+        "base": evaluation.get("base", {}),
+        "tuned": evaluation.get("tuned", {}),
+    }
+    return {
+        name: float(value)
+        for name, value in flatten(named)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Walks nested objects; lists and missing values have no place in a table and are left out.
+
+    Args:
+        values: The object.
+        prefix: Put before each name.
+
+    Yields:
+        Names joined by ``/`` without doubled or leading slashes, and their values.
+    """
+    for key, value in values.items():
+        name = f"{prefix}/{key.strip('/')}".strip("/")
+        if isinstance(value, Mapping):
+            yield from flatten(value, name)
+        elif value is not None and not isinstance(value, list):
+            yield name, value
+
+
+def read_curves(tensorboard_metrics: Path) -> list[CurvePoint]:
+    """Reads every value that the tuner logged.
+
+    Args:
+        tensorboard_metrics: The tuner's folder, with ``history.jsonl``.
+
+    Returns:
+        The points in the order logged; none where there is no history.
+    """
+    path = tensorboard_metrics / HISTORY_FILE
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        return [point for line in lines if line.strip() for point in _points(json.loads(line))]
+
+
+def _points(logged: dict[str, Any]) -> Iterator[CurvePoint]:
+    step = int(logged.pop("step"))
+    for name, value in flatten(logged):
+        if isinstance(value, int | float):
+            yield CurvePoint(name, float(value), step)

@@ -1,0 +1,109 @@
+"""``kfp-llm-tuning predict``: asks a registered model, or one in a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.upload.names import parse_address
+from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.upload.prediction import Answer, Question
+
+_logger = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("text", required=False)
+@registry_option
+@click.option(
+    "--input", "input_file", type=click.File("rb"), metavar="FILE", help="JSONL; - is stdin."
+)
+@click.option(
+    "--output",
+    type=click.File("w", encoding="utf-8", lazy=True, atomic=True),
+    default="-",
+    metavar="FILE",
+    help="Where answers go instead of stdout.",
+)
+@click.option("--context", default="", help="What the assistant is told before TEXT.")
+@click.option(
+    "--max-output-tokens",
+    type=click.IntRange(min=1),
+    help="Limit of an answer.  [default: the limit that the model was tuned with]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON for TEXT too.")
+def predict(
+    model: str,
+    text: str | None,
+    registry_uri: str,
+    input_file: IO[bytes] | None,
+    output: IO[str],
+    context: str,
+    max_output_tokens: int | None,
+    as_json: bool,
+) -> None:
+    """Ask a tuned model, with TEXT or a JSONL file.
+
+    MODEL is a folder, NAME (the deployed version, else the newest), NAME@VERSION,
+    models/NAME@VERSION, models:/NAME/VERSION or models:/NAME@deployed.
+
+    Lines of the file are as in a dataset: input_text, or messages with an optional context; an
+    answer that a line already has is not shown to the model. Answers are the likeliest tokens:
+    the same question has the same answer.
+    """
+    questions = _questions(text, context, input_file)
+    folder = _folder(model, registry_uri)
+
+    from kfp_llm_tuning.components.upload.prediction import Predictor
+
+    answers = Predictor(folder).answer(questions, max_output_tokens or 0)
+    _warn(answers)
+    for answer in answers:
+        line = answer.content
+        if as_json or input_file:
+            line = json.dumps(dataclasses.asdict(answer), ensure_ascii=False)
+        click.echo(line, file=output)
+
+
+def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> list[Question]:
+    from kfp_llm_tuning.components.upload import prediction
+
+    if (text is None) == (input_file is None):
+        raise UserError(Problem("nothing to ask, or two things.", allowed="TEXT or --input FILE"))
+    if input_file:
+        if context:
+            raise UserError(Problem("a file's rows bring their own context.", "--context"))
+        return prediction.parse_questions(input_file, input_file.name)
+    if context:
+        messages = [{"author": "user", "content": text}]
+        return [prediction.question({"messages": messages, "context": context})]
+    return [prediction.text_question(text or "")]
+
+
+def _folder(model: str, registry_uri: str) -> Path:
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    from kfp_llm_tuning.components.upload.catalogue import download, find_version
+
+    version = find_version(registry_uri, parse_address(model))
+    return download(registry_uri, version)
+
+
+def _warn(answers: Sequence[Answer]) -> None:
+    truncated = sum(answer.input_truncated for answer in answers)
+    cut = sum(not answer.finished for answer in answers)
+    if truncated:
+        _logger.warning("%d of %d inputs were too long and truncated.", truncated, len(answers))
+    if cut:
+        _logger.warning("%d of %d answers reached the limit of tokens.", cut, len(answers))
