@@ -189,7 +189,7 @@ def _hub_problem(reference: ModelReference, error: Exception) -> Problem:
             fix="Check the name; for a private repository set HF_TOKEN.",
         )
     return Problem(
-        f"cannot download {repository}: {error}",
+        f"cannot download {repository}: {' '.join(str(error).split())}",
         _WHERE,
         fix="Where this machine may not reach the hub, copy the model's folder here, to gs:// or "
         "to s3://, and give that as the reference.",

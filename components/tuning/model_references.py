@@ -19,7 +19,7 @@ TUNING_METHODS = ("tune_v2", "tune", "adapter", "full")
 CONTEXT_LENGTHS = {"8k": 8192, "32k": 32_768}
 # Resource names that clients put in front of published names.
 _PUBLISHER_PREFIX = "publishers/google/models/"
-_DIRECT = ("hf://", "gs://", "s3://", "file://", "/", "./", "../", "~")
+_PATH_BEGINNINGS = ("/", "./", "../", "~")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TABLE = Path(__file__).with_name("model_references.yaml")
 # Label values of Vertex AI: lower-case letters, digits, "_" and "-", at most 63.
@@ -190,7 +190,7 @@ def _with_legacy_method(
 
 def _find(reference: str) -> _Entry:
     name = reference.strip().removeprefix(_PUBLISHER_PREFIX)
-    if name.startswith(_DIRECT):
+    if "://" in name or name.startswith(_PATH_BEGINNINGS):
         return _direct(name)
     key = name.lower().removesuffix("@latest")
     if key in _published_names():
@@ -238,6 +238,17 @@ def _published(name: str, family: str, version: str) -> _Entry:
 
 
 def _direct(reference: str) -> _Entry:
+    from fsspec.registry import known_implementations
+
+    scheme = reference.partition("://")[0] if "://" in reference else "file"
+    if scheme != "hf" and scheme not in known_implementations:
+        raise UserError(
+            Problem(
+                f"{reference!r} has the unknown scheme {scheme}://.",
+                "large_model_reference",
+                "hf://, gs://, s3://, or another that fsspec opens",
+            )
+        )
     checkpoint, revision = reference.removeprefix("file://").rstrip("/") or "/", ""
     if reference.startswith("hf://"):
         checkpoint, _, revision = checkpoint.partition("@")

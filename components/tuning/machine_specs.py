@@ -1,0 +1,93 @@
+"""The machines that tuning runs on: machine_specs.yaml and the choice among them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.tables import load_table
+
+_TABLE = Path(__file__).with_name("machine_specs.yaml")
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """One machine, in the words of Vertex AI's CustomJob.
+
+    Attributes:
+        name: The name in machine_specs.yaml.
+        accelerator: "TPU", "GPU" or "CPU".
+        machine_type: For example a2-ultragpu-8g.
+        accelerator_count: GPUs, TPU cores (v3) or TPU chips.
+        disk_type: Type of the boot disk.
+        disk_size_gb: Size of the boot disk in GB.
+        region: Where tuning runs with it.
+        accelerator_type: Name in Vertex AI's API; empty where the machine type says it.
+        tpu_topology: For example 4x4; empty for GPUs and TPU v3.
+    """
+
+    name: str
+    accelerator: str
+    machine_type: str
+    accelerator_count: int
+    disk_type: str
+    disk_size_gb: int
+    region: str
+    accelerator_type: str = ""
+    tpu_topology: str = ""
+
+    def to_json(self) -> str:
+        """Writes every field, keys sorted."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+def machine_names() -> list[str]:
+    """Lists every machine of the table."""
+    return list(load_table(_TABLE)["machines"])
+
+
+def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
+    """Chooses a machine.
+
+    Args:
+        accelerator: "TPU", "GPU", or empty for the named machine's own.
+        machine: A name of machine_specs.yaml; empty for the accelerator's default.
+
+    Returns:
+        The machine.
+
+    Raises:
+        UserError: If no machine has that name, or if it has another accelerator.
+        ValueError: If neither accelerator nor machine is given.
+    """
+    table = load_table(_TABLE)
+    name = machine or table["defaults"].get(accelerator, "")
+    if not name:
+        raise ValueError("Neither accelerator nor machine is given.")
+    if name not in table["machines"]:
+        nearest = get_close_matches(name, table["machines"], n=1)
+        raise UserError(
+            Problem(
+                f"no machine is called {name!r}.",
+                "tuning_machine",
+                ", ".join(table["machines"]),
+                f"Did you mean {nearest[0]}?" if nearest else "",
+            )
+        )
+    spec = MachineSpec(name=name, **table["machines"][name])
+    if accelerator and spec.accelerator not in (accelerator, "CPU"):
+        allowed = [
+            key for key, row in table["machines"].items() if row["accelerator"] == accelerator
+        ]
+        raise UserError(
+            Problem(
+                f"{name} is a {spec.accelerator} machine, but accelerator_type is {accelerator}.",
+                "tuning_machine",
+                ", ".join(allowed),
+            )
+        )
+    return spec

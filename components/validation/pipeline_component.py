@@ -1,0 +1,153 @@
+"""KFP interface of the check of a pipeline's parameters."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from kfp_llm_tuning.components.common.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def validate_pipeline(
+    model: str,
+    model_display_name: str,
+    accelerator_type: str = "",
+    api_endpoint: str = "aiplatform.googleapis.com/ui",
+    encryption_spec_key_name: str = "",
+    evaluation_data_uri: str = "",
+    evaluation_output_root_dir: str = "",
+    location: str = "",
+    pipeline_region: str = "",
+    tensorboard_resource_id: str = "",
+    tpu_training_skip_cmek: bool = False,
+    tuning_method: str = "tune_v2",
+    project: str = "",
+    dataset_uri: str = "",
+    dataset_name: str = "",
+    default_context: str = "",
+    evaluation_interval: int = 20,
+    enable_early_stopping: bool = True,
+    enable_checkpoint_selection: str = "default",
+    train_steps: int = 300,
+    learning_rate: float = -1.0,
+    learning_rate_multiplier: float = 1.0,
+    max_context_length: str = "",
+    seed: int = 0,
+    tuning_machine: str = "",
+    service_account: str = "",
+    gate_metric: str = "",
+    gate_threshold: float = 0.0,
+    template: str = "tune-large-model",
+    platform: str = "vertex",
+) -> NamedTuple(
+    "Outputs",
+    adapter_training_location=str,
+    model_at_version=str,
+    model_dash_version=str,
+    model_location=str,
+    regional_endpoint=str,
+    service_account=str,
+    use_tpu=bool,
+    with_batch_prediction_and_evaluation=bool,
+    with_tensorboard=bool,
+    machine_spec=str,
+):  # type: ignore[valid-type]
+    """Checks every parameter of the pipeline before anything is spent, all problems in one report.
+
+    Args:
+        model: The root input large_model_reference.
+        model_display_name: Name of the tuned model and of its endpoint.
+        accelerator_type: GPU or TPU; empty means the default of the pipeline's region.
+        api_endpoint: Vertex AI endpoint without its region, or a whole URL.
+        encryption_spec_key_name: Customer-managed encryption key.
+        evaluation_data_uri: Evaluation data, JSONL.
+        evaluation_output_root_dir: Where batch evaluation output goes.
+        location: Region that the model is uploaded to; empty means the pipeline's.
+        pipeline_region: Region that the pipeline runs in.
+        tensorboard_resource_id: Vertex AI TensorBoard to upload to.
+        tpu_training_skip_cmek: Tune on TPU, without the key, although one is given.
+        tuning_method: tune_v2, the legacy tune, or adapter or full to force one.
+        project: Google Cloud project; any name on other platforms.
+        dataset_uri: Training data, JSONL.
+        dataset_name: Vertex AI managed dataset, instead of dataset_uri.
+        default_context: Context of chat examples that have none.
+        evaluation_interval: Steps between two evaluations.
+        enable_early_stopping: Stop when evaluations no longer get better.
+        enable_checkpoint_selection: true, false or default.
+        train_steps: Batches to train on.
+        learning_rate: Negative means the one recommended for the model.
+        learning_rate_multiplier: Multiplies the learning rate.
+        max_context_length: 8k or 32k; empty means the model's own.
+        seed: Seed of weights, order and dropout.
+        tuning_machine: A name of machine_specs.yaml; empty means the accelerator's default.
+        service_account: Account that the tuner runs as; empty means the platform's default.
+        gate_metric: Metric that decides on registration; empty means no gate.
+        gate_threshold: Value that the gate metric must reach.
+        template: tune-large-model or tune-large-chat-model.
+        platform: local, kubeflow or vertex.
+
+    Returns:
+        adapter_training_location: Region that tuning runs in; empty where there are none.
+        model_at_version: The model as NAME@VERSION.
+        model_dash_version: The model as NAME-VERSION: the value of the tuned model's label.
+        model_location: Region that the model is uploaded to; empty where there are none.
+        regional_endpoint: URL of Vertex AI in that region; empty on other platforms.
+        service_account: Account that the tuner runs as.
+        use_tpu: Whether tuning runs on TPU.
+        with_batch_prediction_and_evaluation: Whether there is an evaluation set.
+        with_tensorboard: Whether metrics are uploaded to a TensorBoard.
+        machine_spec: The tuning machine, a JSON object; empty where the platform decides.
+    """
+    from kfp_llm_tuning.components.common.errors import exit_on_error
+    from kfp_llm_tuning.components.validation.pipeline_parameters import (
+        PipelineParameters,
+        validate_pipeline_parameters,
+    )
+
+    with exit_on_error():
+        settings = validate_pipeline_parameters(
+            PipelineParameters(
+                model_display_name=model_display_name,
+                project=project,
+                model=model,
+                location=location,
+                pipeline_region=pipeline_region,
+                dataset_uri=dataset_uri,
+                dataset_name=dataset_name,
+                default_context=default_context,
+                evaluation_data_uri=evaluation_data_uri,
+                evaluation_output_root_dir=evaluation_output_root_dir,
+                evaluation_interval=evaluation_interval,
+                enable_early_stopping=enable_early_stopping,
+                enable_checkpoint_selection=enable_checkpoint_selection,
+                train_steps=train_steps,
+                learning_rate=learning_rate,
+                learning_rate_multiplier=learning_rate_multiplier,
+                tuning_method=tuning_method,
+                max_context_length=max_context_length,
+                seed=seed,
+                accelerator_type=accelerator_type,
+                tuning_machine=tuning_machine,
+                tensorboard_resource_id=tensorboard_resource_id,
+                encryption_spec_key_name=encryption_spec_key_name,
+                tpu_training_skip_cmek=tpu_training_skip_cmek,
+                api_endpoint=api_endpoint,
+                service_account=service_account,
+                gate_metric=gate_metric,
+                gate_threshold=gate_threshold,
+                template=template,
+                platform=platform,
+            )
+        )
+    return (
+        settings.adapter_training_location,
+        settings.model_at_version,
+        settings.model_dash_version,
+        settings.model_location,
+        settings.regional_endpoint,
+        settings.service_account,
+        settings.use_tpu,
+        settings.with_batch_prediction_and_evaluation,
+        settings.with_tensorboard,
+        settings.machine.to_json() if settings.machine else "",
+    )

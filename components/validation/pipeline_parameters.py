@@ -1,0 +1,147 @@
+"""Checks every parameter of the pipelines before anything is spent, and settles what follows.
+
+The rules are the published templates'. All problems are found and told together; what is legal but
+surely not meant is a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec, select_machine
+from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
+from kfp_llm_tuning.components.validation.pipeline_checks import (
+    CHECKS,
+    accelerator_of,
+    format_problems,
+    warnings_about,
+)
+from kfp_llm_tuning.components.validation.pipeline_inputs import (
+    PipelineParameters,
+    with_right_types,
+)
+
+__all__ = ["PipelineParameters", "PipelineSettings", "validate_pipeline_parameters"]
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """What later tasks need; names are those of the published task's outputs, where it has them.
+
+    Attributes:
+        adapter_training_location: Region that tuning runs in; empty where there are none.
+        model_at_version: NAME@VERSION, as clients rebuild it from the label.
+        model_dash_version: The label's value.
+        model_location: Region that the model is uploaded to; empty where there are none.
+        regional_endpoint: URL of Vertex AI in that region; empty on other platforms.
+        service_account: Account that the tuner runs as; empty for the platform's default.
+        use_tpu: Whether tuning runs on TPU.
+        with_batch_prediction_and_evaluation: Whether there is an evaluation set.
+        with_tensorboard: Whether metrics are uploaded to a TensorBoard.
+        machine: The machine for tuning; None where this machine or the cluster decides.
+        warnings: What is legal but worth a look.
+    """
+
+    adapter_training_location: str
+    model_at_version: str
+    model_dash_version: str
+    model_location: str
+    regional_endpoint: str
+    service_account: str
+    use_tpu: bool
+    with_batch_prediction_and_evaluation: bool
+    with_tensorboard: bool
+    machine: MachineSpec | None
+    warnings: tuple[str, ...] = ()
+
+
+def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSettings:
+    """Checks everything that can be known before data is read; logs what is worth a look.
+
+    Args:
+        parameters: As given; whole numbers may come as floats (8.0), and
+            ``enable_checkpoint_selection`` as a boolean.
+
+    Returns:
+        What follows from them.
+
+    Raises:
+        UserError: With every problem found.
+    """
+    parameters, problems = with_right_types(parameters)
+    for check in CHECKS:
+        problems += check(parameters)
+    reference = _collect(problems, lambda: _resolve(parameters))
+    machine = _collect(problems, lambda: _select_machine(parameters))
+    if reference is not None:
+        problems += format_problems(parameters, reference)
+    raise_all(_unique(problems))
+    assert reference is not None
+    settings = _settings(parameters, reference, machine)
+    for warning in settings.warnings:
+        logger.warning("%s", warning)
+    return settings
+
+
+def _settings(
+    parameters: PipelineParameters, reference: ModelReference, machine: MachineSpec | None
+) -> PipelineSettings:
+    name, _, version = reference.label.rpartition("-")
+    return PipelineSettings(
+        adapter_training_location=machine.region if machine else "",
+        model_at_version=f"{name}@{version}",
+        model_dash_version=reference.label,
+        model_location=parameters.model_location,
+        regional_endpoint=_regional_endpoint(parameters),
+        service_account=parameters.service_account,
+        use_tpu=accelerator_of(parameters) == "TPU",
+        with_batch_prediction_and_evaluation=bool(parameters.evaluation_data_uri),
+        with_tensorboard=bool(parameters.tensorboard_resource_id),
+        machine=machine,
+        warnings=tuple(warnings_about(parameters)),
+    )
+
+
+def _regional_endpoint(parameters: PipelineParameters) -> str:
+    if not parameters.on_vertex:
+        return ""
+    if "://" in parameters.api_endpoint:
+        return parameters.api_endpoint
+    return f"https://{parameters.model_location}-{parameters.api_endpoint}"
+
+
+def _collect(problems: list[Problem], compute: Callable[[], _T]) -> _T | None:
+    try:
+        return compute()
+    except UserError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _unique(problems: list[Problem]) -> list[Problem]:
+    return list(dict.fromkeys(problems))
+
+
+def _resolve(parameters: PipelineParameters) -> ModelReference:
+    return resolve(
+        parameters.model,
+        tuning_method=parameters.tuning_method,
+        accelerator="TPU" if accelerator_of(parameters) == "TPU" else "GPU",
+        max_context_length=parameters.max_context_length,
+    )
+
+
+def _select_machine(parameters: PipelineParameters) -> MachineSpec | None:
+    accelerator = accelerator_of(parameters)
+    if parameters.tuning_machine:
+        machine = select_machine(accelerator, parameters.tuning_machine)
+        return None if parameters.platform == "local" else machine
+    return select_machine(accelerator) if parameters.on_vertex and accelerator else None
