@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.dataset.artifacts import (
+    RECORDS_FILE,
+    Record,
+    RecordsInfo,
+    load_examples,
+    read_encoding,
+    write_records_info,
+)
+from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset
+from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
+from kfp_llm_tuning.components.tuning import byte_tiny
+
+TOKENIZER = byte_tiny.build_tokenizer()
+BOS, EOS = TOKENIZER.bos_token_id, TOKENIZER.eos_token_id
+WIDE = Limits(8192, 1024)
+
+
+def write_records(folder: Path, records: list[Record], prompt_format="plain") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    data = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+    (folder / RECORDS_FILE).write_bytes(data)
+    info = RecordsInfo(
+        prompt_format,
+        "byte-tiny",
+        examples=len(records),
+        source_uri="rows.jsonl",
+        source_sha256="digest",
+        source_bytes=7,
+    )
+    write_records_info(folder, info)
+    return folder
+
+
+def decode(ids: list[int]) -> str:
+    return TOKENIZER.decode(ids, clean_up_tokenization_spaces=False)
+
+
+def test_examples_are_prompt_completion_and_end(tmp_path):
+    records = write_records(
+        tmp_path / "records", [Record("a\n", "bc", 1), Record("d\n", "ef", 3, 2)]
+    )
+    encoding = encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
+    rows = load_examples(tmp_path / "encoded").to_list()
+    assert [decode(row["input_ids"]) for row in rows] == ["<bos>a\nbc<eos>", "<bos>d\nef<eos>"]
+    assert [row["prompt_length"] for row in rows] == [3, 3]
+    assert [(row["line"], row["turn"]) for row in rows] == [(1, 0), (3, 2)]
+    assert read_encoding(tmp_path / "encoded") == encoding
+    assert (encoding.examples, encoding.tokens, encoding.label_tokens) == (2, 12, 6)
+    assert (encoding.longest, encoding.stop_token_ids) == (6, [EOS])
+    assert (encoding.source_uri, encoding.source_sha256) == ("rows.jsonl", "digest")
+    assert (encoding.source_bytes, encoding.prompt_format) == (7, "plain")
+    assert (encoding.max_input_tokens, encoding.max_output_tokens) == (8192, 1024)
+
+
+def test_data_is_memory_mapped_and_small(tmp_path):
+    records = write_records(tmp_path / "records", [Record("a\n", "b", 1)])
+    encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
+    examples = load_examples(tmp_path / "encoded")
+    assert [Path(entry["filename"]).parent for entry in examples.cache_files] == [
+        tmp_path / "encoded"
+    ]
+    assert str(examples.features["input_ids"].feature.dtype) == "int32"
+
+
+short_text = st.text(max_size=12).filter(lambda text: "<" not in text)
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.tuples(short_text, short_text.filter(bool)), min_size=1, max_size=6),
+    st.integers(2, 24),
+    st.integers(1, 12),
+)
+def test_labels_cover_completion_and_end_and_cuts_are_counted(pairs, inputs, outputs):
+    with tempfile.TemporaryDirectory() as scratch:
+        texts = [
+            Record(f"{prompt}\n", completion, line)
+            for line, (prompt, completion) in enumerate(pairs, start=1)
+        ]
+        records = write_records(Path(scratch, "records"), texts)
+        encoding = encode_dataset(records, TOKENIZER, Limits(inputs, outputs), Path(scratch, "e"))
+        rows = load_examples(Path(scratch, "e")).to_list()
+    cut_inputs = [text.line for text in texts if 1 + len(text.prompt.encode()) > inputs]
+    cut_outputs = [text.line for text in texts if len(text.completion.encode()) > outputs]
+    assert encoding.truncated_input_lines == cut_inputs
+    assert encoding.truncated_output_lines == cut_outputs
+    assert encoding.truncated_inputs == len(cut_inputs)
+    assert encoding.truncated_outputs == len(cut_outputs)
+    for text, row in zip(texts, rows, strict=True):
+        completion = TOKENIZER(text.completion, add_special_tokens=False)["input_ids"]
+        labels = row["input_ids"][row["prompt_length"] :]
+        cut = text.line in cut_outputs
+        assert labels == (completion[:outputs] if cut else [*completion, EOS])
+        assert row["prompt_length"] == min(1 + len(text.prompt.encode()), inputs)
+    assert encoding.tokens == sum(len(row["input_ids"]) for row in rows)
+    assert encoding.label_tokens == encoding.tokens - sum(row["prompt_length"] for row in rows)
+    assert encoding.longest == max(len(row["input_ids"]) for row in rows)
+
+
+def test_cuts_are_logged_with_their_lines(tmp_path, caplog):
+    texts = [Record("long prompt\n", "fine", line) for line in range(1, 15)]
+    records = write_records(tmp_path / "records", texts)
+    with caplog.at_level(logging.WARNING):
+        encode_dataset(records, TOKENIZER, Limits(5, 10), tmp_path / "encoded")
+    message = "rows.jsonl: inputs cut to 5 tokens: 14 (lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...)."
+    assert caplog.messages == [message]
+
+
+def test_small_sets_stay_usable(tmp_path):
+    texts = [Record(f"{number}\n", "x", number) for number in range(1, 11)]
+    records = write_records(tmp_path / "records", texts)
+    assert encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded").examples == 10
+    assert len(load_examples(tmp_path / "encoded")) == 10
+
+
+def test_more_records_than_one_batch(tmp_path):
+    texts = [Record(f"{number}\n", str(number), number) for number in range(1, 2501)]
+    records = write_records(tmp_path / "records", texts)
+    encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
+    examples = load_examples(tmp_path / "encoded")
+    assert examples["line"][:] == list(range(1, 2501))
+    assert decode(examples[2499]["input_ids"]) == "<bos>2500\n2500<eos>"
+
+
+def test_no_set_leaves_only_the_facts(tmp_path):
+    records = write_records(tmp_path / "records", [])
+    encoding = encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
+    assert encoding.examples == encoding.tokens == 0
+    assert [path.name for path in (tmp_path / "encoded").iterdir()] == ["encoding.json"]
+
+
+def test_nothing_to_learn_is_an_error_that_says_why(tmp_path):
+    records = write_records(tmp_path / "records", [Record("a\n", "", 1), Record("b\n", "", 4)])
+    with pytest.raises(UserError, match=r"nothing is left to learn.*empty.*2 \(lines 1, 4\)"):
+        encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
+
+
+def test_blank_answers_that_a_template_strips_are_left_out_and_listed(
+    chat_tokenizers, tmp_path, write_rows
+):
+    rows = [
+        {"input_text": "the weather", "output_text": answer} for answer in ("fine", "  ", "good")
+    ]
+    tokenizer = chat_tokenizers["llama-3"]
+    preprocess_dataset(Source(write_rows(rows), "llama"), tokenizer, tmp_path / "records")
+    encoding = encode_dataset(tmp_path / "records", tokenizer, WIDE, tmp_path / "encoded")
+    assert encoding.examples == 2
+    assert (encoding.empty_outputs, encoding.empty_output_lines) == (1, [2])
+    assert load_examples(tmp_path / "encoded")["line"][:] == [1, 3]
+
+
+def test_records_of_another_format_are_refused(chat_tokenizers, tmp_path):
+    records = write_records(tmp_path / "records", [Record("a\n", "b", 1)])
+    with pytest.raises(UserError, match="Preprocess the dataset for the model"):
+        encode_dataset(records, chat_tokenizers["qwen"], WIDE, tmp_path / "encoded")
+
+
+def test_content_hash_is_that_of_data_tokenizer_and_limits(tmp_path, chat_tokenizers):
+    def content_hash(name, texts, limits=WIDE, tokenizer=TOKENIZER, prompt_format="plain"):
+        records = write_records(tmp_path / "records", texts, prompt_format)
+        return encode_dataset(records, tokenizer, limits, tmp_path / name).content_hash
+
+    texts = [Record("a\n", "b", 1)]
+    first = content_hash("first", texts)
+    assert content_hash("second", texts) == first
+    for name in ("data-00000-of-00001.arrow", "encoding.json", "state.json", "dataset_info.json"):
+        again = (tmp_path / "second" / name).read_bytes()
+        assert (tmp_path / "first" / name).read_bytes() == again, name
+    others = [
+        content_hash("third", [Record("a\n", "c", 1)]),
+        content_hash("fourth", texts, Limits(8192, 1023)),
+        content_hash("fifth", texts, Limits(8191, 1024)),
+        content_hash("sixth", texts, WIDE, chat_tokenizers["qwen"], "chat_template"),
+        content_hash("seventh", texts, WIDE, chat_tokenizers["gemma"], "chat_template"),
+    ]
+    assert len({first, *others}) == 6
+
+
+def test_encoding_again_replaces_the_set(tmp_path):
+    for text in ("first", "second"):
+        records = write_records(tmp_path / "records", [Record("a\n", text, 1)])
+        encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
+    (row,) = load_examples(tmp_path / "encoded").to_list()
+    assert decode(row["input_ids"]) == "<bos>a\nsecond<eos>"
+
+
+def test_whole_gsm8k_encodes(shared_data, tmp_path):
+    source = Source(str(shared_data / "gsm8k" / "train.jsonl"), "byte-tiny")
+    preprocess_dataset(source, TOKENIZER, tmp_path / "records")
+    encoding = encode_dataset(tmp_path / "records", TOKENIZER, WIDE, tmp_path / "encoded")
+    assert encoding.examples == 7473
+    assert encoding.truncated_inputs == encoding.truncated_outputs == encoding.empty_outputs == 0
+    (last,) = load_examples(tmp_path / "encoded").select([7472]).to_list()
+    prompt = decode(last["input_ids"][: last["prompt_length"]])
+    assert prompt.startswith("<bos>question: ")
+    assert prompt.endswith("?\n")
+
+
+def test_long_conversations_are_cut_at_their_oldest(shared_data, tmp_path):
+    source = Source(str(shared_data / "sgd" / "train_full_dialogues.jsonl"), "byte-tiny")
+    preprocess_dataset(source, TOKENIZER, tmp_path / "records")
+    limits = Limits(400, 100)
+    encoding = encode_dataset(tmp_path / "records", TOKENIZER, limits, tmp_path / "encoded")
+    assert encoding.truncated_inputs > 100
+    assert encoding.longest <= 400 + 100 + 1
+    for row in load_examples(tmp_path / "encoded").select(range(100)).to_list():
+        assert decode(row["input_ids"][: row["prompt_length"]]).endswith("\nassistant:\n")

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
+from kfp_llm_tuning.components.dataset.rows import Message
+from kfp_llm_tuning.components.dataset.tokenization import Tokenization
+
+CONVERSATION = [
+    Message("user", "What is the weather like in Paris?"),
+    Message("assistant", "The weather is fine."),
+    Message("user", "And\nin Rome?\n\n"),
+    Message("assistant", "How may I help you\n\nwith Rome? Ωμέγα <b>"),
+    Message("user", "thanks"),
+    Message("assistant", "[INST] you are welcome"),
+]
+
+
+def as_roles(messages, context, system_role):
+    roles = [{"role": message.author, "content": message.content} for message in messages]
+    if not context:
+        return roles
+    if system_role:
+        return [{"role": "system", "content": context}, *roles]
+    first = {"role": "user", "content": f"{context}\n\n{messages[0].content}"}
+    return [first, *roles[1:]]
+
+
+@pytest.mark.parametrize("context", ["", "You are a weather assistant."])
+def test_tokens_equal_those_of_the_tokenizers_own_template(chat_tokenizer, context, request):
+    name = request.node.callspec.params["chat_tokenizer"]
+    system_role = not name.startswith(("gemma", "mistral", "endless"))
+    formatter = prompt_formatter(chat_tokenizer)
+    tokenization = Tokenization(chat_tokenizer, formatter, 10_000, 10_000)
+    for end in (2, 4, 6):
+        messages = CONVERSATION[:end]
+        prompt, completion = formatter.chat_example(messages, context)
+        (prompt_tokens,) = tokenization.prompts([prompt], [None])
+        (completion_tokens,) = tokenization.completions([completion])
+        expected = chat_tokenizer.apply_chat_template(
+            as_roles(messages, context, system_role), tokenize=True, return_dict=False
+        )
+        if name == "endless":
+            expected = [*expected, chat_tokenizer.eos_token_id]
+        assert prompt_tokens.ids + completion_tokens.ids == expected
+        assert prompt == formatter.chat_prompt(messages[:-1], context)
+        assert messages[-1].content in completion
+
+
+def test_the_prompt_asks_for_the_answer(chat_tokenizer):
+    """What the template writes before an answer stands in the prompt, not in the completion."""
+    formatter = prompt_formatter(chat_tokenizer)
+    _, completion = formatter.chat_example(CONVERSATION[:2])
+    assert completion.lstrip().startswith("The weather is fine.")
+    assert completion.endswith(formatter.end)
+    assert "<think>" not in completion
+
+
+def test_text_is_one_user_turn(chat_tokenizer):
+    formatter = prompt_formatter(chat_tokenizer)
+    example = formatter.text_example("What is the weather?", "fine")
+    messages = [Message("user", "What is the weather?"), Message("assistant", "fine")]
+    assert example == formatter.chat_example(messages)
+    assert example[0] == formatter.text_prompt("What is the weather?")
+
+
+def test_anchor_ends_every_prompt(chat_tokenizer):
+    formatter = prompt_formatter(chat_tokenizer)
+    assert formatter.anchor
+    assert formatter.text_prompt("x").endswith(formatter.anchor)
+    assert formatter.chat_prompt(CONVERSATION[:3], "context").endswith(formatter.anchor)
+
+
+@pytest.mark.parametrize("context", ["", "Speak of Paris only."])
+def test_head_covers_the_context_and_no_message(chat_tokenizer, context):
+    formatter = prompt_formatter(chat_tokenizer)
+    prompt = formatter.chat_prompt(CONVERSATION[:3], context)
+    head = formatter.head_length(context)
+    assert context in prompt[:head]
+    assert prompt[head:].startswith(CONVERSATION[0].content)
+
+
+def test_a_template_writes_the_same_date_on_every_day(chat_tokenizers, monkeypatch):
+    tokenizer = chat_tokenizers["chatml"]
+    dated = "{{ strftime_now('%d %B %Y') }}|{{ date_string }}|" + tokenizer.chat_template
+    monkeypatch.setattr(tokenizer, "chat_template", dated)
+    prompt = prompt_formatter(tokenizer).text_prompt("hello")
+    assert prompt.startswith("26 July 2024|26 Jul 2024|<|im_start|>user")
+    assert str(datetime.now().year) not in prompt
+
+
+def test_template_without_answers_is_refused(chat_tokenizers, monkeypatch):
+    tokenizer = chat_tokenizers["chatml"]
+    monkeypatch.setattr(tokenizer, "chat_template", "{{ messages[0]['content'] }}")
+    with pytest.raises(UserError, match="does not write the assistant's messages"):
+        prompt_formatter(tokenizer)
+
+
+def test_template_that_rewrites_the_history_is_refused(chat_tokenizers, monkeypatch):
+    tokenizer = chat_tokenizers["chatml"]
+    template = "{{ messages | length }}" + tokenizer.chat_template
+    monkeypatch.setattr(tokenizer, "chat_template", template)
+    with pytest.raises(UserError, match="does not continue the prompt"):
+        prompt_formatter(tokenizer)
+
+
+def test_template_that_raises_is_a_user_error(chat_tokenizers, monkeypatch):
+    tokenizer = chat_tokenizers["chatml"]
+    monkeypatch.setattr(tokenizer, "chat_template", "{{ raise_exception('images only') }}")
+    with pytest.raises(UserError, match="images only"):
+        prompt_formatter(tokenizer)
+
+
+def test_plain_text(byte_tokenizer):
+    formatter = prompt_formatter(byte_tokenizer)
+    assert formatter.prompt_format == "plain"
+    assert formatter.text_example("2 + 2 =", "4") == ("2 + 2 =\n", "4")
+
+
+def test_plain_chat(byte_tokenizer):
+    formatter = prompt_formatter(byte_tokenizer)
+    messages = [Message("user", "hi"), Message("assistant", "hello"), Message("user", "bye")]
+    assert formatter.chat_prompt(messages, "Be kind.") == (
+        "Be kind.\n\nuser:\nhi\nassistant:\nhello\nuser:\nbye\nassistant:\n"
+    )
+    assert formatter.chat_prompt(messages[:1]) == "user:\nhi\nassistant:\n"
+    assert formatter.chat_example(messages[:2])[1] == "hello"
+    assert formatter.head_length("Be kind.") == len("Be kind.\n\n")
+    assert formatter.head_length("") == 0
+
+
+def test_a_models_own_format_wins_over_the_tokenizers(chat_tokenizers, byte_tokenizer):
+    assert prompt_formatter(chat_tokenizers["qwen"], "plain").text_prompt("x") == "x\n"
+    with pytest.raises(UserError, match="has none"):
+        prompt_formatter(byte_tokenizer, "chat_template")
