@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -20,7 +21,7 @@ class TuningArguments:
     """Arguments of the tuner; the payload of ``large-language-model-tuner`` is their JSON.
 
     Attributes:
-        model_reference: Which model is tuned, a name of model_references.yaml or hf://, gs://, path.
+        model_reference: The model to tune: a name of model_references.yaml, hf://, gs:// or a path.
         display_name: Name in the model card; empty means the model reference.
         train_steps: Optimiser steps, each of one batch; the set is cycled as often as needed.
         batch_size: Examples in one optimiser step, summed over all devices.
@@ -45,7 +46,7 @@ class TuningArguments:
         early_stopping_patience: Evaluations without a rise before it stops.
         early_stopping_tolerance: Relative rise that counts as one.
         enable_checkpoint_selection: Export the step of best evaluation accuracy, not the last.
-        checkpoint_interval: Steps between checkpoints; 0 means the evaluation interval.
+        checkpoint_interval: Steps between checkpoints; 0 means about 20 checkpoints a run.
         logging_interval: Steps between values in TensorBoard and history.jsonl.
     """
 
@@ -97,19 +98,23 @@ class TuningArguments:
 
     @property
     def steps_between_checkpoints(self) -> int:
-        """Steps between checkpoints, with the default filled in."""
-        return self.checkpoint_interval or self.evaluation_interval
+        """Steps between checkpoints: by default a 20th of the run in whole evaluation intervals."""
+        if self.checkpoint_interval:
+            return self.checkpoint_interval
+        intervals = math.ceil(self.train_steps / (20 * self.evaluation_interval))
+        return intervals * self.evaluation_interval
 
     def to_json(self) -> str:
         """Writes the payload: every field, keys sorted."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> TuningArguments:
+    def from_json(cls, text: str, overrides: Mapping[str, Any] | None = None) -> TuningArguments:
         """Reads a payload; fields that it leaves out take their defaults.
 
         Args:
             text: A JSON object.
+            overrides: Values that take the place of the payload's.
 
         Returns:
             The checked arguments.
@@ -126,7 +131,7 @@ class TuningArguments:
             ) from error
         if not isinstance(values, dict):
             raise UserError(Problem("not an object.", "payload", "a JSON object"))
-        return cls.from_values(values)
+        return cls.from_values(values | dict(overrides or {}))
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> TuningArguments:

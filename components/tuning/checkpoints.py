@@ -1,0 +1,194 @@
+"""A folder of checkpoints that is never read half written, never by two, never by another run."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.storage import write_atomically
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "step-"
+# Written last: sizes and hashes of every other file. A checkpoint without it does not count.
+_MARKER = "complete.json"
+_OWNER = "run.json"
+_LOCK = ".lock"
+_KEEP = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk.
+
+    Attributes:
+        step: Optimiser steps done when it was written.
+        path: Its folder.
+    """
+
+    step: int
+    path: Path
+
+
+class CheckpointDirectory:
+    """Checkpoints of one run.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Names the folder; nothing is written before :meth:`claimed`."""
+        self.path = path
+
+    @contextmanager
+    def claimed(self, fingerprint: str) -> Iterator[None]:
+        """Holds the folder for one run, as long as the block lasts.
+
+        Args:
+            fingerprint: Hash of all that decides a run's result: arguments, data, base model.
+
+        Raises:
+            UserError: If another process holds it, or if it belongs to another run.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / _LOCK).open("w") as stream:
+            self._lock(stream.fileno())
+            self._check_owner(fingerprint)
+            for leftover in self.path.glob(".writing-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            yield
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            # The kernel gives it back when the process ends, however it ends.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                Problem(
+                    f"another tuner is writing to {self.path}.",
+                    "checkpoints",
+                    fix="Wait until it has ended, or give this run a folder of its own.",
+                )
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
+                raise
+            logger.warning("%s cannot be locked: let only one tuner write to it.", self.path)
+
+    def _check_owner(self, fingerprint: str) -> None:
+        owner = self.path / _OWNER
+        if not owner.exists():
+            write_atomically(owner, json.dumps({"fingerprint": fingerprint}))
+        elif json.loads(owner.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
+            raise UserError(
+                Problem(
+                    f"{self.path} belongs to another run: other arguments, data or model.",
+                    "checkpoints",
+                    fix="Name an empty folder, or delete this one to begin anew.",
+                )
+            )
+
+    def newest(self) -> Checkpoint | None:
+        """Finds the newest checkpoint that is whole; says which ones were passed over."""
+        for checkpoint in self._newest_first():
+            reason = _damage(checkpoint.path)
+            if not reason:
+                return checkpoint
+            logger.warning("Passing over checkpoint %s: %s.", checkpoint.path.name, reason)
+        return None
+
+    def at(self, step: int) -> Checkpoint | None:
+        """Finds the whole checkpoint of one step."""
+        checkpoint = Checkpoint(step, self.path / f"{_PREFIX}{step}")
+        return checkpoint if not _damage(checkpoint.path) else None
+
+    def begin(self, step: int) -> Path:
+        """Makes the folder in which a checkpoint is written before :meth:`commit`."""
+        folder = self.path / f".writing-{step}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def writing(self, step: int) -> Path:
+        """Names the folder that :meth:`begin` made, for the other processes of a run."""
+        return self.path / f".writing-{step}"
+
+    def commit(self, step: int, *, best_step: int = 0) -> None:
+        """Makes a checkpoint count and deletes those no longer needed.
+
+        Args:
+            step: The step that :meth:`begin` was called with.
+            best_step: A step whose checkpoint is kept besides the newest two; 0 means none.
+        """
+        folder = self.writing(step)
+        files = {
+            str(path.relative_to(folder)): [path.stat().st_size, _hash_and_sync(path)]
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        write_atomically(folder / _MARKER, json.dumps({"step": step, "files": files}, indent=1))
+        target = self.path / f"{_PREFIX}{step}"
+        if target.exists():  # A damaged one that was passed over, or this very step again.
+            shutil.rmtree(target)
+        folder.rename(target)
+        _sync(self.path)
+        self._delete_old(best_step)
+
+    def _delete_old(self, best_step: int) -> None:
+        for checkpoint in self._newest_first()[_KEEP:]:
+            if checkpoint.step != best_step:
+                shutil.rmtree(checkpoint.path, ignore_errors=True)
+
+    def _newest_first(self) -> list[Checkpoint]:
+        found = [
+            Checkpoint(int(path.name.removeprefix(_PREFIX)), path)
+            for path in self.path.glob(f"{_PREFIX}*")
+            if path.name.removeprefix(_PREFIX).isdigit()
+        ]
+        return sorted(found, key=lambda checkpoint: checkpoint.step, reverse=True)
+
+
+def _damage(folder: Path) -> str:
+    """Says what is wrong with a checkpoint; empty where it is whole."""
+    try:
+        files = json.loads((folder / _MARKER).read_text(encoding="utf-8"))["files"]
+        for name, (size, digest) in files.items():
+            path = folder / name
+            if path.stat().st_size != size:
+                return f"{name} has {path.stat().st_size} bytes, not {size}"
+            if _hash(path) != digest:
+                return f"{name} is corrupt"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{_MARKER} cannot be read ({error})"
+    return ""
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _hash_and_sync(path: Path) -> str:
+    _sync(path)
+    return _hash(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,122 @@
+"""Writes the saved model: merged weights, adapter, tokenizer, card, provenance; all or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PROVENANCE = "tuning.json"
+ADAPTER = "adapter"
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """What is exported.
+
+    Attributes:
+        model: The trained model; a PEFT model where adapters were tuned. Is changed by the export.
+        tokenizer: Its tokenizer.
+        dtype: Type of the exported weights: the base model's own.
+        stop_token_ids: Tokens that end a completion.
+        provenance: Content of tuning.json and of the model card.
+    """
+
+    model: Any
+    tokenizer: Any
+    dtype: torch.dtype
+    stop_token_ids: list[int]
+    provenance: dict[str, Any]
+
+
+@contextmanager
+def finished_atomically(target: Path) -> Iterator[Path]:
+    """Gives a folder to write to that takes the target's place only when the block succeeds.
+
+    Args:
+        target: The folder to be; what it holds is replaced.
+
+    Yields:
+        An empty folder beside it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    writing = target.parent / f".{target.name}.writing-{os.getpid()}"
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir()
+    try:
+        yield writing
+        replaced = target.parent / f".{target.name}.replaced-{os.getpid()}"
+        if target.exists():
+            target.rename(replaced)
+        writing.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+
+
+def export_model(tuned: TunedModel, target: Path) -> None:
+    """Writes the saved model.
+
+    Args:
+        tuned: What to write.
+        target: A folder; replaced as a whole.
+    """
+    with finished_atomically(target) as folder:
+        merged = _merged(tuned, folder / ADAPTER)
+        _set_generation(merged, tuned)
+        merged.save_pretrained(folder)
+        tuned.tokenizer.save_pretrained(folder)
+        text = json.dumps(tuned.provenance, indent=2, sort_keys=True, default=str)
+        (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(render_card(tuned.provenance), encoding="utf-8")
+
+
+def _merged(tuned: TunedModel, adapter_folder: Path) -> Any:
+    from peft import PeftModel
+
+    model = tuned.model
+    if isinstance(model, PeftModel):
+        model.save_pretrained(adapter_folder)
+        model = model.merge_and_unload(safe_merge=True)
+    return model.to(tuned.dtype)
+
+
+def _set_generation(model: Any, tuned: TunedModel) -> None:
+    """Makes ``generate`` stop where completions end, with no further arguments."""
+    settings = model.generation_config
+    stop = tuned.stop_token_ids
+    settings.eos_token_id = stop[0] if len(stop) == 1 else stop
+    pad = tuned.tokenizer.pad_token_id
+    settings.pad_token_id = pad if pad is not None else stop[0]
+    settings.max_new_tokens = tuned.provenance["max_output_tokens"]
+    settings.max_length = None
+    model.config.use_cache = True
+
+
+def render_card(provenance: dict[str, Any]) -> str:
+    """Writes the model card.
+
+    Args:
+        provenance: Content of tuning.json.
+
+    Returns:
+        Markdown with the metadata block of the Hugging Face hub.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML.
+    )
+    return environment.get_template("model_card.md.j2").render(provenance)
