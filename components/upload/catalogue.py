@@ -96,12 +96,12 @@ def find_version(registry_uri: str, address: ModelAddress) -> Version:
     if not numbers:
         raise _no_version(address, numbers)
     if address.version or address.alias:
-        chosen = address.version or model.aliases.get(address.alias, "")
+        chosen = int(address.version or model.aliases.get(address.alias, 0))
     else:
-        chosen = model.aliases.get(DEPLOYED_ALIAS, str(numbers[-1]))
-    if not chosen or int(chosen) not in numbers:
+        chosen = int(model.aliases.get(DEPLOYED_ALIAS, numbers[-1]))
+    if chosen not in numbers:
         raise _no_version(address, numbers)
-    return _described(client, client.get_model_version(address.name, chosen))
+    return _described(client, client.get_model_version(address.name, str(chosen)))
 
 
 def download(registry_uri: str, version: Version) -> Path:

@@ -1,0 +1,76 @@
+"""A tuned model as the earlier stages leave it, and an empty registry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.upload.connection import connect
+from kfp_llm_tuning.components.upload.mlflow_registry import Upload
+
+PROVENANCE = {
+    "model_reference": "text-bison@002",
+    "checkpoint": "builtin://byte-tiny",
+    "prompt_format": "plain",
+    "max_input_tokens": 64,
+    "max_output_tokens": 8,
+    "parameters": {"train_steps": 3, "learning_rate": 0.001},
+    "dataset": {"examples": 12, "source_uri": "train.jsonl", "source_sha256": "ab12"},
+    "metrics": {"loss": 1.5},
+    "steps": 3,
+}
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite registry without content: MLflow takes seconds to make one."""
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def registry_uri(empty_database: Path, tmp_path: Path) -> str:
+    """The URI of a registry of the test's own."""
+    path = tmp_path / "registry" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copy(empty_database, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def upload(tmp_path: Path, registry_uri: str) -> Upload:
+    """An upload of a small folder; the weights are no weights, which a registry never reads."""
+    model, metrics, evaluation = (tmp_path / name for name in ("model", "metrics", "evaluation"))
+    (model / "adapter").mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "adapter/adapter_config.json"):
+        (model / name).write_text("{}")
+    (model / "model.safetensors").write_bytes(b"weights" * 1000)
+    (model / "README.md").write_text("# Card")
+    (model / "tuning.json").write_text(json.dumps(PROVENANCE))
+    metrics.mkdir()
+    history = [
+        {"step": step, "/train_total_loss": 4.0 / step, "/eval_total_loss": 5.0 / step}
+        for step in range(1, 4)
+    ]
+    (metrics / "history.jsonl").write_text("\n".join(map(json.dumps, history)))
+    evaluation.mkdir()
+    figures = {"base": {"exact_match": 0.0}, "tuned": {"exact_match": 0.75}}
+    (evaluation / "evaluation.json").write_text(json.dumps(figures))
+    (evaluation / "report.html").write_text("<p>better</p>")
+    (tmp_path / "validation.html").write_text("<p>valid</p>")
+    return Upload(
+        saved_model=model,
+        tensorboard_metrics=metrics,
+        evaluation=evaluation,
+        display_name="intents",
+        reference=resolve("text-bison@002"),
+        run_id="run-1",
+        registry_uri=registry_uri,
+        reports={"validation.html": tmp_path / "validation.html"},
+        labels={"team": "support"},
+    )
