@@ -44,9 +44,9 @@ class RecordsInfo(msgspec.Struct, frozen=True):
     """What info.json says of records.jsonl.
 
     Attributes:
+        model_reference: Whose chat template rendered the records.
         prompt_format: How the tokenizer treats a prompt: with its opening token ("plain"), or as
             it stands, since the template wrote every special token ("chat_template").
-        model_reference: Whose chat template rendered the records.
         examples: Records.
         conversations: Conversations they come from; 0 for text.
         default_context: What conversations without a context were given.
@@ -55,8 +55,8 @@ class RecordsInfo(msgspec.Struct, frozen=True):
         source_bytes: Size of its (decompressed) content.
     """
 
-    prompt_format: PromptFormat
     model_reference: str
+    prompt_format: PromptFormat = "plain"
     examples: int = 0
     conversations: int = 0
     default_context: str = ""
@@ -92,7 +92,7 @@ class Encoding(msgspec.Struct, frozen=True):
 
     max_input_tokens: int
     max_output_tokens: int
-    prompt_format: PromptFormat
+    prompt_format: PromptFormat = "plain"
     examples: int = 0
     tokens: int = 0
     label_tokens: int = 0

@@ -117,8 +117,6 @@ def encode_dataset(
 ) -> Encoding:
     """Writes the encoded set: Arrow data in the layout of `datasets`, and encoding.json.
 
-    An empty set of records (no evaluation set was given) leaves encoding.json alone.
-
     Args:
         records_folder: What `preprocess_dataset` wrote.
         tokenizer: The tokenizer of the same model.
@@ -142,12 +140,11 @@ def encode_dataset(
     content_hash = _content_hash(records_folder / RECORDS_FILE, hash_of_tokenizer, limits)
     folder.mkdir(parents=True, exist_ok=True)
     tally = _Tally()
-    if info.examples:
-        with tempfile.TemporaryDirectory() as scratch:
-            stream = Path(scratch, "examples.arrow")
-            _write_arrow(_encode(read_records(records_folder), tokenization, tally), stream)
-            _check_not_empty(tally, info)
-            _save(stream, folder, content_hash)
+    with tempfile.TemporaryDirectory() as scratch:
+        stream = Path(scratch, "examples.arrow")
+        _write_arrow(_encode(read_records(records_folder), tokenization, tally), stream)
+        _check_not_empty(tally, info)
+        _save(stream, folder, content_hash)
     encoding = Encoding(
         max_input_tokens=limits.max_input_tokens,
         max_output_tokens=limits.max_output_tokens,
@@ -162,6 +159,22 @@ def encode_dataset(
     )
     write_encoding(folder, encoding)
     _report(tally, limits, info.source_uri)
+    return encoding
+
+
+def encode_nothing(limits: Limits, folder: Path) -> Encoding:
+    """Writes what stands for a set that was not given: an encoding.json of zeros, no Arrow data.
+
+    Args:
+        limits: The model's limits.
+        folder: Where the file goes; made where it is not there.
+
+    Returns:
+        What encoding.json holds.
+    """
+    encoding = Encoding(limits.max_input_tokens, limits.max_output_tokens)
+    write_encoding(folder, encoding)
+    _logger.info("No set was given: there is nothing to encode.")
     return encoding
 
 
@@ -259,9 +272,6 @@ def _check_not_empty(tally: _Tally, info: RecordsInfo) -> None:
 
 
 def _report(tally: _Tally, limits: Limits, source: str) -> None:
-    if not tally.examples:
-        _logger.info("No set was given: nothing to encode.")
-        return
     _logger.info(
         "%s: %d examples, %d tokens, %d of them labels; the longest example has %d.",
         source,

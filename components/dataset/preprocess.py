@@ -32,7 +32,7 @@ class Source:
     """A dataset and how it is read.
 
     Attributes:
-        uri: The JSONL file, plain or .gz; empty for no set at all.
+        uri: The JSONL file, plain or .gz.
         model_reference: The model whose prompts are written.
         default_context: Context of conversations that have none of their own.
     """
@@ -64,12 +64,24 @@ def preprocess_dataset(
     """
     formatter = prompt_formatter(tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
-    records_path = folder / RECORDS_FILE
-    info = RecordsInfo(formatter.prompt_format, source.model_reference)
-    if not source.uri:
-        records_path.write_bytes(b"")
-    else:
-        info = _write_records(source, formatter, records_path)
+    info = _write_records(source, formatter, folder / RECORDS_FILE)
+    write_records_info(folder, info)
+    return info
+
+
+def write_no_records(model_reference: str, folder: Path) -> RecordsInfo:
+    """Writes what stands for a set that was not given: no records, and an info.json of zeros.
+
+    Args:
+        model_reference: The model that is tuned.
+        folder: Where the files go; made where it is not there.
+
+    Returns:
+        What info.json holds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORDS_FILE).write_bytes(b"")
+    info = RecordsInfo(model_reference)
     write_records_info(folder, info)
     return info
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset
-from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
+from kfp_llm_tuning.components.dataset.artifacts import read_records_info
+from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
+from kfp_llm_tuning.components.dataset.preprocess import (
+    Source,
+    preprocess_dataset,
+    write_no_records,
+)
 from kfp_llm_tuning.components.tuning.base_models import load_tokenizer, tokenizer_folder
 from kfp_llm_tuning.components.tuning.model_references import resolve
 
@@ -28,9 +33,13 @@ def preprocess_for_model(
     Raises:
         UserError: As `preprocess_dataset` and `resolve`.
     """
-    tokenizer = load_tokenizer(tokenizer_folder(resolve(large_model_reference)))
-    source = Source(dataset_uri, large_model_reference, default_context)
-    info = preprocess_dataset(source, tokenizer, Path(folder))
+    reference = resolve(large_model_reference)
+    if dataset_uri:
+        source = Source(dataset_uri, large_model_reference, default_context)
+        tokenizer = load_tokenizer(tokenizer_folder(reference))
+        info = preprocess_dataset(source, tokenizer, Path(folder))
+    else:
+        info = write_no_records(large_model_reference, Path(folder))
     return {
         "examples": info.examples,
         "prompt_format": info.prompt_format,
@@ -63,9 +72,12 @@ def encode_for_model(
         UserError: As `encode_dataset` and `resolve`.
     """
     reference = resolve(large_model_reference, tuning_method, accelerator_type, max_context_length)
-    tokenizer = load_tokenizer(tokenizer_folder(reference))
     limits = Limits(reference.max_input_tokens, reference.max_output_tokens)
-    encoding = encode_dataset(Path(records_folder), tokenizer, limits, Path(folder))
+    if read_records_info(Path(records_folder)).examples:
+        tokenizer = load_tokenizer(tokenizer_folder(reference))
+        encoding = encode_dataset(Path(records_folder), tokenizer, limits, Path(folder))
+    else:
+        encoding = encode_nothing(limits, Path(folder))
     return {
         "examples": encoding.examples,
         "tokens": encoding.tokens,

@@ -18,7 +18,7 @@ from kfp_llm_tuning.components.dataset.artifacts import (
     read_encoding,
     write_records_info,
 )
-from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset
+from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
 from kfp_llm_tuning.components.tuning import byte_tiny
 
@@ -32,8 +32,8 @@ def write_records(folder: Path, records: list[Record], prompt_format="plain") ->
     data = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
     (folder / RECORDS_FILE).write_bytes(data)
     info = RecordsInfo(
-        prompt_format,
         "byte-tiny",
+        prompt_format,
         examples=len(records),
         source_uri="rows.jsonl",
         source_sha256="digest",
@@ -135,9 +135,9 @@ def test_more_records_than_one_batch(tmp_path):
 
 
 def test_no_set_leaves_only_the_facts(tmp_path):
-    records = write_records(tmp_path / "records", [])
-    encoding = encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
+    encoding = encode_nothing(WIDE, tmp_path / "encoded")
     assert encoding.examples == encoding.tokens == 0
+    assert read_encoding(tmp_path / "encoded") == encoding
     assert [path.name for path in (tmp_path / "encoded").iterdir()] == ["encoding.json"]
 
 

@@ -16,7 +16,11 @@ from kfp_llm_tuning.components.dataset.artifacts import (
     read_records,
     read_records_info,
 )
-from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
+from kfp_llm_tuning.components.dataset.preprocess import (
+    Source,
+    preprocess_dataset,
+    write_no_records,
+)
 
 ROW = {"input_text": "2 + 2 =", "output_text": "4"}
 CHAT = {
@@ -124,8 +128,8 @@ def test_default_context_with_text_is_refused(preprocess):
         preprocess(lines(ROW), default_context="Be kind.")
 
 
-def test_no_set_leaves_no_records(byte_tokenizer, tmp_path):
-    info = preprocess_dataset(Source("", "byte-tiny"), byte_tokenizer, tmp_path)
+def test_no_set_leaves_no_records(tmp_path):
+    info = write_no_records("byte-tiny", tmp_path)
     assert info.examples == 0
     assert (tmp_path / RECORDS_FILE).read_bytes() == b""
     assert read_records_info(tmp_path) == info
