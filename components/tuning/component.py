@@ -14,7 +14,7 @@ def large_language_model_tuner(
     saved_model: Output[Model],
     tensorboard_metrics: Output[Artifact],
     checkpoint_directory: str = "",
-):
+) -> None:
     """Tunes a large language model on encoded examples; run again, it goes on where it stopped.
 
     Args:

@@ -100,7 +100,7 @@ def plan_forward(model: torch.nn.Module) -> ForwardPlan:
         The fastest safe way.
     """
     device = next(model.parameters()).device
-    vocabulary = model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    vocabulary = model.get_input_embeddings().num_embeddings
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, vocabulary, (2, 8), generator=generator).to(device)
     keep = torch.zeros_like(ids, dtype=torch.bool)
@@ -131,12 +131,12 @@ def _head(model: torch.nn.Module, trial: TokenBatch, masked: bool) -> Head:
 
 
 def _is_causal(model: torch.nn.Module, ids: torch.Tensor) -> bool:
-    config = model.config.get_text_config()  # type: ignore[operator, union-attr]
+    config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"} or getattr(config, "sliding_window", None):
         return False
     changed = ids.clone()
-    changed[:, 5:] = (ids[:, 5:] + 1) % model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    changed[:, 5:] = (ids[:, 5:] + 1) % model.get_input_embeddings().num_embeddings
     before = model(input_ids=ids, use_cache=False).logits
     after = model(input_ids=changed, use_cache=False).logits
     same = _close(before[:, :5], after[:, :5])

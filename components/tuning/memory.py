@@ -105,7 +105,7 @@ def fitting_examples(
     Returns:
         From 0 to ``most``; 0 means that not even one fits.
     """
-    config = model.config.get_text_config()  # type: ignore[operator, union-attr]
+    config = model.config.get_text_config()
     room = _USABLE_SHARE * available_bytes(device) - training_bytes(model)
     one = example_bytes(
         config, length, bytes_per_value=bytes_per_value, checkpointing=checkpointing

@@ -26,6 +26,7 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerControl,
     TrainerState,
     TrainingArguments,
 )
@@ -169,6 +170,7 @@ class LabelOnlyTrainer(Trainer):
             callbacks=[_InterruptionCallback(interruption), *callbacks],
         )
         self.remove_callback(PrinterCallback)
+        self.control: TrainerControl
         arguments = settings.arguments
         self.best = BestStep()
         self.finished = False
@@ -201,7 +203,7 @@ class LabelOnlyTrainer(Trainer):
         )
         return DataLoader(
             self.train_dataset,
-            batch_sampler=sampler,  # type: ignore[arg-type]
+            batch_sampler=sampler,
             collate_fn=_unchanged,
             # The global generator, which dropout draws from, must not depend on sessions.
             generator=torch.Generator(),

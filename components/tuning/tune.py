@@ -31,6 +31,7 @@ from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer, RunSettin
 logger = logging.getLogger(__name__)
 
 _PACKAGES = ("kfp-llm-tuning", "torch", "transformers", "peft", "accelerate", "datasets")
+_CPU = torch.device("cpu")
 # Of the arguments, these change no number of the result.
 _WITHOUT_EFFECT = ("display_name",)
 
@@ -100,8 +101,10 @@ def _tune_claimed(
         base.model, settings, train_set, evaluation_set, interruption, [reporter]
     )
     _say_decisions(arguments, settings, train_set, trainer)
-    newest = checkpoints.newest()
-    _train(trainer, newest, reporter)
+    try:
+        _train(trainer, checkpoints.newest(), reporter)
+    finally:
+        reporter.close()
     if not trainer.finished:
         raise RunAgain(
             f"{interruption.reason}; step {trainer.state.global_step} of {arguments.train_steps} "
@@ -164,7 +167,7 @@ class _Base:
 def has_fast_bf16() -> bool:
     """Tells whether this machine computes in bfloat16 faster than in float32."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -236,7 +239,7 @@ def _settings(
     checkpoints: CheckpointDirectory,
 ) -> RunSettings:
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda" if cuda else "cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else _CPU
     processes = int(os.environ.get("WORLD_SIZE", 1))
     most = -(-arguments.batch_size // processes)
     micro, checkpointing = min(arguments.micro_batch_size, most), False
@@ -321,7 +324,7 @@ def _select(
     trainer: LabelOnlyTrainer, arguments: TuningArguments, checkpoints: CheckpointDirectory
 ) -> int:
     """Loads the best step's weights where they are wanted; returns the step that is exported."""
-    last = trainer.state.global_step
+    last: int = trainer.state.global_step
     if not arguments.enable_checkpoint_selection or trainer.best.step in (0, last):
         return last
     best = checkpoints.at(trainer.best.step)
