@@ -1,0 +1,132 @@
+"""Asking a model: byte-tiny, which knows nothing, so that only the way to it is looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.dataset.rows import Message
+from kfp_llm_tuning.components.upload.mlflow_flavor import ServedModel
+from kfp_llm_tuning.components.upload.prediction import (
+    Predictor,
+    Question,
+    parse_questions,
+    question,
+    text_question,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was tuned with inputs of at most 64 tokens and outputs of at most 8."""
+    from kfp_llm_tuning.components.tuning import byte_tiny
+
+    path = tmp_path_factory.mktemp("byte-tiny")
+    byte_tiny.build(path)
+    provenance = {"prompt_format": "plain", "max_input_tokens": 64, "max_output_tokens": 8}
+    (path / "tuning.json").write_text(json.dumps(provenance))
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictor(folder: Path) -> Predictor:
+    return Predictor(folder)
+
+
+def test_text_rows_in_every_spelling() -> None:
+    lines = [b'\xef\xbb\xbf{"input_text": "a", "output_text": "b"}\r\n', b"\n"]
+    lines += [b'{"prompt": "a"}', b'{"content": "a", "extra": 1}']
+    assert parse_questions(lines, "x.jsonl") == [text_question("a")] * 3
+
+
+def test_answer_of_a_conversation_is_left_out() -> None:
+    user, assistant = {"author": "user", "content": "q"}, {"author": "assistant", "content": "a"}
+    asked = Question((Message("user", "q"),), "be kind", is_chat=True)
+    assert question({"messages": [user], "context": "be kind"}) == asked
+    assert question({"messages": [user, assistant], "context": "be kind"}) == asked
+    longer = question({"messages": [user, assistant, user]})
+    assert [message.content for message in longer.messages] == ["q", "a", "q"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"input_text": 5},
+        {"messages": []},
+        {"messages": "hello"},
+        {"messages": ["hello"]},
+        {"messages": [{"author": "user"}]},
+        {"messages": [{"author": "assistant", "content": "a"}]},
+        {"messages": [{"author": "bot", "content": "a"}]},
+        {"messages": [{"author": "user", "content": "a"}] * 2},
+        {"messages": [{"author": "user", "content": "a"}], "context": 5},
+    ],
+)
+def test_row_that_asks_nothing(row: Any) -> None:
+    with pytest.raises(UserError):
+        question(row)
+
+
+def test_every_bad_line_is_told() -> None:
+    with pytest.raises(UserError) as caught:
+        parse_questions([b"{", b'{"prompt": "a"}', b"[]", b"\xff"], "x.jsonl")
+    assert [problem.where for problem in caught.value.problems] == [
+        f"x.jsonl, line {number}" for number in (1, 3, 4)
+    ]
+
+
+def test_empty_file() -> None:
+    with pytest.raises(UserError, match="nothing to predict"):
+        parse_questions([b"\n"], "x.jsonl")
+
+
+def test_prompt_is_written_as_in_training(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    engine = predictor._engine
+    real = engine.generate
+
+    def recording(prompts: Sequence[Sequence[int]], *arguments: Any) -> Any:
+        asked.extend(engine.tokenizer.decode(p, skip_special_tokens=True) for p in prompts)
+        return real(prompts, *arguments)
+
+    monkeypatch.setattr(engine, "generate", recording)
+    chat = question({"messages": [{"author": "user", "content": "hi"}], "context": "c"})
+    predictor.answer([text_question("hello"), chat])
+    assert asked == ["hello\n", "c\n\nuser:\nhi\nassistant:\n"]
+
+
+def test_limits_of_the_tuning_are_kept_and_told(predictor: Predictor) -> None:
+    short, long = predictor.answer([text_question("a"), text_question("b" * 500)])
+    assert (short.input_truncated, long.input_truncated) == (False, True)
+    tokenizer = predictor._engine.tokenizer
+    assert len(tokenizer(short.content)["input_ids"]) <= 8 * 3
+    (one,) = predictor.answer([text_question("a")], max_output_tokens=1)
+    assert not one.finished
+    assert short.content.startswith(one.content)
+
+
+def test_folder_without_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        Predictor(tmp_path)
+
+
+def test_mlflow_flavour_takes_lists_and_tables(folder: Path, predictor: Predictor) -> None:
+    import pandas
+
+    model = ServedModel(folder)
+    expected = [answer.content for answer in predictor.answer([text_question("a")] * 2, 3)]
+    parameters = {"max_output_tokens": 3}
+    assert model.predict(["a", {"prompt": "a"}], parameters) == expected
+    table = pandas.DataFrame({"input_text": ["a", "a"]})
+    assert model.predict(table, parameters) == expected
