@@ -187,8 +187,9 @@ def _check_gate(parameters: PipelineParameters) -> list[Problem]:
     if parameters.gate_metric and not parameters.evaluation_data_uri:
         what = "a gate needs an evaluation set: without one nothing would ever be registered."
         return [Problem(what, "gate_metric", fix="Give evaluation_data_uri.")]
-    if parameters.gate_threshold and not parameters.gate_metric:
-        what = f"{parameters.gate_threshold!r} limits nothing without a metric."
+    threshold = parameters.gate_threshold
+    if threshold and math.isfinite(threshold) and not parameters.gate_metric:
+        what = f"{threshold!r} limits nothing without a metric."
         return [Problem(what, "gate_threshold", fix="Give gate_metric.")]
     return []
 

@@ -39,7 +39,7 @@ def validate_pipeline(
     gate_threshold: float = 0.0,
     template: str = "tune-large-model",
     platform: str = "vertex",
-) -> NamedTuple(
+) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     adapter_training_location=str,
     model_at_version=str,
@@ -51,7 +51,7 @@ def validate_pipeline(
     with_batch_prediction_and_evaluation=bool,
     with_tensorboard=bool,
     machine_spec=str,
-):  # type: ignore[valid-type]
+):
     """Checks every parameter of the pipeline before anything is spent, all problems in one report.
 
     Args:

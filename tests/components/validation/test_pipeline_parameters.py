@@ -1,0 +1,490 @@
+"""Every rule on pipeline parameters, the message of each, and what follows from legal ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.validation.pipeline_parameters import (
+    PipelineParameters,
+    PipelineSettings,
+    validate_pipeline_parameters,
+)
+
+PREFIX = "projects/my-project/locations/us-central1"
+KEY = f"{PREFIX}/keyRings/ring/cryptoKeys/key"
+TENSORBOARD = f"{PREFIX}/tensorboards/123"
+
+VERTEX: dict[str, Any] = {
+    "platform": "vertex",
+    "project": "my-project",
+    "model_display_name": "my-tuned-model",
+    "dataset_uri": "gs://bucket/train.jsonl",
+    "pipeline_region": "us-central1",
+    "model": "text-bison@002",
+}
+LOCAL: dict[str, Any] = {
+    "platform": "local",
+    "model_display_name": "my-tuned-model",
+    "dataset_uri": "train.jsonl",
+    "model": "byte-tiny",
+}
+
+
+def check(base: dict[str, Any], **changes: Any) -> PipelineSettings:
+    return validate_pipeline_parameters(PipelineParameters(**{**base, **changes}))
+
+
+def problems(base: dict[str, Any], **changes: Any) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        check(base, **changes)
+    return [str(problem) for problem in caught.value.problems]
+
+
+BROKEN = {
+    "unknown platform": (LOCAL, {"platform": "vertx"}, "platform: 'vertx' is unknown.", "vertex?"),
+    "unknown template": (LOCAL, {"template": "tune"}, "template: 'tune' is unknown.", "tune-large"),
+    "unknown region": (
+        VERTEX,
+        {"location": "us-centrl1"},
+        "location: 'us-centrl1'",
+        "us-central1?",
+    ),
+    "unknown region locally": (
+        LOCAL,
+        {"location": "mars-1"},
+        "location: 'mars-1' is no",
+        "us-east4",
+    ),
+    "unknown pipeline region": (
+        VERTEX,
+        {"pipeline_region": "us-west9", "accelerator_type": "GPU"},
+        "pipeline_region: 'us-west9' is no supported region",
+        "Did you mean us-west",
+    ),
+    "unknown accelerator": (VERTEX, {"accelerator_type": "NPU"}, "'NPU' is unknown", "TPU, GPU"),
+    "unknown accelerator locally": (LOCAL, {"accelerator_type": "x"}, "'x' is unknown", "TPU, GPU"),
+    "no accelerator for the region": (
+        VERTEX,
+        {"pipeline_region": "us-west1"},
+        "accelerator_type: is empty, and the region 'us-west1' has no default",
+        "TPU (the default in europe-west4) or GPU (the default in us-central1)",
+    ),
+    "no data": (LOCAL, {"dataset_uri": ""}, "there is no training data", "Give dataset_uri"),
+    "two sets of data": (
+        VERTEX,
+        {"dataset_name": f"{PREFIX}/datasets/1"},
+        "dataset_uri and dataset_name exclude one another",
+        "Give one of them",
+    ),
+    "managed dataset elsewhere": (
+        LOCAL,
+        {"dataset_uri": "", "dataset_name": f"{PREFIX}/datasets/1"},
+        "managed datasets are Vertex AI's, and the platform is local",
+        "Give dataset_uri",
+    ),
+    "malformed managed dataset": (
+        VERTEX,
+        {"dataset_uri": "", "dataset_name": "mydata"},
+        "'mydata' is no managed dataset",
+        "locations/REGION/datasets/NUMBER",
+    ),
+    "local path on Vertex": (
+        VERTEX,
+        {"dataset_uri": "train.jsonl"},
+        "dataset_uri: 'train.jsonl' is a path of one machine",
+        "gs://BUCKET/PATH",
+    ),
+    "local evaluation set on Vertex": (
+        VERTEX,
+        {"evaluation_data_uri": "/data/eval.jsonl"},
+        "evaluation_data_uri: '/data/eval.jsonl' is a path of one machine",
+        "Copy it to a bucket",
+    ),
+    "blank evaluation set": (
+        LOCAL,
+        {"evaluation_data_uri": " "},
+        "evaluation_data_uri: is blank",
+        "",
+    ),
+    "no steps": (
+        LOCAL,
+        {"train_steps": 0},
+        "train_steps: 0 is out of range",
+        "from 1 to 10,000,000",
+    ),
+    "negative steps": (LOCAL, {"train_steps": -5}, "train_steps: -5 is out of range", "from 1"),
+    "too many steps": (LOCAL, {"train_steps": 10**9}, "train_steps: 1000000000 is out", "from 1"),
+    "half a step": (LOCAL, {"train_steps": 1.5}, "train_steps: 1.5 is not a whole number", ""),
+    "steps as text": (LOCAL, {"train_steps": "many"}, "train_steps: 'many' is not a whole", ""),
+    "steps as boolean": (LOCAL, {"train_steps": True}, "train_steps: True is not a whole", ""),
+    "zero learning rate": (
+        LOCAL,
+        {"learning_rate": 0.0},
+        "learning_rate: 0.0 is out",
+        "above 0 up",
+    ),
+    "huge learning rate": (LOCAL, {"learning_rate": 3.0}, "learning_rate: 3.0 is out", "up to 1"),
+    "NaN learning rate": (LOCAL, {"learning_rate": float("nan")}, "learning_rate: nan is out", ""),
+    "infinite learning rate": (
+        LOCAL,
+        {"learning_rate": float("-inf")},
+        "learning_rate: -inf is out of range",
+        "negative for the model's own",
+    ),
+    "zero multiplier": (
+        LOCAL,
+        {"learning_rate_multiplier": 0.0},
+        "multiplier: 0.0 is out",
+        "above 0",
+    ),
+    "negative multiplier": (LOCAL, {"learning_rate_multiplier": -1}, "multiplier: -1.0 is out", ""),
+    "NaN multiplier": (LOCAL, {"learning_rate_multiplier": float("nan")}, "multiplier: nan is", ""),
+    "no interval": (LOCAL, {"evaluation_interval": 0}, "evaluation_interval: 0 is out", "from 1"),
+    "negative seed": (LOCAL, {"seed": -1}, "seed: -1 is out of range", "4,294,967,295"),
+    "misspelt model": (LOCAL, {"model": "text-bisn@002"}, "no model is called", "text-bison@002"),
+    "empty model": (LOCAL, {"model": ""}, "large_model_reference: is empty", "hf://"),
+    "unknown method": (LOCAL, {"tuning_method": "lora"}, "tuning_method: 'lora' is", "tune_v2"),
+    "legacy method elsewhere": (LOCAL, {"tuning_method": "tune"}, "published models' former", ""),
+    "unknown context": (LOCAL, {"max_context_length": "16k"}, "'16k' is unknown", "8k, 32k"),
+    "context beyond the model": (LOCAL, {"max_context_length": "32k"}, "context of 16,384", "8k"),
+    "unknown checkpoint selection": (
+        LOCAL,
+        {"enable_checkpoint_selection": "yes"},
+        "enable_checkpoint_selection: 'yes' is unknown",
+        "true, false, default",
+    ),
+    "early stopping as text": (
+        LOCAL,
+        {"enable_early_stopping": "maybe"},
+        "enable_early_stopping: 'maybe' is not true or false",
+        "",
+    ),
+    "text with a context": (
+        VERTEX,
+        {"default_context": "You are a pirate."},
+        "default_context: is given, but text-bison@002 takes text without a context",
+        "a chat model",
+    ),
+    "text model in the chat template": (
+        VERTEX,
+        {"template": "tune-large-chat-model"},
+        "text-bison@002 takes text, and tune-large-chat-model tunes chat models",
+        "such as chat-bison@002",
+    ),
+    "empty display name": (
+        LOCAL,
+        {"model_display_name": " "},
+        "' ' cannot name a model",
+        "1 to 128",
+    ),
+    "long display name": (
+        LOCAL,
+        {"model_display_name": "n" * 129},
+        "cannot name a model",
+        "1 to 128",
+    ),
+    "display name of two lines": (LOCAL, {"model_display_name": "a\nb"}, "'a\\nb' cannot name", ""),
+    "no project": (VERTEX, {"project": ""}, "project: '' is no project", "6 to 30"),
+    "malformed project": (VERTEX, {"project": "My Project"}, "'My Project' is no project", "id"),
+    "malformed endpoint": (
+        VERTEX,
+        {"api_endpoint": "not a host"},
+        "'not a host' is no endpoint",
+        "",
+    ),
+    "malformed account": (LOCAL, {"service_account": "me"}, "'me' is none", "gserviceaccount.com"),
+    "unknown machine": (
+        VERTEX,
+        {"tuning_machine": "h10-8"},
+        "no machine is called 'h10-8'",
+        "h100-8?",
+    ),
+    "machine of another accelerator": (
+        VERTEX,
+        {"tuning_machine": "h100-8", "accelerator_type": "TPU"},
+        "h100-8 is a GPU machine, but accelerator_type is TPU",
+        "tpu-v6e-4",
+    ),
+    "malformed TensorBoard": (
+        VERTEX,
+        {"tensorboard_resource_id": "123"},
+        "tensorboard_resource_id: '123' has another form",
+        "projects/PROJECT/locations/REGION/tensorboards/NUMBER",
+    ),
+    "TensorBoard elsewhere": (
+        VERTEX,
+        {"tensorboard_resource_id": TENSORBOARD, "pipeline_region": "europe-west4"},
+        "is in us-central1, but the pipeline runs in europe-west4",
+        "Give a TensorBoard of that region",
+    ),
+    "malformed key": (
+        LOCAL,
+        {"encryption_spec_key_name": "key"},
+        "encryption_spec_key_name: 'key' has another form",
+        "keyRings/RING/cryptoKeys/KEY",
+    ),
+    "key with TPU": (
+        VERTEX,
+        {"encryption_spec_key_name": KEY, "accelerator_type": "TPU"},
+        "tuning on TPU cannot use a customer-managed encryption key",
+        "set tpu_training_skip_cmek",
+    ),
+    "key with another location": (
+        VERTEX,
+        {"encryption_spec_key_name": KEY, "location": "us-west1"},
+        "location: with an encryption key location must be us-central1, not 'us-west1'",
+        "",
+    ),
+    "key with another pipeline region": (
+        VERTEX,
+        {"encryption_spec_key_name": KEY, "pipeline_region": "us-east4", "accelerator_type": "GPU"},
+        "pipeline_region: with an encryption key pipeline_region must be us-central1",
+        "",
+    ),
+    "key of another region": (
+        VERTEX,
+        {"encryption_spec_key_name": KEY.replace("us-central1", "us-west1")},
+        "encryption_spec_key_name must be us-central1, not 'us-west1'",
+        "",
+    ),
+    "unknown gate": (
+        LOCAL,
+        {"gate_metric": "exact_mach"},
+        "'exact_mach' is unknown",
+        "exact_match?",
+    ),
+    "gate without evaluation": (
+        LOCAL,
+        {"gate_metric": "exact_match", "gate_threshold": 0.5},
+        "gate_metric: a gate needs an evaluation set",
+        "Give evaluation_data_uri",
+    ),
+    "threshold without metric": (
+        LOCAL,
+        {"gate_threshold": 0.5},
+        "0.5 limits nothing",
+        "gate_metric",
+    ),
+    "NaN threshold": (
+        LOCAL,
+        {"gate_threshold": float("nan")},
+        "gate_threshold: nan is out",
+        "finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_each_broken_parameter_has_its_message(kind: str) -> None:
+    base, changes, what, advice = BROKEN[kind]
+    found = [problem for problem in problems(base, **changes) if what in problem]
+    assert found, problems(base, **changes)
+    assert any(advice in problem for problem in found), found
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BROKEN if len(BROKEN[kind][1]) == 1])
+def test_one_mistake_is_one_problem(kind: str) -> None:
+    base, changes, _, _ = BROKEN[kind]
+    assert len(problems(base, **changes)) == (2 if kind == "unknown gate" else 1)
+
+
+def test_all_problems_are_told_together() -> None:
+    found = problems(
+        VERTEX,
+        project="",
+        model="text-bisn",
+        location="us-centrl1",
+        dataset_uri="",
+        train_steps=0,
+        learning_rate=float("nan"),
+        accelerator_type="gpux",
+        seed=-1,
+        gate_metric="blue",
+        encryption_spec_key_name="key",
+        tensorboard_resource_id="board",
+        tuning_method="lora",
+        model_display_name="",
+    )
+    assert len(found) == 14
+    assert len(set(found)) == 14
+
+
+def test_published_request() -> None:
+    settings = check(
+        VERTEX,
+        location="us-central1",
+        accelerator_type="GPU",
+        evaluation_data_uri="gs://my-bucket/eval.jsonl",
+        enable_checkpoint_selection="true",
+        tensorboard_resource_id=TENSORBOARD,
+        encryption_spec_key_name=KEY,
+        service_account="tuner@my-project.iam.gserviceaccount.com",
+    )
+    assert settings.machine is not None
+    assert settings.machine.machine_type == "a2-ultragpu-8g"
+    assert dataclasses.replace(settings, machine=None) == PipelineSettings(
+        adapter_training_location="us-central1",
+        model_at_version="text-bison@002",
+        model_dash_version="text-bison-002",
+        model_location="us-central1",
+        regional_endpoint="https://us-central1-aiplatform.googleapis.com/ui",
+        service_account="tuner@my-project.iam.gserviceaccount.com",
+        use_tpu=False,
+        with_batch_prediction_and_evaluation=True,
+        with_tensorboard=True,
+        machine=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("region", "given", "use_tpu", "tuned_in"),
+    [
+        ("europe-west4", "", True, "europe-west4"),
+        ("us-central1", "", False, "us-central1"),
+        ("asia-northeast3", "tpu", True, "europe-west4"),
+        ("europe-west4", "Gpu", False, "us-central1"),
+    ],
+)
+def test_tuning_runs_where_the_accelerator_is(
+    region: str, given: str, use_tpu: bool, tuned_in: str
+) -> None:
+    settings = check(VERTEX, pipeline_region=region, accelerator_type=given)
+    assert (settings.use_tpu, settings.adapter_training_location) == (use_tpu, tuned_in)
+    assert settings.model_location == region
+
+
+def test_a_machine_decides_the_accelerator() -> None:
+    settings = check(VERTEX, pipeline_region="us-west1", tuning_machine="tpu-v6e-4")
+    assert settings.use_tpu
+    assert settings.machine is not None
+    assert settings.machine.machine_type == "ct6e-standard-4t"
+
+
+def test_location_overrules_the_pipeline_region() -> None:
+    settings = check(VERTEX, location="us-west1")
+    assert settings.model_location == "us-west1"
+    assert settings.regional_endpoint == "https://us-west1-aiplatform.googleapis.com/ui"
+    whole = check(VERTEX, api_endpoint="http://127.0.0.1:8080")
+    assert whole.regional_endpoint == "http://127.0.0.1:8080"
+
+
+def test_no_region_is_needed_off_vertex() -> None:
+    for platform in ("local", "kubeflow"):
+        settings = check(LOCAL, platform=platform)
+        assert settings == PipelineSettings(
+            adapter_training_location="",
+            model_at_version="byte-tiny@latest",
+            model_dash_version="byte-tiny-latest",
+            model_location="",
+            regional_endpoint="",
+            service_account="",
+            use_tpu=False,
+            with_batch_prediction_and_evaluation=False,
+            with_tensorboard=False,
+            machine=None,
+        )
+
+
+def test_a_published_request_runs_locally_too() -> None:
+    settings = check(
+        VERTEX,
+        platform="local",
+        dataset_uri="train.jsonl",
+        location="us-central1",
+        pipeline_region="",
+        tensorboard_resource_id=TENSORBOARD,
+    )
+    assert settings.with_tensorboard
+    assert settings.machine is None
+
+
+@pytest.mark.parametrize("value", ["true", "False", "DEFAULT", True, False])
+def test_checkpoint_selection_takes_text_and_booleans(value: Any) -> None:
+    check(LOCAL, enable_checkpoint_selection=value)
+
+
+def test_numbers_come_as_json_has_them() -> None:
+    check(LOCAL, train_steps=300.0, learning_rate=-1, seed=7.0)
+
+
+def test_chat_models_may_have_a_context() -> None:
+    for model in ("chat-bison@002", "byte-tiny"):
+        check(VERTEX, model=model, default_context="Be brief.", template="tune-large-chat-model")
+    check(VERTEX, model="chat-bison@001", default_context="Be brief.")
+
+
+def test_early_stopping_by_default_needs_no_evaluation_set() -> None:
+    assert check(LOCAL, enable_early_stopping=True).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "warning"),
+    [
+        (LOCAL, {"encryption_spec_key_name": KEY}, "no effect on the platform local"),
+        (
+            VERTEX,
+            {
+                "encryption_spec_key_name": KEY,
+                "accelerator_type": "TPU",
+                "tpu_training_skip_cmek": True,
+            },
+            "tuning on TPU runs without the encryption key",
+        ),
+        (LOCAL, {"evaluation_data_uri": "train.jsonl"}, "is the training set"),
+        (
+            LOCAL,
+            {"evaluation_data_uri": "eval.jsonl", "train_steps": 10},
+            "evaluation_interval 20 is more than train_steps 10",
+        ),
+        (
+            LOCAL,
+            {"enable_checkpoint_selection": "true"},
+            "enable_checkpoint_selection has no effect",
+        ),
+        (LOCAL, {"evaluation_interval": 5}, "evaluation_interval has no effect"),
+        (LOCAL, {"evaluation_output_root_dir": "out"}, "evaluation_output_root_dir has no effect"),
+        (LOCAL, {"tuning_machine": "h100-8"}, "tuning runs on this machine"),
+    ],
+)
+def test_what_is_surely_not_meant_is_a_warning(
+    base: dict[str, Any], changes: dict[str, Any], warning: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        settings = check(base, **changes)
+    assert len(settings.warnings) == 1
+    assert warning in settings.warnings[0]
+    assert warning in caplog.text
+
+
+_ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.lists(st.integers(), max_size=2)
+    | st.sampled_from(["vertex", "TPU", "us-west1", "text-bison", "hf://a/b", "gs://x", KEY])
+)
+_RANDOM = st.fixed_dictionaries(
+    {}, optional={field.name: _ANYTHING for field in dataclasses.fields(PipelineParameters)}
+)
+
+
+@given(base=st.sampled_from([VERTEX, LOCAL]), changes=_RANDOM)
+def test_random_values_give_settings_or_a_user_error(
+    base: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    try:
+        settings = check(base, **changes)
+    except UserError as error:
+        assert all(problem.what for problem in error.problems)
+    else:
+        json.dumps(dataclasses.asdict(settings))
