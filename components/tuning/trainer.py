@@ -312,7 +312,7 @@ class LabelOnlyTrainer(Trainer):
         stop_early = False
         if self.control.should_evaluate:
             stop_early = self._log_evaluation()
-        self.finished = stop_early or step >= self.state.max_steps
+        self.finished = self.finished or stop_early or step >= self.state.max_steps
         if self.control.should_save:
             self._save_checkpoint(model, trial)
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
@@ -499,7 +499,8 @@ class _InterruptionCallback(TrainerCallback):
             flag = torch.tensor(float(requested), device=args.device)
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
             requested = bool(flag.item())
-            self._interruption.reason = self._interruption.reason or "another process was"
+            if requested and not self._interruption.reason:
+                self._interruption.reason = "another process was interrupted"
         if requested and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
 

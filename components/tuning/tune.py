@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,8 @@ def _tune_claimed(
     base = _load_base(folder, arguments)
     _check_tokens(base.model, train_set, evaluation_set)
     settings = _settings(arguments, base, train_set, evaluation_set, checkpoints)
+    if not _is_main():
+        logging.getLogger("kfp_llm_tuning").setLevel(logging.WARNING)
     reporter = _Reporter(paths.metrics, arguments.train_steps)
     trainer = LabelOnlyTrainer(
         base.model, settings, train_set, evaluation_set, interruption, [reporter]
@@ -205,7 +208,9 @@ def _with_adapter(model: Any, arguments: TuningArguments) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():  # peft still uses transformers' former names.
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, config)
     except ValueError as error:
         raise UserError(
             Problem(str(error), "lora_target_modules", "all-linear, or names of linear modules")

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
+
+
+def write(directory: CheckpointDirectory, step: int, best_step: int = 0) -> None:
+    folder = directory.begin(step)
+    (folder / "weights").write_bytes(b"w" * 1000 + str(step).encode())
+    (folder / "part").mkdir()
+    (folder / "part" / "state.json").write_text("{}")
+    directory.commit(step, best_step=best_step)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> CheckpointDirectory:
+    return CheckpointDirectory(tmp_path / "checkpoints")
+
+
+def steps(directory: CheckpointDirectory) -> list[int]:
+    return sorted(int(path.name[5:]) for path in directory.path.glob("step-*"))
+
+
+def test_an_empty_folder_has_none(directory: CheckpointDirectory) -> None:
+    assert directory.newest() is None
+
+
+def test_the_newest_is_found_by_number_not_by_name(directory: CheckpointDirectory) -> None:
+    for step in (90, 100):
+        write(directory, step)
+    newest = directory.newest()
+    assert newest is not None
+    assert newest.step == 100
+    assert (newest.path / "weights").read_bytes().endswith(b"100")
+
+
+def test_the_last_two_and_the_best_are_kept(directory: CheckpointDirectory) -> None:
+    for step, best in [(10, 10), (20, 20), (30, 20), (40, 20), (50, 20)]:
+        write(directory, step, best)
+    assert steps(directory) == [20, 40, 50]
+
+
+def test_one_being_written_does_not_count(directory: CheckpointDirectory) -> None:
+    write(directory, 10)
+    (directory.begin(20) / "weights").write_bytes(b"half")
+    newest = directory.newest()
+    assert newest is not None
+    assert newest.step == 10
+    with directory.claimed("a"):
+        assert not list(directory.path.glob(".writing-*"))
+
+
+def truncate(folder: Path) -> None:
+    (folder / "weights").write_bytes(b"w" * 10)
+
+
+def flip_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "weights").read_bytes())
+    content[500] ^= 1
+    (folder / "weights").write_bytes(content)
+
+
+def lose_a_file(folder: Path) -> None:
+    (folder / "part" / "state.json").unlink()
+
+
+def lose_the_marker(folder: Path) -> None:
+    (folder / "complete.json").unlink()
+
+
+def halve_the_marker(folder: Path) -> None:
+    text = (folder / "complete.json").read_text()
+    (folder / "complete.json").write_text(text[: len(text) // 2])
+
+
+def empty_the_marker(folder: Path) -> None:
+    (folder / "complete.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncate, flip_a_bit, lose_a_file, lose_the_marker, halve_the_marker, empty_the_marker],
+)
+def test_a_damaged_one_gives_way_to_the_one_before(
+    directory: CheckpointDirectory, damage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(directory, 10)
+    write(directory, 20)
+    damage(directory.path / "step-20")
+    newest = directory.newest()
+    assert newest is not None
+    assert newest.step == 10
+    assert directory.at(20) is None
+    assert "Passing over checkpoint step-20" in caplog.text
+    write(directory, 20)  # Training comes by again and replaces it.
+    assert directory.at(20) is not None
+
+
+def test_all_damaged_is_none(directory: CheckpointDirectory) -> None:
+    write(directory, 10)
+    truncate(directory.path / "step-10")
+    assert directory.newest() is None
+
+
+def test_the_folder_of_another_run_is_refused(directory: CheckpointDirectory) -> None:
+    with directory.claimed("one run"):
+        pass
+    with directory.claimed("one run"):
+        pass
+    with (
+        pytest.raises(UserError, match="another run.*empty folder, or delete"),
+        directory.claimed("another run"),
+    ):
+        pytest.fail("claimed")
+
+
+def _claim_and_wait(path: str, claimed: Any, release: Any) -> None:
+    with CheckpointDirectory(Path(path)).claimed("run"):
+        claimed.set()
+        release.wait(30)
+
+
+def test_two_tuners_never_share_a_folder(directory: CheckpointDirectory) -> None:
+    context = multiprocessing.get_context("fork")
+    claimed, release = context.Event(), context.Event()
+    other = context.Process(target=_claim_and_wait, args=(str(directory.path), claimed, release))
+    other.start()
+    assert claimed.wait(30)
+    with pytest.raises(UserError, match="another tuner"), directory.claimed("run"):
+        pytest.fail("claimed")
+    other.kill()  # However the other ends, the folder is free again.
+    other.join()
+    with directory.claimed("run"):
+        pass

@@ -1,0 +1,495 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, get_scheduler
+
+from kfp_llm_tuning.components.common.errors import RunAgain, UserError
+from kfp_llm_tuning.components.tuning import trainer as trainer_module
+from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.batching import EncodedSet, StepSampler
+from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
+from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
+from kfp_llm_tuning.components.tuning.tune import TuningPaths, tune
+
+TRAIN_TAGS = {
+    "/train_total_loss",
+    "/train_fraction_of_correct_next_step_preds",
+    "/train_num_predictions",
+}
+EVALUATION_TAGS = {tag.replace("train", "eval") for tag in TRAIN_TAGS}
+MEASURED = {"tokens_per_second", "memory_bytes", "wall_time"}
+DEFAULTS: dict[str, Any] = {
+    "tuning": "full",
+    "train_steps": 12,
+    "batch_size": 6,
+    "learning_rate": 0.01,
+    "precision": "fp32",
+    "evaluation_interval": 4,
+    "logging_interval": 3,
+    "checkpoint_interval": 2,
+}
+
+
+class Run:
+    """One run's arguments and folders."""
+
+    def __init__(self, folder: Path, model: Path, train: Path, evaluation: Path | None) -> None:
+        self.folder = folder
+        self._model = model
+        self.paths = TuningPaths(
+            train, evaluation, folder / "model", folder / "metrics", folder / "checkpoints"
+        )
+
+    def arguments(self, **changes: Any) -> TuningArguments:
+        return TuningArguments(**(DEFAULTS | {"model_reference": str(self._model)} | changes))
+
+    def tune(self, **changes: Any) -> dict[str, Any]:
+        return tune(self.arguments(**changes), self.paths)
+
+    def command(self, **changes: Any) -> list[str]:
+        return [
+            *("-m", "kfp_llm_tuning.components.tuning"),
+            *("--payload", self.arguments(**changes).to_json()),
+            *("--train-dataset", str(self.paths.train_dataset)),
+            *("--evaluation-dataset", str(self.paths.evaluation_dataset)),
+            *("--output", str(self.paths.output)),
+            *("--metrics", str(self.paths.metrics)),
+            *("--checkpoints", str(self.paths.checkpoints)),
+        ]
+
+    def history(self) -> list[dict[str, Any]]:
+        lines = (self.paths.metrics / "history.jsonl").read_text().splitlines()
+        return [
+            {key: value for key, value in json.loads(line).items() if key not in MEASURED}
+            for line in lines
+        ]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = load_file(self.paths.output / "model.safetensors")
+        return found
+
+    def steps_on_disk(self) -> list[int]:
+        return sorted(int(path.name[5:]) for path in self.paths.checkpoints.glob("step-*"))
+
+
+@pytest.fixture
+def make_run(
+    tmp_path: Path, tiny_model: Path, train_folder: Path, evaluation_folder: Path
+) -> Callable[..., Run]:
+    def make(name: str = "run", *, evaluation: Path | None = evaluation_folder) -> Run:
+        return Run(tmp_path / name, tiny_model, train_folder, evaluation)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model: Path,
+    train_folder: Path,
+    evaluation_folder: Path,
+) -> Run:
+    """An uninterrupted run of the defaults."""
+    run = Run(tmp_path_factory.mktemp("whole"), tiny_model, train_folder, evaluation_folder)
+    run.tune()
+    return run
+
+
+def assert_same_result(run: Run, expected: Run) -> None:
+    """Bit for bit."""
+    assert run.history() == expected.history()
+    assert run.weights().keys() == expected.weights().keys()
+    for name, weight in expected.weights().items():
+        assert torch.equal(run.weights()[name], weight), name
+
+
+def assert_close_history(run: Run, expected: Run) -> None:
+    for entry, other in zip(run.history(), expected.history(), strict=True):
+        assert entry == pytest.approx(other, rel=2e-4)
+
+
+# What a run leaves
+
+
+def test_the_saved_model_is_whole(whole_run: Run) -> None:
+    output = whole_run.paths.output
+    model = AutoModelForCausalLM.from_pretrained(output)
+    tokenizer = AutoTokenizer.from_pretrained(output)
+    assert model.dtype == torch.float32
+    assert tokenizer.eos_token == "<eos>"
+    assert model.generation_config.eos_token_id == 2
+    assert model.generation_config.max_new_tokens == 16
+    generated = model.generate(torch.tensor([[5, 6, 7]]))
+    assert generated.shape[1] <= 3 + 16
+    assert not list(output.parent.glob(".model*"))
+
+
+def test_the_provenance_says_where_the_model_comes_from(whole_run: Run) -> None:
+    facts = json.loads((whole_run.paths.output / "tuning.json").read_text())
+    assert facts["steps"] == facts["best_step"] == 12
+    assert facts["parameters"]["batch_size"] == 6
+    assert facts["dataset"]["content_hash"] == "set-40"
+    assert facts["evaluation_dataset"]["examples"] == 13
+    assert facts["prompt_format"] == "plain"
+    assert facts["versions"]["torch"] == torch.__version__
+    assert facts["metrics"].keys() == TRAIN_TAGS | EVALUATION_TAGS
+    assert facts["seconds"] > 0
+    assert facts["peak_memory_bytes"] > 0
+    card = (whole_run.paths.output / "README.md").read_text()
+    assert "set-40" in card
+    assert "for 12 steps of 6 examples" in card
+
+
+def test_the_history_has_the_published_tags_at_their_steps(whole_run: Run) -> None:
+    train = [entry for entry in whole_run.history() if "/train_total_loss" in entry]
+    evaluation = [entry for entry in whole_run.history() if "/eval_total_loss" in entry]
+    assert [entry["step"] for entry in train] == [3, 6, 9, 12]
+    assert [entry["step"] for entry in evaluation] == [4, 8, 12]
+    assert all(entry.keys() > TRAIN_TAGS for entry in train)
+    assert all(entry.keys() > EVALUATION_TAGS for entry in evaluation)
+    assert train[-1]["learning_rate"] < train[0]["learning_rate"] <= 0.01
+
+
+def test_the_last_two_checkpoints_stay(whole_run: Run) -> None:
+    assert whole_run.steps_on_disk() == [10, 12]
+
+
+def test_without_an_evaluation_set_only_training_is_logged(make_run: Callable[..., Run]) -> None:
+    run = make_run(evaluation=None)
+    facts = run.tune(train_steps=3)
+    assert facts["metrics"].keys() == TRAIN_TAGS
+    assert facts["evaluation_dataset"] == {"examples": 0}
+
+
+# Exactness
+
+
+def test_values_equal_those_of_a_naive_loop(whole_run: Run, tiny_model: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.0)
+    schedule = get_scheduler("cosine", optimizer, num_warmup_steps=1, num_training_steps=12)
+    dataset = EncodedSet(whole_run.paths.train_dataset)
+    evaluation_set = EncodedSet(whole_run.paths.evaluation_dataset)
+    logged = {(entry["step"], "/eval_total_loss" in entry): entry for entry in whole_run.history()}
+    window = [0.0, 0.0, 0.0]
+    for step, plan in enumerate(StepSampler(dataset, batch_size=6, steps=12, seed=0), 1):
+        sums = [naive_sums(model, dataset, int(row)) for row in plan.rows]
+        count = sum(part[2] for part in sums)
+        (sum(part[0] for part in sums) / count).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        window = [old + new for old, new in zip(window, totals(sums), strict=True)]
+        if step % 3 == 0:
+            check_values(logged[step, False], "train", window)
+            window = [0.0, 0.0, 0.0]
+        if step % 4 == 0:
+            with torch.no_grad():
+                parts = [naive_sums(model, evaluation_set, row) for row in range(13)]
+            check_values(logged[step, True], "eval", totals(parts))
+    for name, weight in model.state_dict().items():
+        if name in whole_run.weights():
+            torch.testing.assert_close(whole_run.weights()[name], weight, rtol=1e-3, atol=1e-4)
+
+
+def naive_sums(model: Any, dataset: EncodedSet, row: int) -> tuple[torch.Tensor, int, int]:
+    """One example by itself, all logits: summed loss, correct, count."""
+    example = dataset.example(row)
+    ids = torch.from_numpy(example.input_ids.astype("int64"))
+    logits = model(ids[None]).logits[0, example.prompt_length - 1 : -1]
+    targets = ids[example.prompt_length :]
+    loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    return loss, int((logits.argmax(-1) == targets).sum()), len(targets)
+
+
+def totals(parts: list[tuple[torch.Tensor, int, int]]) -> list[float]:
+    losses, correct, counts = zip(*parts, strict=True)
+    return [sum(loss.item() for loss in losses), sum(correct), sum(counts)]
+
+
+def check_values(entry: dict[str, Any], kind: str, sums: list[float]) -> None:
+    loss, correct, count = sums
+    assert entry[f"/{kind}_num_predictions"] == count
+    assert entry[f"/{kind}_total_loss"] == pytest.approx(loss / count, rel=1e-4)
+    fraction = entry[f"/{kind}_fraction_of_correct_next_step_preds"]
+    assert fraction == pytest.approx(correct / count, abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_micro_batches_change_nothing(
+    make_run: Callable[..., Run], whole_run: Run, size: int
+) -> None:
+    run = make_run()
+    run.tune(micro_batch_size=size)
+    assert_close_history(run, whole_run)
+
+
+def test_a_lack_of_memory_cuts_finer_and_changes_nothing(
+    make_run: Callable[..., Run],
+    whole_run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    forward = LabelOnlyTrainer._forward
+
+    def limited(self: Any, model: Any, examples: Any) -> Any:
+        if len(examples) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return forward(self, model, examples)
+
+    monkeypatch.setattr(LabelOnlyTrainer, "_forward", limited)
+    run = make_run()
+    run.tune()
+    assert_close_history(run, whole_run)
+    assert "micro batches of 1 " in caplog.text
+
+
+def test_no_memory_for_one_example_is_a_user_error(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    monkeypatch.setattr(LabelOnlyTrainer, "_forward", fail)
+    with pytest.raises(UserError, match="out of memory with micro batches of 1"):
+        make_run().tune()
+
+
+def test_two_processes_give_the_values_of_one(make_run: Callable[..., Run], whole_run: Run) -> None:
+    run = make_run()
+    distributed = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    completed = start(distributed + run.command()).communicate()
+    assert run.paths.output.exists(), completed[0]
+    assert_close_history(run, whole_run)
+    assert run.history()[-1]["/eval_num_predictions"] == sum(
+        EncodedSet(run.paths.evaluation_dataset).label_counts
+    )
+
+
+# Resume
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"tuning": "adapter", "lora_dropout": 0.3, "learning_rate": 0.05}]
+)
+def test_stopping_after_every_step_changes_nothing(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    expected = make_run("expected")
+    expected.tune(train_steps=7, **changes)
+    run = make_run()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setenv(RUN_PID_VARIABLE, str(gone.pid))
+    for step in range(1, 7):
+        with pytest.raises(RunAgain, match=f"step {step} of 7 is saved"):
+            run.tune(train_steps=7, **changes)
+    run.tune(train_steps=7, **changes)
+    assert_same_result(run, expected)
+
+
+def test_sigterm_saves_and_asks_to_be_run_again(
+    make_run: Callable[..., Run], whole_run: Run
+) -> None:
+    run = make_run()
+    process = start(run.command(train_steps=12))
+    wait_for_step(run, 3, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 75, output
+    assert "Interrupted: received SIGTERM; step" in output
+    assert not run.paths.output.exists()
+    run.tune()
+    assert_same_result(run, whole_run)
+
+
+def test_kill_9_loses_only_what_no_checkpoint_has(
+    make_run: Callable[..., Run], whole_run: Run
+) -> None:
+    run = make_run()
+    process = start(run.command())
+    wait_for_step(run, 6, process)
+    process.kill()
+    process.communicate()
+    assert run.steps_on_disk()[-1] >= 4
+    run.tune()
+    assert_same_result(run, whole_run)
+
+
+def wait_for_step(run: Run, step: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    history = run.paths.metrics / "history.jsonl"
+    while time.monotonic() < deadline:
+        if history.exists() and f'"step": {step}, ' in history.read_text():
+            return
+        if process.poll() is not None:
+            pytest.fail(f"ended before step {step}: {process.communicate()[0]}")
+        time.sleep(0.005)
+    pytest.fail(f"step {step} was not reached")
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    make_run: Callable[..., Run], whole_run: Run
+) -> None:
+    run = make_run()
+    run.tune()
+    (run.paths.checkpoints / "step-12" / "optimizer.pt").write_bytes(b"PK half")
+    run.tune()
+    assert_same_result(run, whole_run)
+
+
+def test_a_finished_run_is_saved_again_without_training(
+    make_run: Callable[..., Run], whole_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    run.tune()
+    for path in [*run.paths.output.iterdir(), *run.paths.metrics.iterdir()]:
+        path.unlink()
+    monkeypatch.setattr(LabelOnlyTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    facts = run.tune(display_name="another name changes no number")
+    assert facts["steps"] == 12
+    assert facts["seconds"] > 0
+    assert_same_result(run, whole_run)
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.5}, {"train_steps": 13}, {"seed": 1}])
+def test_checkpoints_of_other_arguments_are_refused(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    run = make_run()
+    run.paths.checkpoints.mkdir(parents=True)
+    (run.paths.checkpoints / "run.json").write_text('{"fingerprint": "another"}')
+    with pytest.raises(UserError, match="another run"):
+        run.tune(**changes)
+
+
+# Selection, early stopping, mistakes
+
+
+def scripted_accuracy(monkeypatch: pytest.MonkeyPatch, accuracies: dict[int, float]) -> None:
+    def evaluate(self: Any) -> dict[str, float]:
+        return {
+            "/eval_total_loss": 1.0,
+            "/eval_fraction_of_correct_next_step_preds": accuracies[self.state.global_step],
+            "/eval_num_predictions": 13.0,
+        }
+
+    monkeypatch.setattr(LabelOnlyTrainer, "evaluate", evaluate)
+
+
+def test_the_best_step_is_exported(
+    make_run: Callable[..., Run], whole_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted_accuracy(monkeypatch, {3: 0.2, 6: 0.9, 9: 0.9, 12: 0.5})
+    run = make_run()
+    changes = {"evaluation_interval": 3, "checkpoint_interval": 5}
+    facts = run.tune(enable_checkpoint_selection=True, **changes)
+    assert (facts["best_step"], facts["steps"]) == (6, 12)
+    assert facts["metrics"]["/eval_fraction_of_correct_next_step_preds"] == 0.9
+    assert run.steps_on_disk() == [6, 10, 12]
+    kept = load_file(run.paths.checkpoints / "step-6" / "model.safetensors")
+    for name, weight in run.weights().items():
+        assert torch.equal(weight, kept[name])
+    assert not torch.equal(weight, whole_run.weights()[name])
+
+
+def test_early_stopping_ends_the_run_for_good(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted_accuracy(monkeypatch, {step: 0.5 for step in range(1, 40)})
+    run = make_run()
+    changes = {"enable_early_stopping": True, "evaluation_interval": 1, "train_steps": 30}
+    assert run.tune(**changes)["steps"] == 9
+    monkeypatch.setattr(LabelOnlyTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert run.tune(**changes)["steps"] == 9
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = trainer_module.label_loss
+    calls = [0]
+
+    def diverging(logits: torch.Tensor, targets: torch.Tensor) -> Any:
+        calls[0] += 1
+        loss, correct = original(logits, targets)
+        return (loss * float("nan") if calls[0] > 4 else loss), correct
+
+    monkeypatch.setattr(trainer_module, "label_loss", diverging)
+    run = make_run(evaluation=None)
+    with pytest.raises(UserError, match="loss became nan.*step 4 is kept.*Lower learning_rate"):
+        run.tune()
+    assert run.steps_on_disk()[-1] == 4
+    assert not run.paths.output.exists()
+
+
+def test_mistakes_in_data_are_user_errors(
+    make_run: Callable[..., Run], encoded: Callable[..., Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    foreign = encoded([([5, 6, 96], 1)])
+    with pytest.raises(UserError, match="beyond the model's vocabulary of 96"):
+        Run(tmp_path / "a", tiny_model, foreign, None).tune()
+    with pytest.raises(UserError, match="has no examples"):
+        Run(tmp_path / "b", tiny_model, encoded([]), None).tune()
+    with pytest.raises(UserError, match="needs an evaluation set"):
+        make_run(evaluation=None).tune(enable_early_stopping=True)
+    with pytest.raises(UserError, match="lora_target_modules"):
+        make_run().tune(tuning="adapter", lora_target_modules="no_such_module")
+
+
+# Adapters and precision
+
+
+def test_an_adapter_merges_into_what_it_was(make_run: Callable[..., Run], tiny_model: Path) -> None:
+    from peft import PeftModel
+
+    run = make_run()
+    run.tune(tuning="adapter", learning_rate=0.05)
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    with torch.no_grad():
+        untouched = base(ids).logits
+        adapted = PeftModel.from_pretrained(base, run.paths.output / "adapter")(ids).logits
+        merged = AutoModelForCausalLM.from_pretrained(run.paths.output)(ids).logits
+    torch.testing.assert_close(merged, adapted, rtol=1e-4, atol=1e-5)
+    assert (merged - untouched).abs().max() > 1e-2
+    assert "lora" in (run.paths.output / "README.md").read_text()
+
+
+@pytest.mark.parametrize("tuning", ["adapter", "full"])
+def test_the_base_models_type_is_kept(
+    make_run: Callable[..., Run], tiny_model: Path, tmp_path: Path, tuning: str
+) -> None:
+    short = tmp_path / "short"
+    AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16).save_pretrained(short)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(short)
+    run = make_run()
+    facts = run.tune(model_reference=str(short), tuning=tuning, precision="bf16", train_steps=9)
+    assert {weight.dtype for weight in run.weights().values()} == {torch.bfloat16}
+    assert facts["precision"] == "bf16"
+    losses = [entry["/train_total_loss"] for entry in run.history() if entry.keys() > TRAIN_TAGS]
+    assert losses[-1] < losses[0]
