@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import msgspec
+from msgspec import UnsetType
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.storage import open_input
+from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.dataset.artifacts import (
     RECORDS_FILE,
     Record,
@@ -19,12 +19,18 @@ from kfp_llm_tuning.components.dataset.artifacts import (
     write_records_info,
 )
 from kfp_llm_tuning.components.dataset.prompts import PromptFormatter, prompt_formatter
-from kfp_llm_tuning.components.dataset.rows import ChatRow, RowReader, TextRow
+from kfp_llm_tuning.components.dataset.survey import Survey, survey
+from kfp_llm_tuning.components.validation.findings import Findings, list_problems
+from kfp_llm_tuning.components.validation.rows import ChatRow, Row, RowFormat
+from kfp_llm_tuning.components.validation.scan import Place, scan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _logger = logging.getLogger(__name__)
+
+# Every bad row is counted; so many are told in full.
+MAX_PROBLEMS_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -87,36 +93,32 @@ def write_no_records(model_reference: str, folder: Path) -> RecordsInfo:
 
 
 def _write_records(source: Source, formatter: PromptFormatter, path: Path) -> RecordsInfo:
-    encoder = msgspec.json.Encoder()
-    examples = conversations = 0
-    with open_input(source.uri) as stream, path.open("wb") as output:
-        reader = RowReader(stream, source.uri)
-        for record in _records(reader, formatter, source.default_context):
-            output.write(encoder.encode(record) + b"\n")
-            examples += 1
-            # A conversation's first record, whether or not `data` lists share line numbers.
-            conversations += bool(reader.is_chat) and record.turn == 0
-    reader.raise_problems()
-    _refuse(source, reader, examples)
-    _logger.info("%s: %d examples, format %s.", source.uri, examples, formatter.prompt_format)
-    return RecordsInfo(
-        prompt_format=formatter.prompt_format,
-        model_reference=source.model_reference,
-        examples=examples,
-        conversations=conversations,
-        default_context=source.default_context,
-        source_uri=source.uri,
-        source_sha256=reader.sha256,
-        source_bytes=reader.byte_count,
-    )
-
-
-def _refuse(source: Source, reader: RowReader, examples: int) -> None:
-    if not examples:
+    facts = survey(source.uri)
+    _check_context(source, facts)
+    findings = Findings(MAX_PROBLEMS_LISTED)
+    with path.open("wb") as stream:
+        writer = _RecordWriter(formatter, source.default_context, stream)
+        scan(source.uri, facts.row_format, findings, writer.add, window=sys.maxsize)
+    raise_all(list_problems(findings))
+    if not writer.examples:
         raise UserError(
             Problem("the file has no examples.", source.uri, fix="Write one JSON object a line.")
         )
-    if source.default_context and not reader.is_chat:
+    _logger.info("%s: %d examples, %s.", source.uri, writer.examples, formatter.prompt_format)
+    return RecordsInfo(
+        model_reference=source.model_reference,
+        prompt_format=formatter.prompt_format,
+        examples=writer.examples,
+        conversations=writer.conversations,
+        default_context=source.default_context,
+        source_uri=source.uri,
+        source_sha256=facts.sha256,
+        source_bytes=facts.byte_count,
+    )
+
+
+def _check_context(source: Source, facts: Survey) -> None:
+    if source.default_context and facts.row_format == RowFormat.TEXT:
         raise UserError(
             Problem(
                 "a default context is given, but the dataset holds text examples.",
@@ -127,29 +129,37 @@ def _refuse(source: Source, reader: RowReader, examples: int) -> None:
         )
 
 
-def _records(
-    reader: RowReader, formatter: PromptFormatter, default_context: str
-) -> Iterator[Record]:
-    previous_line = turn = 0
-    for line, row in reader:
+class _RecordWriter:
+    """Writes the records of one row after the other."""
+
+    def __init__(self, formatter: PromptFormatter, default_context: str, stream: IO[bytes]) -> None:
+        self.examples = 0
+        self.conversations = 0
+        self._formatter = formatter
+        self._default_context = default_context
+        self._stream = stream
+        self._encode = msgspec.json.Encoder().encode
+        self._line = 0
+        self._turn = 0
+
+    def add(self, place: Place, row: Row) -> None:
+        """Writes the records of a row; those of one line are counted through by `turn`."""
+        if place.line != self._line:
+            self._line, self._turn = place.line, 0
         if isinstance(row, ChatRow):
-            yield from _chat_records(row, line, formatter, default_context)
+            self._add_conversation(row)
         else:
-            turn = turn + 1 if line == previous_line else 0
-            previous_line = line
-            yield _text_record(row, line, turn, formatter)
+            self._write(*self._formatter.text_example(row.input_text, row.output_text))
 
+    def _add_conversation(self, row: ChatRow) -> None:
+        context = self._default_context if isinstance(row.context, UnsetType) else row.context
+        head = self._formatter.head_length(context)
+        self.conversations += 1
+        for end in range(2, len(row.messages) + 1, 2):
+            self._write(*self._formatter.chat_example(row.messages[:end], context), head)
 
-def _text_record(row: TextRow, line: int, turn: int, formatter: PromptFormatter) -> Record:
-    prompt, completion = formatter.text_example(row.input_text, row.output_text)
-    return Record(prompt, completion, line, turn)
-
-
-def _chat_records(
-    row: ChatRow, line: int, formatter: PromptFormatter, default_context: str
-) -> Iterator[Record]:
-    context = default_context if row.context is None else row.context
-    head = formatter.head_length(context)
-    for turn in range(len(row.messages) // 2):
-        prompt, completion = formatter.chat_example(row.messages[: 2 * turn + 2], context)
-        yield Record(prompt, completion, line, turn, head)
+    def _write(self, prompt: str, completion: str, head: int | None = None) -> None:
+        record = Record(prompt, completion, self._line, self._turn, head)
+        self._stream.write(self._encode(record) + b"\n")
+        self._turn += 1
+        self.examples += 1

@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.dataset.rows import Message
+from kfp_llm_tuning.components.validation.rows import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

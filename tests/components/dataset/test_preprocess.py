@@ -151,7 +151,7 @@ def test_file_without_examples(preprocess, data):
         (b'{"input_text": "a"}', "output_text"),
         (b'{"input_text": 1, "output_text": "b"}', "input_text"),
         (b'{"input_text": "a", "output_text": ""}', "output_text"),
-        (b'{"data": [{"input_text": "a", "output_text": "b"}, {}]}', r"data\[1\]"),
+        (b'{"data": [{"input_text": "a", "output_text": "b"}, 5]}', r"data\[1\]"),
         (b'{"data": "text"}', "data"),
     ],
 )
