@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -63,6 +64,7 @@ def predict(
     """
     questions = _questions(text, context, input_file)
     folder = _folder(model, registry_uri)
+    _hide_progress_from_logs()
 
     from kfp_llm_tuning.components.upload.prediction import Predictor
 
@@ -83,7 +85,7 @@ def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> 
     if input_file:
         if context:
             raise UserError(Problem("a file's rows bring their own context.", "--context"))
-        return prediction.parse_questions(input_file, input_file.name)
+        return prediction.parse_questions(input_file, getattr(input_file, "name", "stdin"))
     if context:
         messages = [{"author": "user", "content": text}]
         return [prediction.question({"messages": messages, "context": context})]
@@ -98,6 +100,14 @@ def _folder(model: str, registry_uri: str) -> Path:
 
     version = find_version(registry_uri, parse_address(model))
     return download(registry_uri, version)
+
+
+def _hide_progress_from_logs() -> None:
+    """Leaves the bar of loading weights to terminals."""
+    from transformers.utils import logging as transformers_logging
+
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
 
 
 def _warn(answers: Sequence[Answer]) -> None:
