@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+
 # Every metric that may guard a registration, and whether more of it is better.
 GATE_METRICS: Mapping[str, bool] = {
     "exact_match": True,
@@ -49,12 +51,13 @@ def judge(metric: str, threshold: float, values: Mapping[str, float | None]) -> 
         The verdict. A value equal to the threshold passes; a metric without a value does not.
 
     Raises:
-        ValueError: If the metric is unknown; ``validate-pipeline`` has told the user before.
+        UserError: If the metric is unknown.
     """
     if not metric:
         return Verdict(True, "No gate was set: every tuned model is registered.")
     if metric not in GATE_METRICS:
-        raise ValueError(f"unknown gate metric {metric!r}; known: {', '.join(GATE_METRICS)}")
+        known = ", ".join(GATE_METRICS)
+        raise UserError(Problem(f"{metric!r} is no metric of the gate.", "gate_metric", known))
     more_is_better = GATE_METRICS[metric]
     wanted = f"{metric} {'>=' if more_is_better else '<='} {threshold:g}"
     if not values:

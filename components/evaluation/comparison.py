@@ -1,0 +1,328 @@
+"""Base against tuned: every metric of both, how sure the difference is, and the gate's verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.evaluation.classification_metrics import Classification, classify
+from kfp_llm_tuning.components.evaluation.gate import Verdict, judge
+from kfp_llm_tuning.components.evaluation.statistics import (
+    Interval,
+    bootstrap_interval,
+    paired_p_value,
+    sacrebleu_interval_and_p_value,
+)
+from kfp_llm_tuning.components.evaluation.text_metrics import (
+    CORPUS_METRICS,
+    EXAMPLE_METRICS,
+    TextScores,
+    score_texts,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kfp_llm_tuning.components.evaluation.artifacts import PredictionInfo, PredictionSet
+
+# Below this a difference is called more than chance.
+SIGNIFICANCE = 0.05
+LOWER_IS_BETTER = frozenset({"loss", "perplexity", "logLoss"})
+
+
+@dataclass(frozen=True)
+class MetricComparison:
+    """One metric of both models.
+
+    Attributes:
+        name: Name of the metric.
+        base: The base model's value.
+        tuned: The tuned model's value.
+        base_interval: 95 % bootstrap interval of ``base``; None where the metric has none.
+        tuned_interval: The same of ``tuned``.
+        p_value: Of the paired test; None where the metric has none.
+    """
+
+    name: str
+    base: float
+    tuned: float
+    base_interval: Interval | None = None
+    tuned_interval: Interval | None = None
+    p_value: float | None = None
+
+    @property
+    def better(self) -> bool:
+        """Whether the tuned model's value is the better one."""
+        if self.name in LOWER_IS_BETTER:
+            return self.tuned < self.base
+        return self.tuned > self.base
+
+    @property
+    def verdict(self) -> str:
+        """Says ``better``, ``worse``, ``equal``, or that the difference may be chance."""
+        if self.tuned == self.base:
+            return "equal"
+        if self.p_value is not None and self.p_value >= SIGNIFICANCE:
+            return "no clear difference"
+        return "better" if self.better else "worse"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of the evaluation set with both answers.
+
+    Attributes:
+        line: Line of the evaluation set, from 1.
+        turn: Which assistant message of a conversation, from 0.
+        prompt: What both models were given.
+        reference: What is right.
+        base: The base model's answer.
+        tuned: The tuned model's answer.
+        base_score: Exact match (classification) or token F1 (generation) of the base answer.
+        tuned_score: The same of the tuned answer.
+        tuned_likelihood: Mean log-likelihood of a reference token under the tuned model.
+    """
+
+    line: int
+    turn: int
+    prompt: str
+    reference: str
+    base: str
+    tuned: str
+    base_score: float
+    tuned_score: float
+    tuned_likelihood: float
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is worth knowing of one model's predictions beside the metrics.
+
+    Attributes:
+        info: What ``batch-predict`` said of them.
+        outside_labels: Answers that are no label; 0 for generation.
+        empty: Answers without a visible character.
+        classification: The metrics of a classification; None for generation.
+    """
+
+    info: PredictionInfo
+    outside_labels: int
+    empty: int
+    classification: Classification | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that evaluation found: the content of evaluation.json but for the examples.
+
+    Attributes:
+        examples: Rows of the evaluation set; 0 where none was given.
+        task: "classification", "generation", or empty without an evaluation set.
+        metrics: Every metric of both models.
+        gate: The verdict.
+        base: Facts of the base model's predictions; None without an evaluation set.
+        tuned: The same of the tuned model.
+        references_without_rouge_tokens: References in which ROUGE sees nothing.
+        rows: Every example, in the set's order.
+    """
+
+    examples: int
+    task: str
+    metrics: list[MetricComparison]
+    gate: Verdict
+    base: ModelFacts | None = None
+    tuned: ModelFacts | None = None
+    references_without_rouge_tokens: int = 0
+    rows: Sequence[Example] = ()
+
+
+def compare(
+    base: PredictionSet, tuned: PredictionSet, gate_metric: str, gate_threshold: float
+) -> Evaluation:
+    """Computes every metric of both models and judges the tuned one.
+
+    Args:
+        base: Predictions of the base model.
+        tuned: Predictions of the tuned model for the same evaluation set.
+        gate_metric: A name of ``GATE_METRICS``; empty for no gate.
+        gate_threshold: The least value that passes, the greatest for losses.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        UserError: If the predictions are not of the same evaluation set, or if the gate's metric
+            is unknown.
+    """
+    _check_same_set(base, tuned)
+    if not tuned.predictions:
+        return Evaluation(0, "", [], judge(gate_metric, gate_threshold, {}))
+    references = [prediction.reference for prediction in tuned.predictions]
+    scores = [
+        score_texts(references, [prediction.prediction for prediction in model.predictions])
+        for model in (base, tuned)
+    ]
+    facts = [_facts(model) for model in (base, tuned)]
+    metrics = [
+        *_example_metrics(*scores),
+        *_corpus_metrics(base, tuned),
+        *_loss_metrics(base, tuned),
+        *_classification_metrics(*(f.classification for f in facts), base, tuned),
+    ]
+    return Evaluation(
+        examples=len(references),
+        task="classification" if tuned.info.labels else "generation",
+        metrics=metrics,
+        gate=judge(gate_metric, gate_threshold, {m.name: m.tuned for m in metrics}),
+        base=facts[0],
+        tuned=facts[1],
+        references_without_rouge_tokens=scores[1].without_rouge_tokens,
+        rows=_rows(base, tuned, *scores),
+    )
+
+
+def _check_same_set(base: PredictionSet, tuned: PredictionSet) -> None:
+    places = [[(row.line, row.turn, row.reference) for row in m.predictions] for m in (base, tuned)]
+    if places[0] != places[1] or base.info.labels != tuned.info.labels:
+        raise UserError(
+            Problem(
+                f"base and tuned predictions are of different evaluation sets "
+                f"({base.info.examples} and {tuned.info.examples} examples).",
+                "base_predictions, tuned_predictions",
+                "two outputs of batch-predict for the same evaluation_records and training_records",
+            )
+        )
+
+
+def _example_metrics(base: TextScores, tuned: TextScores) -> list[MetricComparison]:
+    return [
+        _mean_comparison(name, base.examples[name], tuned.examples[name])
+        for name in EXAMPLE_METRICS
+    ]
+
+
+def _mean_comparison(
+    name: str, base: NDArray[np.float64], tuned: NDArray[np.float64]
+) -> MetricComparison:
+    return MetricComparison(
+        name,
+        float(base.mean()),
+        float(tuned.mean()),
+        bootstrap_interval(base),
+        bootstrap_interval(tuned),
+        paired_p_value(base, tuned),
+    )
+
+
+def _corpus_metrics(base: PredictionSet, tuned: PredictionSet) -> list[MetricComparison]:
+    references = [prediction.reference for prediction in tuned.predictions]
+    texts = [[prediction.prediction for prediction in m.predictions] for m in (base, tuned)]
+    comparisons = []
+    for name in CORPUS_METRICS:
+        first, second, p_value = sacrebleu_interval_and_p_value(name, references, *texts)
+        comparisons.append(
+            MetricComparison(
+                name, first.value, second.value, first.interval, second.interval, p_value
+            )
+        )
+    return comparisons
+
+
+def _loss_metrics(base: PredictionSet, tuned: PredictionSet) -> list[MetricComparison]:
+    """Computes the mean loss of a reference token, in nats, and its exponential."""
+    tokens = np.array([float(row.reference_tokens) for row in tuned.predictions])
+    losses = [
+        np.array([-row.reference_log_likelihood for row in model.predictions])
+        for model in (base, tuned)
+    ]
+    values = [float(loss.sum() / tokens.sum()) for loss in losses]
+    intervals = [bootstrap_interval(loss, tokens) for loss in losses]
+    p_value = paired_p_value(*losses)
+    return [
+        MetricComparison("loss", *values, *intervals, p_value),
+        MetricComparison(
+            "perplexity",
+            *map(_exponential, values),
+            *(Interval(_exponential(i.low), _exponential(i.high)) for i in intervals),
+            p_value,
+        ),
+    ]
+
+
+def _exponential(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
+
+
+def _classification_metrics(
+    first: Classification | None,
+    second: Classification | None,
+    base: PredictionSet,
+    tuned: PredictionSet,
+) -> list[MetricComparison]:
+    if first is None or second is None:
+        return []
+    right, losses = zip(*map(_label_outcomes, (base, tuned)), strict=True)
+    return [
+        _mean_comparison("accuracy", *right),
+        MetricComparison("macro_f1", first.macro_f1, second.macro_f1),
+        MetricComparison("auPrc", first.auprc, second.auprc),
+        MetricComparison("auRoc", first.auroc, second.auroc),
+        _mean_comparison("logLoss", *losses),
+    ]
+
+
+def _label_outcomes(predicted: PredictionSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tells for each example whether its most likely label is right, and its log loss."""
+    probabilities = _probabilities(predicted)
+    rows = np.arange(len(probabilities))
+    numbers = {label: number for number, label in enumerate(predicted.info.labels)}
+    truth = np.array([numbers[row.reference] for row in predicted.predictions])
+    # The same bound as scikit-learn's log_loss.
+    least = np.finfo(probabilities.dtype).eps
+    loss = -np.log(probabilities[rows, truth].clip(least, 1 - least))
+    return (probabilities.argmax(axis=1) == truth).astype(float), loss
+
+
+def _probabilities(predicted: PredictionSet) -> NDArray[np.float64]:
+    return np.array([row.probabilities for row in predicted.label_scores])
+
+
+def _facts(predicted: PredictionSet) -> ModelFacts:
+    labels = predicted.info.labels
+    known = {label.strip() for label in labels}
+    answers = [row.prediction.strip() for row in predicted.predictions]
+    references = [row.reference for row in predicted.predictions]
+    return ModelFacts(
+        info=predicted.info,
+        outside_labels=sum(answer not in known for answer in answers) if labels else 0,
+        empty=sum(not answer for answer in answers),
+        classification=classify(references, _probabilities(predicted), labels) if labels else None,
+    )
+
+
+def _rows(
+    base: PredictionSet, tuned: PredictionSet, base_scores: TextScores, tuned_scores: TextScores
+) -> list[Example]:
+    score = "exact_match" if tuned.info.labels else "token_f1"
+    return [
+        Example(
+            line=after.line,
+            turn=after.turn,
+            prompt=after.prompt,
+            reference=after.reference,
+            base=before.prediction,
+            tuned=after.prediction,
+            base_score=float(base_scores.examples[score][row]),
+            tuned_score=float(tuned_scores.examples[score][row]),
+            tuned_likelihood=after.reference_log_likelihood / after.reference_tokens,
+        )
+        for row, (before, after) in enumerate(zip(base.predictions, tuned.predictions, strict=True))
+    ]
