@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,11 +97,11 @@ def _section(component: BaseComponent) -> str:
         ]
         parts.append(_table(("Input", "Type", "Default", "Meaning"), rows))
     if specification.outputs:
-        rows_of_outputs = [
+        outputs = [
             (f"`{name}`", _type(value), _one_line(value.description or described.get(name, "")))
             for name, value in specification.outputs.items()
         ]
-        parts.append(_table(("Output", "Type", "Meaning"), rows_of_outputs))
+        parts.append(_table(("Output", "Type", "Meaning"), outputs))
     return "\n\n".join(parts)
 
 
@@ -114,7 +114,7 @@ def _described_arguments(component: BaseComponent) -> dict[str, str]:
     return {parameter.arg_name: parameter.description or "" for parameter in parameters}
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

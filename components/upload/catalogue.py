@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.storage import is_local, local_path
-from kfp_llm_tuning.components.upload.connection import connect, exclusive
+from kfp_llm_tuning.components.upload.connection import connect, discard_run, exclusive
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from kfp_llm_tuning.components.upload.names import DEPLOYED_ALIAS, ModelAddress
 
@@ -145,18 +144,12 @@ def delete(registry_uri: str, versions: list[Version]) -> None:
     with exclusive(registry_uri):
         for version in versions:
             client.delete_model_version(version.name, str(version.version))
-            if not client.search_model_versions(f"run_id = '{version.run_id}'"):
-                _delete_run(client, version)
+            shared = client.search_model_versions(f"run_id = '{version.run_id}'")
+            if version.run_id and not shared:
+                discard_run(client, client.get_run(version.run_id))
         for name in sorted({version.name for version in versions}):
             if not _versions_of(client, name):
                 client.delete_registered_model(name)
-
-
-def _delete_run(client: MlflowClient, version: Version) -> None:
-    artifacts = client.get_run(version.run_id).info.artifact_uri
-    client.delete_run(version.run_id)
-    if is_local(artifacts):
-        shutil.rmtree(local_path(artifacts), ignore_errors=True)
 
 
 def _find_model(client: MlflowClient, name: str) -> RegisteredModel:

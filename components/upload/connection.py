@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.upload import registry_location
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 EXPERIMENT = "kfp-llm-tuning"
 # MLflow tells of every table it creates and every version it registers; we tell it ourselves.
@@ -100,3 +103,17 @@ def experiment_id(client: MlflowClient) -> str:
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
+
+
+def discard_run(client: MlflowClient, run: Run) -> None:
+    """Deletes a run and, where they are on this machine, its files.
+
+    MLflow keeps its figures until ``mlflow gc``, and so do servers the files.
+
+    Args:
+        client: An open registry.
+        run: The run.
+    """
+    client.delete_run(run.info.run_id)
+    if is_local(run.info.artifact_uri):
+        shutil.rmtree(local_path(run.info.artifact_uri), ignore_errors=True)

@@ -8,6 +8,8 @@ killed leaves no version, and the next one goes on from there.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,12 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.upload import labels as label
 from kfp_llm_tuning.components.upload import mlflow_model, run_content
-from kfp_llm_tuning.components.upload.connection import connect, exclusive, experiment_id
+from kfp_llm_tuning.components.upload.connection import (
+    connect,
+    discard_run,
+    exclusive,
+    experiment_id,
+)
 from kfp_llm_tuning.components.upload.names import (
     DEPLOYED_ALIAS,
     ModelAddress,
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 MODEL_PATH = "model"
 REPORTS_PATH = "reports"
 RUN_TAG = "kfp_llm_tuning.pipeline_run_id"
+_CONTENT_TAG = "kfp_llm_tuning.content_sha256"
 
 _logger = logging.getLogger(__name__)
 
@@ -91,9 +99,10 @@ def register(upload: Upload) -> str:
         _logger.warning("The model %r is registered as %r.", upload.display_name, name)
     client = connect(upload.registry_uri)
     with exclusive(upload.registry_uri):
-        run = _find_or_create_run(client, upload)
-        version = _find_version(client, name, run.info.run_id)
-        if version is None:
+        run = _find_run(client, upload)
+        version = _find_version(client, name, run.info.run_id) if run else None
+        if run is None or version is None:
+            run = _resumed_or_new(client, run, upload, _content_hash(provenance, evaluation))
             _log_figures(client, run, upload, provenance, evaluation)
             _store_reports(client, run, upload)
             _store_model(client, run, upload, provenance)
@@ -102,13 +111,32 @@ def register(upload: Upload) -> str:
     return ModelAddress(name, str(version.version)).resource_name
 
 
-def _find_or_create_run(client: MlflowClient, upload: Upload) -> Run:
-    experiment = experiment_id(client)
-    found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{upload.run_id}'")
-    if found:
-        return found[0]
-    tags = {RUN_TAG: upload.run_id, label.BASE_MODEL_LABEL: upload.reference.label}
-    return client.create_run(experiment, tags=tags, run_name=upload.display_name)
+def _content_hash(*contents: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def _find_run(client: MlflowClient, upload: Upload) -> Run | None:
+    found = client.search_runs(
+        [experiment_id(client)], f"tags.`{RUN_TAG}` = '{upload.run_id}'", max_results=1
+    )
+    return found[0] if found else None
+
+
+def _resumed_or_new(client: MlflowClient, run: Run | None, upload: Upload, content: str) -> Run:
+    if run and run.data.tags.get(_CONTENT_TAG) != content:
+        # The model was tuned again after an upload that broke off: what that one left is no part
+        # of it. Figures that differ would be refused, and old weights be taken for these.
+        if not client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+            discard_run(client, run)
+        run = None
+    if run:
+        return run
+    tags = {
+        RUN_TAG: upload.run_id,
+        _CONTENT_TAG: content,
+        label.BASE_MODEL_LABEL: upload.reference.label,
+    }
+    return client.create_run(experiment_id(client), tags=tags, run_name=upload.display_name)
 
 
 def _find_version(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
@@ -126,19 +154,23 @@ def _log_figures(
     from mlflow.entities import Metric, Param
     from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
-    # The run's own time in every point: a point logged again is then the same point to MLflow.
-    time = run.info.start_time
+    # No time of now in any point: a point logged again is then the same point to MLflow.
+    start = run.info.start_time
     metrics = [
-        Metric(point.name, point.value, time, point.step)
+        Metric(point.name, point.value, _milliseconds(point.time) or start, point.step)
         for point in run_content.read_curves(upload.tensorboard_metrics)
     ]
     final = run_content.final_metrics(provenance, evaluation)
-    metrics += [Metric(name, value, time, 0) for name, value in final.items()]
+    metrics += [Metric(name, value, start, 0) for name, value in final.items()]
     for batch in _batches(metrics, MAX_METRICS_PER_BATCH):
         client.log_batch(run.info.run_id, metrics=batch)
     parameters = [Param(*item) for item in run_content.run_parameters(provenance).items()]
     for batch in _batches(parameters, MAX_PARAMS_TAGS_PER_BATCH):
         client.log_batch(run.info.run_id, params=batch)
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return round(1000 * (seconds or 0.0))
 
 
 def _batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -23,11 +23,13 @@ class CurvePoint:
         name: The tag without its leading slash, which MLflow refuses.
         value: The value; may be NaN.
         step: Optimiser steps done.
+        time: When it was logged, in seconds since the epoch; None where the tuner did not say.
     """
 
     name: str
     value: float
     step: int
+    time: float | None
 
 
 def read_provenance(saved_model: Path) -> dict[str, Any]:
@@ -82,22 +84,24 @@ def final_metrics(provenance: Mapping[str, Any], evaluation: Mapping[str, Any]) 
     """Lists the figures that a person compares models by.
 
     Args:
-        provenance: From ``read_provenance``: the tuner's own figures.
+        provenance: From ``read_provenance``: the tuner's figures at the step that was saved.
         evaluation: From ``read_evaluation``: the figures of the base and the tuned model.
 
     Returns:
-        Names such as ``tuned/exact_match`` and their values.
+        ``tuning/TAG``, ``base/METRIC`` and ``tuned/METRIC``, and their values. What is null in
+        evaluation.json, which JSON has no number for, is left out.
     """
+    compared = evaluation.get("metrics", {})
     named = {
         "tuning": provenance.get("metrics", {}),
-        "base": evaluation.get("base", {}),
-        "tuned": evaluation.get("tuned", {}),
+        "base": {name: metric.get("base") for name, metric in compared.items()},
+        "tuned": {name: metric.get("tuned") for name, metric in compared.items()},
     }
-    return {
-        name: float(value)
-        for name, value in flatten(named)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    return {name: float(value) for name, value in flatten(named) if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -135,7 +139,7 @@ def read_curves(tensorboard_metrics: Path) -> list[CurvePoint]:
 
 
 def _points(logged: dict[str, Any]) -> Iterator[CurvePoint]:
-    step = int(logged.pop("step"))
+    step, time = int(logged.pop("step")), logged.pop("wall_time", None)
     for name, value in flatten(logged):
-        if isinstance(value, int | float):
-            yield CurvePoint(name, float(value), step)
+        if _is_number(value):
+            yield CurvePoint(name, float(value), step, time)

@@ -59,7 +59,7 @@ def upload(tmp_path: Path, registry_uri: str) -> Upload:
     ]
     (metrics / "history.jsonl").write_text("\n".join(map(json.dumps, history)))
     evaluation.mkdir()
-    figures = {"base": {"exact_match": 0.0}, "tuned": {"exact_match": 0.75}}
+    figures = {"metrics": {"exact_match": {"base": 0.0, "tuned": 0.75}}}
     (evaluation / "evaluation.json").write_text(json.dumps(figures))
     (evaluation / "report.html").write_text("<p>better</p>")
     (tmp_path / "validation.html").write_text("<p>valid</p>")

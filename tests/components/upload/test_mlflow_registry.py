@@ -141,6 +141,26 @@ def test_a_model_half_copied_is_copied_again(
     assert_whole(upload)
 
 
+def test_model_tuned_again_takes_nothing_of_the_upload_that_broke_off(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow_registry, "_create_version", broken)
+        with pytest.raises(KeyboardInterrupt):
+            register(upload)
+    client = connect(upload.registry_uri)
+    (stale,) = runs_of(client)
+    (upload.saved_model / "model.safetensors").write_bytes(b"other weights")
+    tuning = upload.saved_model / "tuning.json"
+    tuning.write_text(json.dumps({**json.loads(tuning.read_text()), "steps": 4}))
+    assert register(upload) == "models/intents@1"
+    assert_whole(upload)
+    assert not Path(stale.info.artifact_uri.removeprefix("file://")).exists()
+
+
 def killed_register(upload: Upload) -> None:
     """Runs in a process of its own, which dies as by kill -9 while it holds the lock."""
 
@@ -192,7 +212,9 @@ def test_folder_without_model(upload: Upload) -> None:
 
 def test_model_of_another_tool_without_evaluation(upload: Upload) -> None:
     (upload.saved_model / "tuning.json").unlink()
-    (upload.evaluation / "evaluation.json").write_text(json.dumps({"examples": 0}))
+    (upload.evaluation / "evaluation.json").write_text(
+        json.dumps({"examples": 0, "metrics": {}, "base": None})
+    )
     assert register(upload) == "models/intents@1"
     (run,) = runs_of(connect(upload.registry_uri))
     assert set(run.data.metrics) == {"train_total_loss", "eval_total_loss"}

@@ -23,7 +23,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("config.json", "model.safetensors"):
         (folder / "model" / name).write_text("{}")
     (folder / "evaluation").mkdir()
-    figures = {"base": {"exact_match": 0.0}, "tuned": {"exact_match": 0.75}}
+    figures = {"metrics": {"exact_match": {"base": 0.0, "tuned": 0.75}}}
     (folder / "evaluation" / "evaluation.json").write_text(json.dumps(figures))
     uri = f"sqlite:///{folder}/mlflow.db"
     for name, run_id in (("intents", "run-1"), ("intents", "run-2"), ("alerts", "run-3")):
