@@ -64,9 +64,9 @@ class TuningArguments:
     lora_target_modules: str = "all-linear"
     warmup_ratio: float = 0.05
     schedule: str = "cosine"
-    weight_decay: float = 0.0
+    weight_decay: float = 0.1
     adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
+    adam_beta2: float = 0.98
     max_grad_norm: float = 1.0
     precision: str = "auto"
     seed: int = 0

@@ -178,7 +178,11 @@ def test_without_an_evaluation_set_only_training_is_logged(make_run: Callable[..
 
 def test_values_equal_those_of_a_naive_loop(whole_run: Run, tiny_model: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.0)
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.1},
+        {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.98))
     schedule = get_scheduler("cosine", optimizer, num_warmup_steps=1, num_training_steps=12)
     dataset = EncodedSet(whole_run.paths.train_dataset)
     evaluation_set = EncodedSet(whole_run.paths.evaluation_dataset)
