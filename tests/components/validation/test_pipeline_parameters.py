@@ -488,3 +488,36 @@ def test_random_values_give_settings_or_a_user_error(
         assert all(problem.what for problem in error.problems)
     else:
         json.dumps(dataclasses.asdict(settings))
+
+
+def test_the_component_gives_the_published_outputs() -> None:
+    from kfp_llm_tuning.components.validation import pipeline_component as component
+
+    published = {
+        "adapter_training_location",
+        "model_at_version",
+        "model_dash_version",
+        "model_location",
+        "regional_endpoint",
+        "service_account",
+        "use_tpu",
+        "with_batch_prediction_and_evaluation",
+        "with_tensorboard",
+    }
+    specification = component.validate_pipeline.component_spec
+    assert published < set(specification.outputs)
+    values = component.validate_pipeline.python_func(**VERTEX, evaluation_data_uri="gs://b/e.jsonl")
+    outputs = dict(zip(specification.outputs, values, strict=True))
+    assert outputs["model_dash_version"] == "text-bison-002"
+    assert outputs["with_batch_prediction_and_evaluation"] is True
+    assert json.loads(outputs["machine_spec"])["name"] == "a100-80gb-8"
+
+
+def test_the_component_and_the_parameters_name_the_same_defaults() -> None:
+    from kfp_llm_tuning.components.validation import pipeline_component as component
+
+    inputs = component.validate_pipeline.component_spec.inputs
+    for field in dataclasses.fields(PipelineParameters):
+        if field.name not in ("model", "model_display_name", "platform"):
+            assert inputs[field.name].default == field.default, field.name
+    assert set(inputs) == {field.name for field in dataclasses.fields(PipelineParameters)}
