@@ -1,0 +1,212 @@
+"""Findings that refuse no dataset but deserve a look: duplicates, conflicts, leakage, labels."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy
+
+from kfp_llm_tuning.components.validation.examples import Memory, Remembered, level_text
+from kfp_llm_tuning.components.validation.findings import Finding, Severity
+from kfp_llm_tuning.components.validation.limits import ADVISED_PAIRS
+from kfp_llm_tuning.components.validation.scan import Place
+from kfp_llm_tuning.components.validation.similarity import common_pieces, find_near_pairs
+from kfp_llm_tuning.components.validation.vocabulary import quote
+
+# A dataset is like a classification when it has few different outputs, all short.
+MOST_LABELS = 100
+FEWEST_EXAMPLES_A_LABEL = 5
+# An input has an instruction when it shares so many five-byte pieces with a fifth of the others:
+# about as much text as "Classify the text:".
+_INSTRUCTION_PIECES = 14
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One set as the advice sees it.
+
+    Attributes:
+        uri: The file.
+        memory: Its examples.
+    """
+
+    uri: str
+    memory: Memory
+
+
+def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
+    """Looks at every remembered example.
+
+    Args:
+        training: The training set.
+        evaluation: The evaluation set, if there is one.
+
+    Yields:
+        Warnings, each with its place.
+    """
+    for dataset in (training, evaluation):
+        if dataset:
+            for finding in _advise_alone(dataset.memory):
+                yield replace(finding, file=dataset.uri)
+    if evaluation:
+        for finding in _leakage(training.memory, evaluation.memory):
+            yield replace(finding, file=evaluation.uri)
+    yield from _near_duplicates(training, evaluation)
+    labels = label_counts(training.memory)
+    if labels:
+        for finding in _advise_labels(training.memory, labels):
+            yield replace(finding, file=training.uri)
+        if evaluation:
+            for finding in _unknown_labels(evaluation.memory, labels):
+                yield replace(finding, file=evaluation.uri)
+
+
+def label_counts(memory: Memory) -> dict[str, int]:
+    """Counts the labels of classification-like data.
+
+    Args:
+        memory: The examples.
+
+    Returns:
+        Each label and its count, the most frequent first; empty where the outputs are no labels.
+    """
+    labels = Counter(example.label for example in memory.examples)
+    most = min(MOST_LABELS, max(2, len(memory.examples) // FEWEST_EXAMPLES_A_LABEL))
+    if "" in labels or memory.pairs or not 2 <= len(labels) <= most:
+        return {}
+    return dict(labels.most_common())
+
+
+def _advise_alone(memory: Memory) -> Iterator[Finding]:
+    for place, field in memory.blank:
+        yield _warning("blank_text", f"{field} is white space only.", place, field)
+    yield from _repetitions(memory.examples)
+    low, high = ADVISED_PAIRS
+    for place, pairs in memory.unusual_lengths:
+        what = f"the conversation has {pairs} user-assistant pair{'s' if pairs > 1 else ''}."
+        yield _warning("unusual_conversation", what, place, "messages", f"{low} to {high} advised")
+
+
+def _repetitions(examples: list[Remembered]) -> Iterator[Finding]:
+    exact: dict[bytes, Remembered] = {}
+    inputs: dict[bytes, Remembered] = {}
+    for example in examples:
+        same = exact.setdefault(example.exact, example)
+        first = inputs.setdefault(example.input, example)
+        if same is not example:
+            what = f"the same example stands at {_show(same.place)}."
+            yield _warning("duplicate", what, example.place)
+        elif first is not example and first.output == example.output:
+            what = f"the same but for case or white space stands at {_show(first.place)}."
+            yield _warning("near_duplicate", what, example.place)
+        elif first is not example:
+            what = (
+                f"the same input has another output at {_show(first.place)}: "
+                f"{quote(first.output_start)} there, {quote(example.output_start)} here."
+            )
+            yield _warning("conflict", what, example.place)
+
+
+def _leakage(training: Memory, evaluation: Memory) -> Iterator[Finding]:
+    known: dict[bytes, Place] = {}
+    for example in training.examples:
+        known.setdefault(example.input, example.place)
+    for example in evaluation.examples:
+        place = known.get(example.input)
+        if place:
+            what = f"the same input is trained on, at {_show(place)} of the training set."
+            fix = "Remove it from one of the sets: it makes the evaluation look too good."
+            yield _warning("leakage", what, example.place, fix=fix)
+
+
+def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
+    """Finds inputs that are nearly but not quite the same, within and across the sets."""
+    datasets = [dataset for dataset in (training, evaluation) if dataset]
+    owners = [(dataset, example) for dataset in datasets for example in dataset.memory.examples]
+    # Inputs that are just the same were told before: only the first of them takes part.
+    firsts = {example.input: number for number, (_, example) in reversed([*enumerate(owners)])}
+    chosen = sorted(firsts.values())
+    sketches = [sketch for dataset in datasets for sketch in dataset.memory.sketches]
+    for pair in find_near_pairs([sketches[number] for number in chosen]):
+        (first_set, first), (second_set, second) = (
+            owners[chosen[number]] for number in (pair.first, pair.second)
+        )
+        share = f"{pair.likeness:.0%} alike"
+        if first_set is second_set:
+            what = f"nearly the same input ({share}) stands at {_show(first.place)}."
+            kind = "near_duplicate"
+        else:
+            what = (
+                f"nearly the same input ({share}) is trained on, at {_show(first.place)} "
+                "of the training set."
+            )
+            kind = "near_leakage"
+        yield replace(_warning(kind, what, second.place), file=second_set.uri)
+
+
+def _advise_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
+    for example in memory.examples:
+        if labels[example.label] == 1:
+            near = difflib.get_close_matches(example.label, [n for n in labels if labels[n] > 1], 1)
+            fix = f"Did you mean {quote(near[0])}?" if near else "Add examples of it."
+            what = f"the label {quote(example.label)} occurs once."
+            yield _warning("rare_label", what, example.place, "output_text", fix=fix)
+    spellings: dict[str, str] = {}
+    for label in labels:
+        first = spellings.setdefault(level_text(label), label)
+        if first != label:
+            what = (
+                f"the labels {quote(first)} ({labels[first]:,} times) and {quote(label)} "
+                f"({labels[label]:,} times) differ in case or white space only."
+            )
+            yield _warning("label_spelling", what)
+    share = _share_with_instruction(memory)
+    if share < 0.5:
+        what = (
+            f"the outputs look like {len(labels)} labels, but "
+            f"{1 - share:.0%} of the inputs have no instruction in common."
+        )
+        fix = (
+            'Begin every input as in "Classify the following text into one of the following '
+            'classes: [...] Text: ".'
+        )
+        yield _warning("no_instruction", what, fix=fix)
+
+
+def _share_with_instruction(memory: Memory) -> float:
+    """Counts the inputs that share a good piece of text with a fifth of the others."""
+    common = common_pieces(memory.sketches)
+    shared = [
+        numpy.isin(sketch.hashes, common, assume_unique=True).sum() >= _INSTRUCTION_PIECES
+        for sketch in memory.sketches
+    ]
+    return float(numpy.mean(shared))
+
+
+def _unknown_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
+    for example in memory.examples:
+        if example.label not in labels:
+            near = difflib.get_close_matches(example.output_start, labels, 1)
+            fix = f"Did you mean {quote(near[0])}?" if near else ""
+            what = f"the label {quote(example.output_start)} is not in the training set."
+            yield _warning("unknown_label", what, example.place, "output_text", fix=fix)
+
+
+def _warning(
+    kind: str,
+    what: str,
+    place: Place | None = None,
+    path: str = "",
+    allowed: str = "",
+    fix: str = "",
+) -> Finding:
+    line = place.line if place else 0
+    full = ".".join(part for part in (place.path if place else "", path) if part)
+    return Finding(kind, what, allowed, fix, Severity.WARNING, line, full)
+
+
+def _show(place: Place) -> str:
+    return f"line {place.line}" + (f", {place.path}" if place.path else "")

@@ -1,0 +1,62 @@
+"""KFP interface of the dataset's validation."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Metrics, Output
+
+from kfp_llm_tuning.components.common.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def validate_dataset(
+    dataset_uri: str,
+    summary: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    evaluation_data_uri: str = "",
+    large_model_reference: str = "text-bison@001",
+    default_context: str = "",
+    train_steps: int = 300,
+    tuning_method: str = "tune_v2",
+    accelerator_type: str = "",
+    max_context_length: str = "",
+    strict: bool = False,
+    max_printed_problems: int = 20,
+) -> None:
+    """Checks every row of the training and the evaluation set.
+
+    The outputs are written for a bad dataset too; the task fails after that.
+
+    Args:
+        dataset_uri: Training set: JSONL, plain or .gz, at any URI that fsspec opens.
+        evaluation_data_uri: Evaluation set; empty for none.
+        large_model_reference: The model: decides format, limits, tokenizer and batch size.
+        default_context: Context of conversations that have none; an error with text.
+        train_steps: Optimiser steps, for the number of epochs.
+        tuning_method: tune_v2, tune, adapter or full; decides the limits.
+        accelerator_type: GPU or TPU; empty means GPU.
+        max_context_length: 8k or 32k; empty for the model's own.
+        strict: Refuse the dataset on warnings too.
+        max_printed_problems: How many errors, warnings and notes, each, are told in full; all are
+            counted.
+        summary: JSON file with figures and findings.
+        metrics: Counts of examples, errors, warnings, duplicates, tokens.
+        report: The page for people.
+    """
+    from kfp_llm_tuning.components.common.errors import exit_on_error
+    from kfp_llm_tuning.components.validation.dataset import Request
+    from kfp_llm_tuning.components.validation.task import validate_to_files
+
+    request = Request(
+        dataset_uri=dataset_uri,
+        evaluation_data_uri=evaluation_data_uri,
+        large_model_reference=large_model_reference,
+        default_context=default_context,
+        train_steps=train_steps,
+        tuning_method=tuning_method,
+        accelerator_type=accelerator_type,
+        max_context_length=max_context_length,
+        strict=strict,
+        max_printed_problems=max_printed_problems,
+    )
+    with exit_on_error():
+        validate_to_files(request, summary.path, report.path, metrics.log_metric)

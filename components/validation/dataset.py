@@ -1,0 +1,310 @@
+"""Checks the training and the evaluation set of one tuning run: errors, warnings, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.validation.advice import Dataset, advise, label_counts
+from kfp_llm_tuning.components.validation.count_rules import (
+    check_evaluation_counts,
+    check_steps,
+    check_training_counts,
+)
+from kfp_llm_tuning.components.validation.examples import Memory
+from kfp_llm_tuning.components.validation.findings import Finding, Findings, Severity
+from kfp_llm_tuning.components.validation.row_format import row_format_for
+from kfp_llm_tuning.components.validation.rows import Row, RowFormat
+from kfp_llm_tuning.components.validation.scan import Place, Scan, scan
+from kfp_llm_tuning.components.validation.summary import (
+    DatasetSummary,
+    FindingSummary,
+    Lengths,
+    StepsSummary,
+    Summary,
+)
+from kfp_llm_tuning.components.validation.vocabulary import quote
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.validation.tokens import TokenCounter, TokenCounts
+
+MAX_PRINTED_PROBLEMS = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be checked.
+
+    Attributes:
+        dataset_uri: The training set: any URI that fsspec opens, plain or .gz.
+        evaluation_data_uri: The evaluation set; empty for none.
+        large_model_reference: The model, which decides format, limits, tokenizer and batch size.
+        default_context: Context of conversations that have none; not for text.
+        train_steps: Optimiser steps, for the number of epochs.
+        tuning_method: As in `model_references.resolve`.
+        accelerator_type: "GPU" or "TPU"; empty means GPU.
+        max_context_length: As in `model_references.resolve`.
+        strict: Whether warnings refuse the dataset too.
+        max_printed_problems: How many errors, warnings and notes, each, are told in full.
+    """
+
+    dataset_uri: str
+    evaluation_data_uri: str = ""
+    large_model_reference: str = "text-bison@001"
+    default_context: str = ""
+    train_steps: int = 300
+    tuning_method: str = "tune_v2"
+    accelerator_type: str = ""
+    max_context_length: str = ""
+    strict: bool = False
+    max_printed_problems: int = MAX_PRINTED_PROBLEMS
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """Values that the report draws but the summary does not hold.
+
+    Attributes:
+        input_tokens: One a training example.
+        output_tokens: One a training completion.
+    """
+
+    input_tokens: list[int]
+    output_tokens: list[int]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Everything that a check found.
+
+    Attributes:
+        summary: The figures and the printed findings.
+        findings: All counts and the kept findings; strict mode is already applied.
+        histograms: For the report.
+    """
+
+    summary: Summary
+    findings: Findings
+    histograms: Histograms
+
+
+def validate_dataset(request: Request) -> Validation:
+    """Checks every row of both sets; a bad dataset is a result, not an exception.
+
+    Args:
+        request: What is to be checked.
+
+    Returns:
+        The result; ``summary.valid`` says whether the dataset may be tuned on.
+
+    Raises:
+        UserError: If a file cannot be opened or the model reference is unknown.
+    """
+    return _Validator(request).run()
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One set after its scan."""
+
+    scan: Scan
+    memory: Memory
+    tokens: TokenCounts | None
+
+
+class _Validator:
+    """One check of one request."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._accelerator = request.accelerator_type.upper() or "GPU"
+        self._model = resolve(
+            request.large_model_reference,
+            request.tuning_method,
+            self._accelerator,
+            request.max_context_length,
+        )
+        self._format = row_format_for(self._model, request.dataset_uri)
+        self._findings = Findings(request.max_printed_problems)
+        self._counter: TokenCounter | None = None
+        self._can_count = True
+
+    def run(self) -> Validation:
+        request = self._request
+        if request.default_context and self._format == RowFormat.TEXT:
+            self._findings.add(_context_with_text())
+        training = self._scan(request.dataset_uri)
+        self._add(check_training_counts(training.scan, self._format), training)
+        evaluation = None
+        if request.evaluation_data_uri:
+            evaluation = self._scan(request.evaluation_data_uri)
+            self._add(check_evaluation_counts(evaluation.scan), evaluation)
+        self._advise(training, evaluation)
+        steps = self._steps(training)
+        if steps:
+            self._add(check_steps(steps), training)
+        return self._result(training, evaluation, steps)
+
+    def _scan(self, uri: str) -> _Checked:
+        memory = Memory()
+
+        def visit(place: Place, row: Row) -> None:
+            memory.add(place, row)
+            self._count_tokens(place, row)
+
+        scanned = scan(uri, self._format, self._findings, visit)
+        tokens = self._counter.finish() if self._counter else None
+        checked = _Checked(scanned, memory, tokens)
+        self._add(tokens.truncated if tokens else (), checked)
+        self._add(_notes(scanned), checked)
+        return checked
+
+    def _count_tokens(self, place: Place, row: Row) -> None:
+        if not self._can_count:
+            return
+        try:
+            if not self._counter:
+                self._counter = self._load_counter()
+            if self._counter:
+                self._counter.add(place, row)
+        except UserError as error:
+            self._give_up_counting(str(error).rstrip("."))
+
+    def _load_counter(self) -> TokenCounter | None:
+        """Loads the tokenizer when the first good row needs it."""
+        missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+        if missing:
+            fix = "Install it: pip install 'kfp-llm-tuning[tuning]'."
+            self._give_up_counting(f"{missing[0]} is not installed", fix)
+            return None
+        from kfp_llm_tuning.components.validation.tokens import TokenCounter
+
+        return TokenCounter(self._model, self._request.default_context)
+
+    def _give_up_counting(self, reason: str, fix: str = "") -> None:
+        what = f"truncation was not checked, because {reason}."
+        self._findings.add(Finding("tokens_not_counted", what, fix=fix, severity=Severity.WARNING))
+        self._counter = None
+        self._can_count = False
+
+    def _add(self, findings: Iterable[Finding], checked: _Checked) -> None:
+        for finding in findings:
+            self._findings.add(replace(finding, file=checked.scan.uri))
+
+    def _advise(self, training: _Checked, evaluation: _Checked | None) -> None:
+        other = Dataset(evaluation.scan.uri, evaluation.memory) if evaluation else None
+        for finding in advise(Dataset(training.scan.uri, training.memory), other):
+            self._findings.add(finding)
+
+    def _steps(self, training: _Checked) -> StepsSummary | None:
+        examples = _training_examples(training.scan)
+        batch = self._model.batch_sizes[self._accelerator]
+        seen = self._request.train_steps * batch
+        if not examples:
+            return None
+        return StepsSummary(self._request.train_steps, batch, seen, seen / examples)
+
+    def _result(
+        self, training: _Checked, evaluation: _Checked | None, steps: StepsSummary | None
+    ) -> Validation:
+        strict = self._request.strict
+        findings = self._findings.with_warnings_as_errors() if strict else self._findings
+        errors = findings.total(Severity.ERROR)
+        checked = [training, evaluation] if evaluation else [training]
+        summary = Summary(
+            valid=not errors,
+            strict=strict,
+            model_reference=self._request.large_model_reference,
+            checkpoint=self._model.checkpoint_at_revision,
+            row_format=self._format,
+            training=self._summarise(training),
+            evaluation=self._summarise(evaluation) if evaluation else None,
+            steps=steps,
+            errors=errors,
+            warnings=findings.total(Severity.WARNING),
+            errors_by_kind=findings.by_kind(Severity.ERROR),
+            warnings_by_kind=findings.by_kind(Severity.WARNING),
+            findings=[_printed(found) for level in Severity for found in findings.printed(level)],
+            bounded=[sentence for entry in checked for sentence in _bounds(entry)],
+        )
+        tokens = training.tokens
+        histograms = Histograms(tokens.inputs, tokens.outputs) if tokens else Histograms([], [])
+        return Validation(summary, findings, histograms)
+
+    def _summarise(self, checked: _Checked) -> DatasetSummary:
+        scanned, memory, tokens = checked.scan, checked.memory, checked.tokens
+        model = self._model
+        return DatasetSummary(
+            uri=scanned.uri,
+            bytes=scanned.bytes,
+            lines=scanned.lines,
+            blank_lines=scanned.blank_lines,
+            examples=scanned.examples,
+            good_examples=scanned.good_examples,
+            training_examples=_training_examples(scanned),
+            messages=scanned.messages,
+            advised_on=scanned.visited,
+            ignored_fields=dict(scanned.ignored_fields.most_common()),
+            input_characters=Lengths.of(memory.input_characters),
+            output_characters=Lengths.of(memory.output_characters),
+            input_tokens=Lengths.of(tokens.inputs, model.max_input_tokens) if tokens else None,
+            output_tokens=Lengths.of(tokens.outputs, model.max_output_tokens) if tokens else None,
+            labels=label_counts(memory),
+            conversation_pairs=dict(sorted(memory.pairs.items())),
+            samples=memory.samples,
+        )
+
+
+def _training_examples(scanned: Scan) -> int:
+    """Counts what the tuner sees: the assistant's messages are half of all."""
+    return scanned.messages // 2 or scanned.good_examples
+
+
+def _context_with_text() -> Finding:
+    return Finding(
+        "context_with_text",
+        "default_context is given, but the rows are text.",
+        "default_context with chat rows only",
+        "Leave it empty, or put it at the beginning of every input_text.",
+        path="default_context",
+    )
+
+
+def _notes(scanned: Scan) -> Iterator[Finding]:
+    if scanned.blank_lines:
+        what = f"blank lines are skipped: {scanned.blank_lines:,}."
+        yield Finding("blank_lines", what, severity=Severity.NOTE)
+    for name, count in scanned.ignored_fields.most_common():
+        what = f"the field {quote(name)} is not read; it stands in {count:,} examples."
+        yield Finding("ignored_field", what, severity=Severity.NOTE)
+
+
+def _bounds(checked: _Checked) -> Iterator[str]:
+    name = checked.scan.uri
+    unseen = checked.scan.good_examples - checked.scan.visited
+    if unseen:
+        yield (
+            f"{name}: duplicates, leakage, labels, ignored fields, lengths and tokens were looked "
+            f"at in the first {checked.scan.visited:,} good examples; {unseen:,} more were "
+            "checked for errors only, since so large a set is refused anyway."
+        )
+    if checked.tokens and checked.tokens.uncounted:
+        yield (
+            f"{name}: the token figures leave out {checked.tokens.uncounted:,} examples whose "
+            "bytes show that nothing of them is truncated."
+        )
+
+
+def _printed(finding: Finding) -> FindingSummary:
+    return FindingSummary(
+        severity=finding.severity,
+        kind=finding.kind,
+        where=finding.where,
+        line=finding.line,
+        path=finding.path,
+        message=str(Problem(finding.what, allowed=finding.allowed, fix=finding.fix)),
+    )

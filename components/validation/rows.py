@@ -1,0 +1,235 @@
+"""The two row formats, and the fast check that whole chunks of good rows pass.
+
+A chunk of lines is decoded by msgspec at once. What msgspec lets pass although a careful reader
+would not (several values on a line, repeated fields, bytes that are not UTF-8 within ignored
+fields) is excluded by a few vectorised looks at the bytes. A chunk that gives any cause for doubt
+is not refused here but handed to the careful check, line by line, which decides.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Generic, Literal, TypeAlias, TypeVar, cast
+
+import msgspec
+import numpy
+from msgspec import UNSET, Meta, Struct, UnsetType
+from numpy.typing import NDArray
+
+FilledText: TypeAlias = Annotated[str, Meta(min_length=1)]
+Bytes: TypeAlias = NDArray[numpy.uint8]
+Indices: TypeAlias = NDArray[numpy.intp]
+
+
+class RowFormat(StrEnum):
+    """What a row holds: one input and output, or a conversation."""
+
+    TEXT = "text"
+    CHAT = "chat"
+
+
+READ_FIELDS = {
+    RowFormat.TEXT: ("input_text", "output_text"),
+    RowFormat.CHAT: ("messages", "context"),
+}
+
+
+class TextRow(Struct, gc=False):
+    """A text example; further fields are ignored."""
+
+    input_text: FilledText
+    output_text: FilledText
+
+
+class Message(Struct, gc=False):
+    """One message of a conversation."""
+
+    author: Literal["user", "assistant"]
+    content: FilledText
+
+
+class ChatRow(Struct, gc=False):
+    """A conversation; further fields are ignored.
+
+    ``context`` overrides the pipeline's default_context, also when it is empty.
+    """
+
+    messages: Annotated[list[Message], Meta(min_length=2)]
+    context: str | UnsetType = UNSET
+
+
+Row: TypeAlias = TextRow | ChatRow
+RowType = TypeVar("RowType", TextRow, ChatRow)
+
+
+class DataRow(Struct, Generic[RowType]):
+    """A line that holds a list of examples."""
+
+    data: Annotated[list[RowType], Meta(min_length=1)]
+
+
+# What decoding raises for bad data of every kind.
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_NEWLINE, _QUOTE, _BACKSLASH, _RETURN = b'\n"\\\r'
+_OPEN, _CLOSE = b"{}"
+_authors = operator.attrgetter("author")
+_PAIR = ("user", "assistant")
+
+
+class FastCheck:
+    """Accepts rows of one format that are good beyond doubt."""
+
+    def __init__(self, row_format: RowFormat) -> None:
+        """Prepares the decoders.
+
+        Args:
+            row_format: What the rows must be.
+        """
+        self.row_format = row_format
+        row_type: type[Row] = TextRow if row_format == RowFormat.TEXT else ChatRow
+        self._row = msgspec.json.Decoder(row_type)
+        self._data = msgspec.json.Decoder(DataRow[row_type])  # type: ignore[valid-type]
+
+    def accept_chunk(self, chunk: bytes) -> Sequence[Row] | None:
+        """Checks whole lines at once.
+
+        Args:
+            chunk: Lines that all end in a newline.
+
+        Returns:
+            One row a line, in order; None where anything needs a closer look.
+        """
+        try:
+            rows = self._row.decode_lines(chunk)
+        except DECODE_ERRORS:
+            return None
+        view = numpy.frombuffer(chunk, numpy.uint8)
+        if not rows or not _one_row_a_line(view, len(rows)):
+            return None
+        return rows if self._is_plain(chunk, view, rows) else None
+
+    def accept_line(self, line: bytes) -> list[tuple[str, Row]] | None:
+        """Checks one line, which may also be the ``data``-list form.
+
+        Args:
+            line: One line, not blank.
+
+        Returns:
+            Its examples with their paths, "" or ``data[4]``; None where anything needs a closer
+            look.
+        """
+        found = self._decode_line(line)
+        rows = [row for _, row in found]
+        if not rows or not self._is_plain(line, numpy.frombuffer(line, numpy.uint8), rows):
+            return None
+        return found
+
+    def _decode_line(self, line: bytes) -> list[tuple[str, Row]]:
+        try:
+            return [("", self._row.decode(line))]
+        except DECODE_ERRORS:
+            pass
+        try:
+            rows = self._data.decode(line).data
+        except DECODE_ERRORS:
+            return []
+        if line.count(b'"data"') != 1:
+            return []
+        return [(f"data[{position}]", row) for position, row in enumerate(rows)]
+
+    def _is_plain(self, chunk: bytes, view: Bytes, rows: Sequence[Row]) -> bool:
+        """Tells whether no field that is read is repeated and all of it is UTF-8."""
+        quotes = numpy.flatnonzero(view == _QUOTE)
+        escaped = b"\\" in chunk
+        if self.row_format == RowFormat.TEXT:
+            # Every row has four strings at least: exactly four leave no room for another field.
+            if len(quotes) == 8 * len(rows) and not escaped:
+                return True
+            keys = {b"input_text": len(rows), b"output_text": len(rows)}
+        else:
+            conversations = cast("Sequence[ChatRow]", rows)
+            if not all(map(_alternates, conversations)):
+                return False
+            keys = _count_chat_keys(conversations)
+        gaps = numpy.diff(quotes)
+        if any(_count_key(view, quotes, gaps, key) != count for key, count in keys.items()):
+            return False
+        if escaped and _may_escape_letters(view):
+            return False
+        return chunk.isascii() or _is_utf8(chunk)
+
+
+def _alternates(row: ChatRow) -> bool:
+    messages = row.messages
+    pairs, odd = divmod(len(messages), 2)
+    return not odd and tuple(map(_authors, messages)) == _PAIR * pairs
+
+
+def _count_chat_keys(rows: Sequence[ChatRow]) -> dict[bytes, int]:
+    messages = sum(len(row.messages) for row in rows)
+    contexts = sum(row.context is not UNSET for row in rows)
+    return {
+        b"messages": len(rows),
+        b"context": contexts,
+        b"author": messages,
+        b"content": messages,
+    }
+
+
+def _one_row_a_line(view: Bytes, rows: int) -> bool:
+    """Tells whether every line begins a row and ends it.
+
+    A newline between ``}`` and ``{`` with nothing else around stands between two rows: within one
+    a comma would be there. As many newlines as rows then mean one row a line.
+    """
+    ends = numpy.flatnonzero(view == _NEWLINE)
+    if len(ends) != rows or view[0] != _OPEN or (view[ends[:-1] + 1] != _OPEN).any():
+        return False
+    last = view[ends - 1]
+    if (last == _RETURN).any():
+        last = numpy.where(last == _RETURN, view[ends - 2], last)
+    return bool((last == _CLOSE).all())
+
+
+def _count_key(view: Bytes, quotes: Indices, gaps: Indices, key: bytes) -> int:
+    """Counts where ``"key"`` may stand: never too few, and rarely too many.
+
+    Only the length and three letters are compared. Since every row is known to have the key once
+    at least, a count equal to that of the rows is still exact.
+    """
+    starts = quotes[:-1][gaps == len(key) + 1] + 1
+    middle = len(key) - 2
+    found = (view[starts] == key[0]) & (view[starts + 1] == key[1])
+    return int(numpy.count_nonzero(found & (view[starts + middle] == key[middle])))
+
+
+def _may_escape_letters(view: Bytes) -> bool:
+    r"""Finds ``\u0000`` and escapes that could hide a key's letters: ``\u005f``, ``\u0069`` ..."""
+    backslashes = numpy.flatnonzero(view[:-5] == _BACKSLASH)
+    escapes = backslashes[view[backslashes + 1] == ord("u")]
+    if not len(escapes):
+        return False
+    low = (view[escapes + 2] == ord("0")) & (view[escapes + 3] == ord("0"))
+    high = view[escapes + 4]
+    return bool((low & ((high == ord("0")) | ((high >= ord("5")) & (high <= ord("7"))))).any())
+
+
+def _is_utf8(chunk: bytes) -> bool:
+    try:
+        chunk.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def count_messages(rows: Sequence[Row]) -> int:
+    """Counts the messages ("authors") of conversations; none for text rows."""
+    return sum(len(row.messages) for row in rows if isinstance(row, ChatRow))
+
+
+def assistant_messages(row: ChatRow) -> list[str]:
+    """Gives what the assistant says, message by message."""
+    return [message.content for message in row.messages[1::2]]

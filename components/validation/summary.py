@@ -1,0 +1,205 @@
+"""What a validation says: the figures of both datasets and every finding's count."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy
+
+from kfp_llm_tuning.components.validation.examples import Sample
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The distribution of a length.
+
+    Attributes:
+        count: How many were measured.
+        mean: Their mean.
+        minimum: The shortest.
+        percentile_50: The median.
+        percentile_90: Nine tenths are at most as long.
+        percentile_99: All but a hundredth are at most as long.
+        maximum: The longest.
+        limit: Longer ones are truncated; 0 where nothing is.
+        over_limit: How many are longer than the limit.
+    """
+
+    count: int
+    mean: float
+    minimum: int
+    percentile_50: int
+    percentile_90: int
+    percentile_99: int
+    maximum: int
+    limit: int = 0
+    over_limit: int = 0
+
+    @classmethod
+    def of(cls, values: Sequence[int], limit: int = 0) -> Lengths | None:
+        """Measures values; None where there are none."""
+        if not values:
+            return None
+        # "higher" gives lengths that occur, so that "90% are at most" is true.
+        middle, high, highest = numpy.percentile(values, [50, 90, 99], method="higher")
+        return cls(
+            count=len(values),
+            mean=round(float(numpy.mean(values)), 2),
+            minimum=min(values),
+            percentile_50=int(middle),
+            percentile_90=int(high),
+            percentile_99=int(highest),
+            maximum=max(values),
+            limit=limit,
+            over_limit=sum(value > limit for value in values) if limit else 0,
+        )
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """One dataset in figures.
+
+    Attributes:
+        uri: The file.
+        bytes: Its size, decompressed.
+        lines: Lines, blank ones included.
+        blank_lines: Lines of white space only; skipped.
+        examples: Examples, bad ones included.
+        good_examples: Examples without an error.
+        training_examples: What the tuner sees: text examples, or assistant messages.
+        messages: Messages of all good conversations; 0 for text.
+        advised_on: Good examples that duplicates, labels, lengths and tokens were looked at in.
+        ignored_fields: Fields that are not read, with how often they stand in those examples.
+        input_characters: Of chat: context and all messages but the last.
+        output_characters: Of chat: every assistant message.
+        input_tokens: As the encoder will write them; of chat the last, longest prompt.
+        output_tokens: As the encoder will write them.
+        labels: Of classification-like data: each label's count, the most frequent first.
+        conversation_pairs: How many conversations have each number of user-assistant pairs.
+        samples: A random few examples.
+    """
+
+    uri: str
+    bytes: int
+    lines: int
+    blank_lines: int
+    examples: int
+    good_examples: int
+    training_examples: int
+    messages: int
+    advised_on: int
+    ignored_fields: dict[str, int]
+    input_characters: Lengths | None
+    output_characters: Lengths | None
+    input_tokens: Lengths | None
+    output_tokens: Lengths | None
+    labels: dict[str, int]
+    conversation_pairs: dict[int, int]
+    samples: list[Sample]
+
+
+@dataclass(frozen=True)
+class StepsSummary:
+    """What the tuner will do with the training set.
+
+    Attributes:
+        train_steps: Optimiser steps.
+        batch_size: Examples a step.
+        examples_seen: Their product.
+        epochs: Passes over the training examples.
+    """
+
+    train_steps: int
+    batch_size: int
+    examples_seen: int
+    epochs: float
+
+
+@dataclass(frozen=True)
+class FindingSummary:
+    """A finding as it is printed.
+
+    Attributes:
+        severity: "error", "warning" or "note".
+        kind: Its short name.
+        where: File, line and field.
+        line: The line, 0 for the dataset as a whole.
+        path: The field.
+        message: What is wrong, what is allowed, what to do.
+    """
+
+    severity: str
+    kind: str
+    where: str
+    line: int
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A validation's result.
+
+    Attributes:
+        valid: Whether the dataset may be tuned on.
+        strict: Whether warnings counted as errors.
+        model_reference: The model that the limits come from.
+        checkpoint: What is tuned under that name.
+        row_format: "text" or "chat".
+        training: The training set.
+        evaluation: The evaluation set, if there is one.
+        steps: What the tuner will do; None where no example is good.
+        errors: How many errors, printed or not.
+        warnings: How many warnings, printed or not.
+        errors_by_kind: The same by kind.
+        warnings_by_kind: The same by kind.
+        findings: Those that are printed.
+        bounded: What was not looked at, each in a sentence; empty where everything was.
+    """
+
+    valid: bool
+    strict: bool
+    model_reference: str
+    checkpoint: str
+    row_format: str
+    training: DatasetSummary
+    evaluation: DatasetSummary | None
+    steps: StepsSummary | None
+    errors: int
+    warnings: int
+    errors_by_kind: dict[str, int]
+    warnings_by_kind: dict[str, int]
+    findings: list[FindingSummary]
+    bounded: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Writes the summary as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    def metrics(self) -> dict[str, float]:
+        """Picks the figures that a person compares between runs."""
+        training = self.training
+        figures: dict[str, float] = {
+            "training_examples": training.training_examples,
+            "evaluation_examples": self.evaluation.training_examples if self.evaluation else 0,
+            "errors": self.errors,
+            "warnings": self.warnings,
+        }
+        if self.steps:
+            figures["epochs"] = round(self.steps.epochs, 3)
+        for name in ("duplicate", "near_duplicate", "conflict", "leakage"):
+            figures[f"{name}_warnings"] = self.errors_by_kind.get(
+                name, 0
+            ) + self.warnings_by_kind.get(name, 0)
+        for name, lengths in (
+            ("input_tokens", training.input_tokens),
+            ("output_tokens", training.output_tokens),
+        ):
+            if lengths:
+                figures[f"{name}_mean"] = lengths.mean
+                figures[f"{name}_maximum"] = lengths.maximum
+                figures[f"{name}_truncated"] = lengths.over_limit
+        return figures

@@ -1,0 +1,80 @@
+"""Names that people write where the format wants others, and how a message quotes values."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+
+# Fields and authors of other tools' formats, each list in order of likelihood.
+_FIELD_SYNONYMS = {
+    "input_text": ("input", "prompt", "question", "query", "instruction", "text", "source"),
+    "output_text": ("output", "completion", "answer", "response", "label", "target", "text"),
+    "messages": ("conversation", "conversations", "dialog", "dialogue", "contents", "turns"),
+    "author": ("role", "from", "speaker", "sender", "name"),
+    "content": ("text", "value", "parts", "message", "body"),
+}
+_AUTHOR_SYNONYMS = {
+    "user": ("human", "customer", "client", "me"),
+    "assistant": ("bot", "model", "ai", "gpt", "agent", "chatbot"),
+}
+_QUOTED_CHARACTERS = 40
+
+
+@lru_cache(maxsize=1024)
+def misspelling_of(field: str, names: tuple[str, ...], taken: tuple[str, ...]) -> str:
+    """Finds the name under which a missing field may stand.
+
+    Args:
+        field: The field that is missing.
+        names: Names that are there.
+        taken: Fields that keep their own names, and are therefore no misspelling.
+
+    Returns:
+        One of ``names``, or "".
+    """
+    free = {_plain(name): name for name in names if name not in taken}
+    for synonym in (_plain(field), *_FIELD_SYNONYMS.get(field, ())):
+        if synonym in free:
+            return free[synonym]
+    close = difflib.get_close_matches(_plain(field), free, n=1, cutoff=0.7)
+    return free[close[0]] if close else ""
+
+
+@lru_cache(maxsize=256)
+def author_for(name: str) -> str:
+    """Finds the author that a wrong name means; "" where none is near."""
+    plain = name.strip().lower()
+    for author, synonyms in _AUTHOR_SYNONYMS.items():
+        if plain == author or plain in synonyms:
+            return author
+    close = difflib.get_close_matches(plain, _AUTHOR_SYNONYMS, n=1, cutoff=0.6)
+    return close[0] if close else ""
+
+
+def quote(text: str, characters: int = _QUOTED_CHARACTERS) -> str:
+    """Quotes a text for a message: shortened, control characters escaped.
+
+    Args:
+        text: Any text.
+        characters: How many of them are shown.
+
+    Returns:
+        The text in double quotes.
+    """
+    shown = text if len(text) <= characters else text[: characters - 1] + "…"
+    quoted = json.dumps(shown, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in quoted)
+
+
+def list_names(names: Sequence[str], most: int = 8) -> str:
+    """Lists field names for a message: at most ``most``, each quoted."""
+    shown = ", ".join(quote(name, 30) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _plain(name: str) -> str:
+    """Writes a name in lower-case with underscores: ``inputText``, ``Input-Text`` -> one form."""
+    spaced = "".join(f"_{c.lower()}" if c.isupper() else c for c in name.strip())
+    return "_".join(spaced.replace("-", "_").replace(" ", "_").strip("_").split("__"))
