@@ -172,7 +172,7 @@ def compare(
         *_example_metrics(*scores),
         *_corpus_metrics(base, tuned),
         *_loss_metrics(base, tuned),
-        *_classification_metrics(*(f.classification for f in facts), base, tuned),
+        *_classification_metrics(base, tuned, facts[0].classification, facts[1].classification),
     ]
     return Evaluation(
         examples=len(references),
@@ -240,17 +240,13 @@ def _loss_metrics(base: PredictionSet, tuned: PredictionSet) -> list[MetricCompa
         np.array([-row.reference_log_likelihood for row in model.predictions])
         for model in (base, tuned)
     ]
-    values = [float(loss.sum() / tokens.sum()) for loss in losses]
+    before, after = (float(loss.sum() / tokens.sum()) for loss in losses)
     intervals = [bootstrap_interval(loss, tokens) for loss in losses]
+    powers = [Interval(_exponential(i.low), _exponential(i.high)) for i in intervals]
     p_value = paired_p_value(*losses)
     return [
-        MetricComparison("loss", *values, *intervals, p_value),
-        MetricComparison(
-            "perplexity",
-            *map(_exponential, values),
-            *(Interval(_exponential(i.low), _exponential(i.high)) for i in intervals),
-            p_value,
-        ),
+        MetricComparison("loss", before, after, *intervals, p_value),
+        MetricComparison("perplexity", _exponential(before), _exponential(after), *powers, p_value),
     ]
 
 
@@ -262,10 +258,10 @@ def _exponential(value: float) -> float:
 
 
 def _classification_metrics(
-    first: Classification | None,
-    second: Classification | None,
     base: PredictionSet,
     tuned: PredictionSet,
+    first: Classification | None,
+    second: Classification | None,
 ) -> list[MetricComparison]:
     if first is None or second is None:
         return []

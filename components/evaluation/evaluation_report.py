@@ -18,6 +18,8 @@ from kfp_llm_tuning.components.evaluation.history import Curve
 _EXAMPLES_SHOWN = 8
 _CHARACTERS_SHOWN = 700
 
+_BLEU_WORDS = 4
+
 _TITLES = {
     "exact_match": "Exact match",
     "token_f1": "Token F1",
@@ -194,6 +196,11 @@ def _remarks(evaluation: Evaluation) -> list[str]:
                 remarks.append(f"{count:,} {what} were too long and were cut (lines {first}).")
         if info.duplicate_prompts:
             remarks.append(f"{info.duplicate_prompts:,} prompts equal an earlier one.")
+    if evaluation.rows and all(len(row.reference.split()) < _BLEU_WORDS for row in evaluation.rows):
+        remarks.append(
+            f"BLEU counts runs of {_BLEU_WORDS} words, and no reference is that long: its value "
+            "says nothing here."
+        )
     if evaluation.references_without_rouge_tokens:
         remarks.append(
             f"ROUGE sees nothing in {evaluation.references_without_rouge_tokens:,} references: it "
