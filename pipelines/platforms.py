@@ -6,6 +6,8 @@ is the same graph, compiled once for each platform.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ class Platform:
         registry_uri: MLflow tracking URI.
         checkpoint_directory: Where the tuner keeps its checkpoints between tries; empty: beside
             its output.
+        labels: A JSON object: what the user labels the run and its model with.
     """
 
     name: str
@@ -28,14 +31,16 @@ class Platform:
     run_id: str
     registry_uri: str
     checkpoint_directory: str
+    labels: str
 
 
-def local(run_directory: Path, registry_uri: str) -> Platform:
+def local(run_directory: Path, registry_uri: str, labels: Mapping[str, str]) -> Platform:
     """Describes this machine: kfp.local, the tuner in place, models in MLflow.
 
     Args:
         run_directory: The run's folder, whose name is the run's id.
         registry_uri: MLflow tracking URI.
+        labels: Labels of the run.
 
     Returns:
         The platform.
@@ -46,4 +51,5 @@ def local(run_directory: Path, registry_uri: str) -> Platform:
         run_id=run_directory.name,
         registry_uri=registry_uri,
         checkpoint_directory=str(run_directory / "checkpoints"),
+        labels=json.dumps(dict(labels), sort_keys=True),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ class Request:
     Attributes:
         template: The pipeline's name.
         values: Parameter values as given, neither checked nor completed.
+        labels: Of the run and of the model that it makes.
         notes: What the request says that has no effect on this machine.
     """
 
     template: str
     values: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def parameters(self) -> dict[str, Any]:
@@ -98,7 +100,16 @@ def read_request(path: Path) -> Request:
     notes = [f"{name} has no effect on this machine." for name in _CLOUD_FIELDS if body.get(name)]
     if config.get("gcsOutputDirectory"):
         notes.append("gcsOutputDirectory has no effect on this machine: see --output-dir.")
-    return Request(_template_of(body, path), values, tuple(notes))
+    return Request(_template_of(body, path), values, _labels_of(body, path), tuple(notes))
+
+
+def _labels_of(body: Mapping[str, Any], path: Path) -> dict[str, str]:
+    labels = body.get("labels") or {}
+    if isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values()):
+        return labels
+    raise UserError(
+        Problem("labels are no texts.", f"{path}: labels", allowed="a JSON object of strings")
+    )
 
 
 def _template_of(body: Mapping[str, Any], path: Path) -> str:

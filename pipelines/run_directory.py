@@ -27,6 +27,7 @@ class RunRecord:
     Attributes:
         template: The pipeline's name.
         parameters: As given, in their types.
+        labels: Of the run and of the model that it registers.
         state: running, succeeded, failed or interrupted.
         started_at: UTC, ISO 8601.
         seconds: Wall-clock time of the last try.
@@ -35,19 +36,26 @@ class RunRecord:
 
     template: str
     parameters: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
     state: str = "running"
     started_at: str = ""
     seconds: float = 0.0
     tasks: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
 
 
-def create(output_directory: Path, template: str, parameters: Mapping[str, Any]) -> Path:
+def create(
+    output_directory: Path,
+    template: str,
+    parameters: Mapping[str, Any],
+    labels: Mapping[str, str] | None = None,
+) -> Path:
     """Makes the folder of a new run, named by model and time.
 
     Args:
         output_directory: The folder of all runs.
         template: The pipeline's name.
         parameters: As given, in their types.
+        labels: Of the run.
 
     Returns:
         The folder, with its record.
@@ -62,7 +70,8 @@ def create(output_directory: Path, template: str, parameters: Mapping[str, Any])
             break
         except FileExistsError:
             directory = output_directory / f"{stem}-{number}"
-    write(directory, RunRecord(template, parameters, started_at=now.isoformat(timespec="seconds")))
+    started_at = now.isoformat(timespec="microseconds")
+    write(directory, RunRecord(template, parameters, dict(labels or {}), started_at=started_at))
     return directory.resolve()
 
 

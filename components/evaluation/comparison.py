@@ -241,13 +241,17 @@ def _loss_metrics(base: PredictionSet, tuned: PredictionSet) -> list[MetricCompa
         for model in (base, tuned)
     ]
     before, after = (float(loss.sum() / tokens.sum()) for loss in losses)
-    intervals = [bootstrap_interval(loss, tokens) for loss in losses]
-    powers = [Interval(_exponential(i.low), _exponential(i.high)) for i in intervals]
-    p_value = paired_p_value(*losses)
-    return [
-        MetricComparison("loss", before, after, *intervals, p_value),
-        MetricComparison("perplexity", _exponential(before), _exponential(after), *powers, p_value),
-    ]
+    first, second = (bootstrap_interval(loss, tokens) for loss in losses)
+    loss = MetricComparison("loss", before, after, first, second, paired_p_value(*losses))
+    perplexity = MetricComparison(
+        "perplexity",
+        _exponential(before),
+        _exponential(after),
+        Interval(_exponential(first.low), _exponential(first.high)),
+        Interval(_exponential(second.low), _exponential(second.high)),
+        loss.p_value,
+    )
+    return [loss, perplexity]
 
 
 def _exponential(value: float) -> float:

@@ -48,6 +48,7 @@ def validate_pipeline(
     regional_endpoint=str,
     service_account=str,
     use_tpu=bool,
+    tuning_accelerator=str,
     with_batch_prediction_and_evaluation=bool,
     with_tensorboard=bool,
     machine_spec=str,
@@ -94,6 +95,7 @@ def validate_pipeline(
         regional_endpoint: URL of Vertex AI in that region; empty on other platforms.
         service_account: Account that the tuner runs as.
         use_tpu: Whether tuning runs on TPU.
+        tuning_accelerator: TPU or GPU: the column of the table of batch sizes and limits.
         with_batch_prediction_and_evaluation: Whether there is an evaluation set.
         with_tensorboard: Whether metrics are uploaded to a TensorBoard.
         machine_spec: The tuning machine, a JSON object; empty where the platform decides.
@@ -147,6 +149,7 @@ def validate_pipeline(
         settings.regional_endpoint,
         settings.service_account,
         settings.use_tpu,
+        "TPU" if settings.use_tpu else "GPU",
         settings.with_batch_prediction_and_evaluation,
         settings.with_tensorboard,
         settings.machine.to_json() if settings.machine else "",

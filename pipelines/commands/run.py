@@ -63,6 +63,7 @@ def _parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="[RUN]",
     help="Continue a run that failed or was killed: the last one, or the one named.",
 )
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
 @_parameter_options
 @click.pass_context
 def run(
@@ -72,6 +73,7 @@ def run(
     request_file: Path | None,
     output_dir: Path,
     resume: str | None,
+    labels: tuple[str, ...],
     **options: str | None,
 ) -> None:
     """Tune, evaluate and register a model on this machine.
@@ -82,7 +84,7 @@ def run(
     """
     given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
-        if given or params or request_file or template:
+        if given or params or request_file or template or labels:
             raise UserError(
                 Problem(
                     "a resumed run keeps its parameters.",
@@ -96,7 +98,8 @@ def run(
         for note in request.notes:
             click.echo(f"Note: {note}", err=True)
         parameters = request.parameters()
-        directory = run_directory.create(output_dir, request.template, parameters)
+        labelled = {**request.labels, **_labels(labels)}
+        directory = run_directory.create(output_dir, request.template, parameters, labelled)
     context.exit(_run_in(directory))
 
 
@@ -119,7 +122,17 @@ def _request(
         if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
             values[name] = str(local_path(uri).absolute())
     chosen = template or (base.template if base else None) or _template_for(values)
-    return Request(chosen, values, base.notes if base else ())
+    return dataclasses.replace(base or Request(chosen, values), template=chosen, values=values)
+
+
+def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise UserError(Problem(f"{pair!r} is no label.", "--label", allowed="KEY=VALUE"))
+        labels[key] = value
+    return labels
 
 
 def _display_name(values: dict[str, Any]) -> str:
@@ -144,7 +157,7 @@ def _run_in(directory: Path) -> int:
     from kfp_llm_tuning.pipelines.build import build
     from kfp_llm_tuning.pipelines.local_runner import LocalRunner, stop_left_behind
     from kfp_llm_tuning.pipelines.run_display import RunDisplay, format_seconds
-    from kfp_llm_tuning.pipelines.run_summary import gate_refused, print_summary
+    from kfp_llm_tuning.pipelines.run_summary import print_summary, summarise
 
     display = RunDisplay()
     with run_directory.locked(directory):
@@ -153,7 +166,7 @@ def _run_in(directory: Path) -> int:
         record = run_directory.read(directory)
         display.console.print(f"[bold]{record.template}[/]  run {directory.name}")
         registry_uri = default_registry_uri(directory.parent)
-        platform = platforms.local(directory, registry_uri)
+        platform = platforms.local(directory, registry_uri, record.labels)
         runner = LocalRunner(directory, display)
         begun = time.monotonic()
         succeeded = runner.run(build(record.template, platform), dict(record.parameters))
@@ -166,8 +179,9 @@ def _run_in(directory: Path) -> int:
         record = dataclasses.replace(record, state=state, seconds=round(seconds, 2), tasks=tasks)
         run_directory.write(directory, record)
         if succeeded:
-            print_summary(display.console, directory, runner.tasks, registry_uri, seconds)
-            return EXIT_GATE if gate_refused(runner.tasks) else 0
+            summary = summarise(directory, runner.tasks)
+            print_summary(display.console, summary, registry_uri, seconds)
+            return EXIT_GATE if summary.refused else 0
         display.console.print(f"[red]{state}[/] after {format_seconds(seconds)}.")
         display.console.print(
             f"Go on with: kfp-llm-tuning run --resume {directory.name}"

@@ -1,0 +1,61 @@
+"""The base model and the tuned one, asked the same questions and compared."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model
+
+from kfp_llm_tuning.components.evaluation import batch_predict, evaluate_model
+
+
+class EvaluationOutputs(NamedTuple):
+    """What the graph gives to those after it."""
+
+    evaluation: Artifact
+    gate_passed: bool
+    gate_reason: str
+
+
+def evaluation_graph() -> dsl.base_component.BaseComponent:
+    """Builds the graph, which is the same on every platform.
+
+    Returns:
+        The graph, to be called as one task of a pipeline.
+    """
+
+    @dsl.pipeline(name="evaluation-graph", description="Base and tuned model compared.")
+    def graph(
+        saved_model: Input[Model],
+        tensorboard_metrics: Input[Artifact],
+        training_records: Input[Dataset],
+        evaluation_records: Input[Dataset],
+        large_model_reference: str,
+        tuning_method: str,
+        max_context_length: str,
+        accelerator: str,
+        gate_metric: str,
+        gate_threshold: float,
+    ) -> EvaluationOutputs:  # type: ignore[valid-type]
+        records = {"evaluation_records": evaluation_records, "training_records": training_records}
+        base = batch_predict(
+            model_reference=large_model_reference,
+            tuning_method=tuning_method,
+            max_context_length=max_context_length,
+            accelerator=accelerator,
+            **records,
+        )
+        tuned = batch_predict(saved_model=saved_model, **records)
+        compared = evaluate_model(
+            base_predictions=base.outputs["predictions"],
+            tuned_predictions=tuned.outputs["predictions"],
+            tensorboard_metrics=tensorboard_metrics,
+            gate_metric=gate_metric,
+            gate_threshold=gate_threshold,
+        )
+        return EvaluationOutputs(
+            evaluation=compared.outputs["evaluation"],
+            gate_passed=compared.outputs["gate_passed"],
+            gate_reason=compared.outputs["gate_reason"],
+        )
+
+    return graph

@@ -1,0 +1,24 @@
+"""The template ``tune-large-chat-model``: supervised tuning on conversations."""
+
+from kfp import dsl
+
+from kfp_llm_tuning.pipelines.parameters import CHAT
+from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.tuning_pipeline import tuning_pipeline
+
+
+def tune_large_chat_model(platform: Platform) -> dsl.base_component.BaseComponent:
+    """Builds the pipeline for a platform.
+
+    Args:
+        platform: What it is built for.
+
+    Returns:
+        The pipeline, to be compiled or called.
+    """
+    return tuning_pipeline(
+        platform,
+        name="tune-large-chat-model",
+        description="Tunes a language model on conversations.",
+        parameters=CHAT,
+    )

@@ -1,0 +1,24 @@
+"""The template ``tune-large-model``: supervised tuning on pairs of input and output text."""
+
+from kfp import dsl
+
+from kfp_llm_tuning.pipelines.parameters import TEXT
+from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.tuning_pipeline import tuning_pipeline
+
+
+def tune_large_model(platform: Platform) -> dsl.base_component.BaseComponent:
+    """Builds the pipeline for a platform.
+
+    Args:
+        platform: What it is built for.
+
+    Returns:
+        The pipeline, to be compiled or called.
+    """
+    return tuning_pipeline(
+        platform,
+        name="tune-large-model",
+        description="Tunes a language model on pairs of input and output text.",
+        parameters=TEXT,
+    )

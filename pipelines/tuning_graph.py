@@ -1,0 +1,130 @@
+"""From a dataset to a tuned model."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Model
+
+from kfp_llm_tuning.components.dataset import (
+    dataset_encoder,
+    evaluation_dataset_encoder,
+    export_managed_dataset,
+    preprocess_dataset,
+)
+from kfp_llm_tuning.components.tuning import (
+    compose_params_for_model_tuner,
+    large_language_model_tuner,
+)
+from kfp_llm_tuning.components.validation import validate_dataset
+from kfp_llm_tuning.pipelines.platforms import Platform
+
+
+class TuningOutputs(NamedTuple):
+    """What the graph gives to those after it."""
+
+    saved_model: Model
+    tensorboard_metrics: Artifact
+    training_records: Dataset
+    evaluation_records: Dataset
+    validation_report: dsl.HTML
+
+
+def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
+    """Builds the graph for a platform.
+
+    Args:
+        platform: Where the tuner runs.
+
+    Returns:
+        The graph, to be called as one task of a pipeline.
+    """
+
+    @dsl.pipeline(name="tuning-graph", description="From a dataset to a tuned model.")
+    def graph(
+        model_display_name: str,
+        large_model_reference: str,
+        dataset_uri: str,
+        dataset_name: str,
+        default_context: str,
+        evaluation_data_uri: str,
+        train_steps: int,
+        learning_rate: float,
+        learning_rate_multiplier: float,
+        evaluation_interval: int,
+        enable_early_stopping: bool,
+        enable_checkpoint_selection: str,
+        tuning_method: str,
+        max_context_length: str,
+        seed: int,
+        strict_validation: bool,
+        location: str,
+        regional_endpoint: str,
+        use_tpu: bool,
+        accelerator: str,
+    ) -> TuningOutputs:  # type: ignore[valid-type]
+        limits = {
+            "large_model_reference": large_model_reference,
+            "tuning_method": tuning_method,
+            "max_context_length": max_context_length,
+            "accelerator_type": accelerator,
+        }
+        exported = export_managed_dataset(
+            dataset_name=dataset_name, dataset_uri=dataset_uri, regional_endpoint=regional_endpoint
+        )
+        training_uri = exported.outputs["export_location"]
+        validated = validate_dataset(
+            dataset_uri=training_uri,
+            evaluation_data_uri=evaluation_data_uri,
+            default_context=default_context,
+            train_steps=train_steps,
+            strict=strict_validation,
+            **limits,
+        )
+        training = preprocess_dataset(
+            dataset_uri=training_uri,
+            large_model_reference=large_model_reference,
+            default_context=default_context,
+        ).after(validated)
+        evaluation = preprocess_dataset(
+            dataset_uri=evaluation_data_uri,
+            large_model_reference=large_model_reference,
+            default_context=default_context,
+        ).after(validated)
+        evaluation.set_display_name("preprocess-eval-dataset")
+        encoded = dataset_encoder(preprocessed=training.outputs["preprocessed"], **limits)
+        evaluation_encoded = evaluation_dataset_encoder(
+            preprocessed=evaluation.outputs["preprocessed"], **limits
+        )
+        composed = compose_params_for_model_tuner(
+            model_display_name=model_display_name,
+            large_model_reference=large_model_reference,
+            train_steps=train_steps,
+            learning_rate=learning_rate,
+            learning_rate_multiplier=learning_rate_multiplier,
+            evaluation_interval=evaluation_interval,
+            enable_early_stopping=enable_early_stopping,
+            enable_checkpoint_selection=enable_checkpoint_selection,
+            tuning_method=tuning_method,
+            max_context_length=max_context_length,
+            seed=seed,
+            location=location,
+            pipeline_region=platform.pipeline_region,
+            use_tpu=use_tpu,
+            train_dataset=encoded.outputs["encoded"],
+            evaluation_dataset=evaluation_encoded.outputs["encoded"],
+        )
+        tuned = large_language_model_tuner(
+            payload=composed.outputs["payload"],
+            train_dataset=encoded.outputs["encoded"],
+            evaluation_dataset=evaluation_encoded.outputs["encoded"],
+            checkpoint_directory=platform.checkpoint_directory,
+        )
+        return TuningOutputs(
+            saved_model=tuned.outputs["saved_model"],
+            tensorboard_metrics=tuned.outputs["tensorboard_metrics"],
+            training_records=training.outputs["preprocessed"],
+            evaluation_records=evaluation.outputs["preprocessed"],
+            validation_report=validated.outputs["report"],
+        )
+
+    return graph

@@ -1,0 +1,153 @@
+"""What both templates are made of: validate, tune, evaluate, deploy."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from kfp import dsl
+
+from kfp_llm_tuning.components.upload import tensorboard_uploader
+from kfp_llm_tuning.components.validation import validate_pipeline
+from kfp_llm_tuning.pipelines.deployment_graph import deployment_graph
+from kfp_llm_tuning.pipelines.evaluation_graph import evaluation_graph
+from kfp_llm_tuning.pipelines.parameters import Parameter
+from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.tuning_graph import tuning_graph
+
+
+class PipelineOutputs(NamedTuple):
+    """The root outputs of the published templates."""
+
+    model_resource_name: str
+    endpoint_resource_name: str
+
+
+def tuning_pipeline(
+    platform: Platform, name: str, description: str, parameters: Mapping[str, Parameter]
+) -> dsl.base_component.BaseComponent:
+    """Builds a template's pipeline for a platform.
+
+    Args:
+        platform: What the pipeline is built for.
+        name: The template's name.
+        description: What the template is for, in one sentence.
+        parameters: Its root inputs. The chat template lacks two of the text template's.
+
+    Returns:
+        The pipeline, to be compiled or called.
+    """
+    # kfp builds no graph inside another's function.
+    graphs = _Graphs(tuning_graph(platform), evaluation_graph(), deployment_graph(platform))
+
+    def pipeline(*values: Any) -> PipelineOutputs:
+        return _compose(platform, graphs, name, dict(zip(parameters, values, strict=True)))
+
+    # kfp takes a pipeline's inputs from its function's signature and docstring: both are written
+    # from the table of parameters, so that names, types, defaults and help stand once.
+    pipeline.__signature__ = _signature(parameters)  # type: ignore[attr-defined]
+    pipeline.__doc__ = _docstring(description, parameters)
+    return dsl.pipeline(name=name, description=description)(pipeline)
+
+
+def _signature(parameters: Mapping[str, Parameter]) -> inspect.Signature:
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                parameter.name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                annotation=parameter.type,
+                default=inspect.Parameter.empty if parameter.required else parameter.default,
+            )
+            for parameter in parameters.values()
+        ],
+        return_annotation=PipelineOutputs,
+    )
+
+
+def _docstring(description: str, parameters: Mapping[str, Parameter]) -> str:
+    lines = [f"    {parameter.name}: {parameter.help}" for parameter in parameters.values()]
+    return "\n".join([description, "", "Args:", *lines])
+
+
+class _Graphs(NamedTuple):
+    tuning: dsl.base_component.BaseComponent
+    evaluation: dsl.base_component.BaseComponent
+    deployment: dsl.base_component.BaseComponent
+
+
+def _compose(
+    platform: Platform, graphs: _Graphs, template: str, inputs: dict[str, Any]
+) -> PipelineOutputs:
+    validated = validate_pipeline(
+        model=inputs["large_model_reference"],
+        template=template,
+        platform=platform.name,
+        pipeline_region=platform.pipeline_region,
+        **{name: inputs[name] for name in inputs if name in _VALIDATED},
+    )
+    validated.set_caching_options(enable_caching=False)
+    max_context_length = inputs.get("max_context_length", "")
+    tuned = graphs.tuning(
+        max_context_length=max_context_length,
+        accelerator=validated.outputs["tuning_accelerator"],
+        location=validated.outputs["adapter_training_location"],
+        regional_endpoint=validated.outputs["regional_endpoint"],
+        use_tpu=validated.outputs["use_tpu"],
+        **{name: inputs[name] for name in _TUNED},
+    )
+    evaluated = graphs.evaluation(
+        saved_model=tuned.outputs["saved_model"],
+        tensorboard_metrics=tuned.outputs["tensorboard_metrics"],
+        training_records=tuned.outputs["training_records"],
+        evaluation_records=tuned.outputs["evaluation_records"],
+        large_model_reference=inputs["large_model_reference"],
+        tuning_method=inputs["tuning_method"],
+        max_context_length=max_context_length,
+        accelerator=validated.outputs["tuning_accelerator"],
+        gate_metric=inputs["gate_metric"],
+        gate_threshold=inputs["gate_threshold"],
+    )
+    with_tensorboard = validated.outputs["with_tensorboard"] == True  # noqa: E712 (kfp's condition)
+    with dsl.If(with_tensorboard, name="tensorboard-uploader-condition"):
+        tensorboard_uploader(
+            project=inputs["project"],
+            location=validated.outputs["adapter_training_location"],
+            tensorboard_id=inputs["tensorboard_resource_id"],
+            metrics_directory_uri=tuned.outputs["tensorboard_metrics"],
+            experiment_name=f"large-language-model-tuner-{platform.run_id}",
+        )
+    deployed = graphs.deployment(
+        saved_model=tuned.outputs["saved_model"],
+        tensorboard_metrics=tuned.outputs["tensorboard_metrics"],
+        evaluation=evaluated.outputs["evaluation"],
+        validation_report=tuned.outputs["validation_report"],
+        model_display_name=inputs["model_display_name"],
+        large_model_reference=inputs["large_model_reference"],
+        upload_model=evaluated.outputs["gate_passed"],
+        upload_reason=evaluated.outputs["gate_reason"],
+    )
+    return PipelineOutputs(
+        model_resource_name=deployed.outputs["model_resource_name"],
+        endpoint_resource_name=deployed.outputs["endpoint_resource_name"],
+    )
+
+
+_TUNED = (
+    "model_display_name",
+    "large_model_reference",
+    "dataset_uri",
+    "dataset_name",
+    "default_context",
+    "evaluation_data_uri",
+    "train_steps",
+    "learning_rate",
+    "learning_rate_multiplier",
+    "evaluation_interval",
+    "enable_early_stopping",
+    "enable_checkpoint_selection",
+    "tuning_method",
+    "seed",
+    "strict_validation",
+)
+# validate-pipeline checks every root input but the two that only say how to go on.
+_VALIDATED = frozenset(validate_pipeline.component_spec.inputs)

@@ -1,0 +1,251 @@
+"""The whole pipeline on this machine, run as a person runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
+COMMAND = [sys.executable, "-m", "kfp_llm_tuning.pipelines.cli"]
+TASKS = [
+    "validate-pipeline",
+    "export-managed-dataset",
+    "validate-dataset",
+    "preprocess-dataset",
+    "preprocess-dataset-2",
+    "dataset-encoder",
+    "evaluation-dataset-encoder",
+    "compose-params-for-model-tuner",
+    "large-language-model-tuner",
+    "batch-predict",
+    "batch-predict-2",
+    "evaluate-model",
+    "upload-llm-model",
+    "create-endpoint-and-deploy-model",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few rows of the shipped example, and conversations made of them."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, rows in (("train", 32), ("evaluation", 12)):
+        lines = (EXAMPLE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[:rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        conversations = [
+            json.dumps(
+                {
+                    "messages": [
+                        {"author": "user", "content": row["input_text"]},
+                        {"author": "assistant", "content": row["output_text"]},
+                    ]
+                }
+            )
+            for row in map(json.loads, lines)
+        ]
+        (folder / f"chat_{name}.jsonl").write_text("\n".join(conversations), encoding="utf-8")
+    return folder
+
+
+def arguments(data: Path, output: Path, **changes: str) -> list[str]:
+    options = {
+        "--large-model-reference": "byte-tiny",
+        "--dataset-uri": str(data / "train.jsonl"),
+        "--evaluation-data-uri": str(data / "evaluation.jsonl"),
+        "--model-display-name": "router",
+        "--train-steps": "12",
+        "--evaluation-interval": "4",
+        "--output-dir": str(output),
+    }
+    options |= {"--" + name.replace("_", "-"): value for name, value in changes.items()}
+    return ["run", *(part for pair in options.items() for part in pair)]
+
+
+def call(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def record_of(output: Path) -> dict[str, Any]:
+    (path,) = output.glob("*/run.json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def weights_of(output: Path) -> str:
+    (path,) = output.glob("*/tasks/*/large-language-model-tuner/saved_model/model.safetensors")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    output = tmp_path_factory.mktemp("finished")
+    done = call(*arguments(data, output), cwd=output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output, done.stdout
+
+
+def test_a_run_goes_through_every_task(finished: tuple[Path, str]) -> None:
+    output, printed = finished
+    record = record_of(output)
+    assert record["state"] == "succeeded"
+    assert sorted(task["name"] for task in record["tasks"]) == sorted(TASKS)
+    assert {task["state"] for task in record["tasks"]} == {"succeeded"}
+    for name in TASKS:
+        assert f"✓ {name}" in printed
+
+
+def test_a_run_ends_with_what_a_person_wants_next(finished: tuple[Path, str]) -> None:
+    output, printed = finished
+    summary = printed[printed.index("✓ create-endpoint") :]
+    assert "exact_match" in summary
+    assert "models/router@1" in summary
+    assert "kfp-llm-tuning predict router" in summary
+    assert "tensorboard --logdir" in summary
+    for report in ("validation", "evaluation"):
+        (path,) = output.glob(f"*/reports/{report}.html")
+        assert "<html" in path.read_text(encoding="utf-8")
+        assert path.name in summary
+
+
+def test_nothing_is_written_outside_the_output_folder(finished: tuple[Path, str]) -> None:
+    output, _ = finished
+    made = {path.name for path in output.iterdir()}
+    assert "mlruns" not in made
+    assert {"mlflow.db", "mlartifacts"} <= made
+
+
+def test_the_registered_model_is_listed_and_answers(finished: tuple[Path, str]) -> None:
+    output, _ = finished
+    registry = ["--registry-uri", f"sqlite:///{output}/mlflow.db"]
+    listed = json.loads(call("models", "list", "--json", *registry).stdout)
+    assert listed[0]["name"] == "router"
+    answered = call("predict", "router", "Hello, you charged me twice.", *registry)
+    assert answered.returncode == 0, answered.stderr
+
+
+def test_a_refused_model_is_not_registered_and_the_run_says_why(data: Path, tmp_path: Path) -> None:
+    options = arguments(
+        data, tmp_path, train_steps="1", gate_metric="exact_match", gate_threshold="1"
+    )
+    done = call(*options)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "Not registered" in done.stdout
+    assert "exact_match" in done.stdout[done.stdout.index("Not registered") :]
+    listed = call("models", "list", "--json", "--registry-uri", f"sqlite:///{tmp_path}/mlflow.db")
+    assert json.loads(listed.stdout) == []
+
+
+def test_the_chat_template_runs_without_an_evaluation_set(data: Path, tmp_path: Path) -> None:
+    options = arguments(
+        data,
+        tmp_path,
+        template="tune-large-chat-model",
+        dataset_uri=str(data / "chat_train.jsonl"),
+        evaluation_data_uri="",
+        default_context="You route messages.",
+        train_steps="2",
+    )
+    done = call(*options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert record_of(tmp_path)["template"] == "tune-large-chat-model"
+    assert "no evaluation set" in done.stdout
+
+
+def test_a_bad_dataset_is_refused_and_the_run_resumes_when_it_is_mended(
+    data: Path, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "train.jsonl"
+    good = (data / "train.jsonl").read_text(encoding="utf-8")
+    dataset.write_text(good + '\n{"input_text": "x"}\n', encoding="utf-8")
+    output = tmp_path / "runs"
+    done = call(*arguments(data, output, dataset_uri=str(dataset), train_steps="1"))
+    assert done.returncode == 1
+    assert "line 33" in done.stdout
+    assert "output_text" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert record_of(output)["state"] == "failed"
+    dataset.write_text(good, encoding="utf-8")
+    resumed = call("run", "--resume", "--output-dir", str(output))
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+
+
+def test_bad_parameters_are_told_together(data: Path, tmp_path: Path) -> None:
+    done = call(
+        *arguments(
+            data, tmp_path, train_steps="0", learning_rate_multiplier="-1", accelerator_type="NPU"
+        )
+    )
+    assert done.returncode == 1
+    for name in ("train_steps", "learning_rate_multiplier", "accelerator_type"):
+        assert name in done.stdout
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be interrupted"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def started(output: Path, task: str) -> bool:
+    return any(output.glob(f"*/logs/{task}.log"))
+
+
+def log_of(output: Path, task: str) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in output.glob(f"*/logs/{task}.log"))
+
+
+def checkpointed(output: Path) -> bool:
+    return any(output.glob("*/checkpoints/step-4"))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["dataset-encoder", "checkpoint", "batch-predict", "upload-llm-model"],
+)
+def test_a_killed_run_resumes_to_the_same_weights(
+    moment: str, data: Path, tmp_path: Path, finished: tuple[Path, str]
+) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, *arguments(data, tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    if moment == "checkpoint":
+        wait_for(lambda: checkpointed(tmp_path), process)
+    else:
+        wait_for(lambda: started(tmp_path, moment), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = call("run", "--resume", "--output-dir", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert weights_of(tmp_path) == weights_of(finished[0])
+    states = {task["name"]: task["state"] for task in record_of(tmp_path)["tasks"]}
+    before = TASKS[1 : TASKS.index("dataset-encoder")]
+    assert {states[name] for name in before} == {"cached"}
+    listed = call("models", "list", "--json", "--registry-uri", f"sqlite:///{tmp_path}/mlflow.db")
+    assert len(json.loads(listed.stdout)) == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, *arguments(data, tmp_path, train_steps="2000", evaluation_interval="2000")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    wait_for(lambda: "step 10/" in log_of(tmp_path, "large-language-model-tuner"), process)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 75, printed
+    assert "kfp-llm-tuning run --resume" in printed
+    assert record_of(tmp_path)["state"] == "interrupted"
+    assert any(tmp_path.glob("*/checkpoints/step-*"))
