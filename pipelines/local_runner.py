@@ -1,9 +1,10 @@
 """Runs a compiled pipeline on this machine with kfp.local, and tells an observer what happens.
 
-kfp.local prints a stream of log lines and drops the exit code of a task. Two of its functions are
+kfp.local prints a stream of log lines and drops the exit code of a task. Three of its functions are
 therefore replaced while a pipeline runs: the one that executes a task, to learn when each starts
-and how it ends, and the one that starts a task's process, to keep its output in a file and its
-exit code. Both are internals of kfp 2.17, which setup.py pins.
+and how it ends; the one that starts a task's process, to keep its output in a file and its exit
+code; and the one that looks up the value of a condition, which overlooks most. They are internals
+of kfp 2.17, which setup.py pins.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 
 import psutil
 
@@ -120,18 +122,19 @@ class LocalRunner:
     def _replaced_internals(self) -> Iterator[None]:
         from kfp.local import subprocess_task_handler
         from kfp.local.orchestrator import task_executor
+        from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 
-        execute, start = (
-            task_executor.execute_single_task,
-            subprocess_task_handler.run_local_subprocess,
-        )
-        task_executor.execute_single_task = lambda **keywords: self._execute(execute, keywords)
-        subprocess_task_handler.run_local_subprocess = self._start
-        try:
+        execute = task_executor.execute_single_task
+        with (
+            patch.object(
+                task_executor,
+                "execute_single_task",
+                lambda **keywords: self._execute(execute, keywords),
+            ),
+            patch.object(subprocess_task_handler, "run_local_subprocess", self._start),
+            patch.object(ConditionEvaluator, "_resolve_pipeline_channel", _channel_value),
+        ):
             yield
-        finally:
-            task_executor.execute_single_task = execute
-            subprocess_task_handler.run_local_subprocess = start
 
     def _execute(self, execute: Callable[..., Any], keywords: dict[str, Any]) -> Any:
         from kfp.local import status
@@ -147,6 +150,10 @@ class LocalRunner:
         outputs, outcome = execute(**keywords)
         task.seconds = time.monotonic() - begun
         task.outputs = {key: getattr(value, "path", value) for key, value in outputs.items()}
+        for artifact in (value for value in outputs.values() if hasattr(value, "path")):
+            # Metrics are kept in the artifact's metadata. kfp.local's cache takes an artifact
+            # without a file for one that was deleted, and would do the finished task again.
+            Path(artifact.path).touch()
         if outcome != status.Status.SUCCESS:
             task.state = "failed"
         else:
@@ -202,6 +209,22 @@ class LocalRunner:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _channel_value(channel: str, io_store: Any) -> Any:
+    """Finds the value of ``pipelinechannel--TASK-OUTPUT`` or of a pipeline's own input.
+
+    kfp.local 2.17 finds an output only if its name is ``Output``: for any other it takes the whole
+    for an input, and a condition on it never holds.
+    """
+    name = channel.removeprefix("pipelinechannel--")
+    for place in [index for index, letter in enumerate(name) if letter == "-"]:
+        with contextlib.suppress(ValueError, KeyError):
+            return io_store.get_task_output(name[:place], name[place + 1 :])
+    for key in (name, channel):
+        with contextlib.suppress(ValueError, KeyError):
+            return io_store.get_parent_input(key)
+    return None
 
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from rich.console import Console
@@ -10,8 +11,11 @@ from rich.markup import escape
 from kfp_llm_tuning.pipelines.local_runner import TaskResult
 
 _MARKS = {"succeeded": "[green]✓[/]", "cached": "[cyan]↺[/]", "failed": "[red]✗[/]"}
-# What kfp's own launcher prints around a component, of no use to a person.
-_NOISE = ("[KFP Executor", "Looking for component", "Loading KFP component", "Got executor_input")
+# kfp's own launcher writes this before every log line of a component ...
+_PREFIX = re.compile(r"^\[KFP Executor [^]]*\]: ?")
+# ... and says this of itself, of no use to a person; the second is followed by a page of JSON.
+_LAUNCHER = ("Looking for component", "Loading KFP component", "Wrote executor output file")
+_INPUT_BEGINS, _INPUT_ENDS = "Got executor_input:", "}"
 _ERROR_LINES = 12
 
 
@@ -26,6 +30,7 @@ class RunDisplay:
         """Writes to standard output, or to the console given."""
         # Bound now: kfp.local runs with sys.stdout redirected.
         self.console = console or Console(file=sys.stdout, highlight=False)
+        self._filters: dict[str, LauncherFilter] = {}
         self._status = self.console.status("") if self.console.is_terminal else None
 
     def started(self, task: TaskResult) -> None:
@@ -38,12 +43,11 @@ class RunDisplay:
 
     def printed(self, task: TaskResult, line: str) -> None:
         """Shows a line of the running task."""
-        if not line.strip() or line.startswith(_NOISE):
-            return
-        if self._status:
-            self._status.update(f"{task.name}  [dim]{escape(line.strip()[:160])}[/]")
-        else:
-            self.console.print(f"      {line}", markup=False, soft_wrap=True)
+        for told in self._filters.setdefault(task.name, LauncherFilter()).told(line):
+            if self._status:
+                self._status.update(f"{task.name}  [dim]{escape(told.strip()[:160])}[/]")
+            else:
+                self.console.print(f"      {told}", markup=False, soft_wrap=True)
 
     def finished(self, task: TaskResult) -> None:
         """Shows how the task ended; the end of its log where it failed."""
@@ -58,11 +62,38 @@ class RunDisplay:
             self.console.print(f"      [dim]whole log: {escape(str(task.log))}[/]", soft_wrap=True)
 
 
+class LauncherFilter:
+    """Leaves of a task's output what the component itself said."""
+
+    def __init__(self) -> None:
+        """Begins outside of the launcher's page of JSON."""
+        self._inside_input = False
+
+    def told(self, line: str) -> list[str]:
+        """Gives the line without the launcher's prefix; nothing where the launcher speaks.
+
+        Args:
+            line: Without its newline; lines must come in their order.
+
+        Returns:
+            One line or none.
+        """
+        text = _PREFIX.sub("", line)
+        if self._inside_input:
+            self._inside_input = line != _INPUT_ENDS
+            return []
+        if text.startswith(_INPUT_BEGINS):
+            self._inside_input = True
+            return []
+        return [] if not text.strip() or text.startswith(_LAUNCHER) else [text]
+
+
 def _last_lines(task: TaskResult) -> list[str]:
     if not task.log.is_file():
         return []
+    log_filter = LauncherFilter()
     lines = task.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [line for line in lines if line.strip() and not line.startswith(_NOISE)]
+    told = [text for line in lines for text in log_filter.told(line)]
     starts = [number for number, line in enumerate(told) if line.startswith("Error:")]
     return told[starts[-1] :] if starts else told[-_ERROR_LINES:]
 

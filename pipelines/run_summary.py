@@ -120,8 +120,9 @@ def _metrics_table(evaluation: dict[str, Any]) -> Table:
     table.add_column("metric")
     for column in ("base", "tuned"):
         table.add_column(column, justify="right")
-    for metric in evaluation["metrics"]:
-        table.add_row(metric["name"], f"{metric['base']:.4g}", f"{metric['tuned']:.4g}")
+    table.add_column("tuned is")
+    for name, metric in evaluation["metrics"].items():
+        table.add_row(name, f"{metric['base']:.4g}", f"{metric['tuned']:.4g}", metric["verdict"])
     return table
 
 

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from kfp import dsl
@@ -185,3 +186,47 @@ def test_processes_of_other_runs_are_left_alone(tmp_path: Path) -> None:
         assert stop_left_behind(tmp_path / "run") == 0
         assert process.poll() is None
         assert stop_left_behind(tmp_path / "other") == 1
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def measure(metrics: dsl.Output[dsl.Metrics], ready: bool) -> bool:
+    metrics.log_metric("loss", 0.5)
+    return ready
+
+
+@dsl.pipeline(name="conditional")
+def conditional(path: str) -> None:
+    measured = measure(ready=True)
+    with dsl.If(measured.outputs["Output"] == True):  # noqa: E712
+        make_number(value=1)
+    fail_while(path=path, number=1, code=1).after(measured)
+
+
+def test_a_task_that_wrote_only_metrics_is_not_done_again(tmp_path: Path) -> None:
+    blocker = tmp_path / "blocker"
+    blocker.touch()
+    assert not LocalRunner(tmp_path / "run", Recorder()).run(conditional, {"path": str(blocker)})
+    blocker.unlink()
+    second = LocalRunner(tmp_path / "run", Recorder())
+    assert second.run(conditional, {"path": str(blocker)})
+    states = {task.name: task.state for task in second.tasks}
+    assert states == {"measure": "cached", "make-number": "cached", "fail-while": "succeeded"}
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def decide(value: bool) -> NamedTuple("Decision", with_tensorboard=bool, other=str):  # type: ignore[valid-type]
+    return value, "x"
+
+
+@dsl.pipeline(name="decided")
+def decided(value: bool) -> None:
+    decision = decide(value=value)
+    with dsl.If(decision.outputs["with_tensorboard"] == True):  # noqa: E712
+        make_number(value=1)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_condition_on_a_named_output_holds(tmp_path: Path, value: bool) -> None:
+    runner = LocalRunner(tmp_path, Recorder())
+    assert runner.run(decided, {"value": value})
+    assert [task.name for task in runner.tasks] == ["decide"] + ["make-number"] * value

@@ -1,0 +1,172 @@
+"""``kfp-llm-tuning validate``: the pipeline's check of a dataset, from the shell."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from kfp_llm_tuning.components.validation.dataset import Validation
+    from kfp_llm_tuning.components.validation.summary import DatasetSummary, Summary
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+_MARKS = {"error": "✗", "warning": "!", "note": "·"}
+
+
+@click.command()
+@click.argument("file")
+@click.option("--evaluation", "evaluation", default="", metavar="FILE", help="Evaluation set.")
+@click.option(
+    "--model",
+    default="",
+    metavar="REF",
+    help="The model to tune.  [default: text-bison@001, or chat-bison@001 for conversations]",
+)
+@click.option("--default-context", default="", help="Context of conversations that have none.")
+@click.option(
+    "--train-steps",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="Optimiser steps, for the number of epochs.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the HTML report here.",
+)
+@click.option("--strict", is_flag=True, help="Let warnings refuse the dataset too.")
+@click.option(
+    "--max-printed",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many errors, warnings and notes, each, are printed; all are counted.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def validate(
+    file: str,
+    evaluation: str,
+    model: str,
+    default_context: str,
+    train_steps: int,
+    report_file: Path | None,
+    strict: bool,
+    max_printed: int,
+    as_json: bool,
+) -> None:
+    """Check a dataset and say all that is wrong with it.
+
+    FILE is JSONL, plain or .gz, a path or any URI that fsspec opens. The exit code is 0 for a
+    dataset that may be tuned on and 1 for any other.
+    """
+    from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
+
+    validation = validate_dataset(
+        Request(
+            dataset_uri=file,
+            evaluation_data_uri=evaluation,
+            large_model_reference=model or _default_model(file),
+            default_context=default_context,
+            train_steps=train_steps,
+            strict=strict,
+            max_printed_problems=max_printed,
+        )
+    )
+    if report_file:
+        _write_report(validation, report_file)
+    if as_json:
+        click.echo(validation.summary.to_json(), nl=False)
+    else:
+        _show(validation, report_file)
+    if not validation.summary.valid:
+        sys.exit(EXIT_USER_ERROR)
+
+
+def _default_model(file: str) -> str:
+    from kfp_llm_tuning.components.validation.row_format import detect_format
+    from kfp_llm_tuning.components.validation.rows import RowFormat
+
+    return "chat-bison@001" if detect_format(file) == RowFormat.CHAT else "text-bison@001"
+
+
+def _write_report(validation: Validation, path: Path) -> None:
+    from kfp_llm_tuning.components.common.storage import write_atomically
+    from kfp_llm_tuning.components.validation.page import render_report
+
+    write_atomically(path, render_report(validation))
+
+
+def _show(validation: Validation, report_file: Path | None) -> None:
+    from rich.console import Console
+
+    # Rows of other people's data are printed: nothing in them is markup.
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    summary = validation.summary
+    console.print(_figures(summary))
+    for severity in ("note", "warning", "error"):
+        _show_findings(console, validation, severity)
+    for sentence in summary.bounded:
+        console.print(sentence, style="dim")
+    if report_file:
+        console.print(f"Report: {report_file}")
+    _show_verdict(console, summary)
+
+
+def _show_findings(console: Console, validation: Validation, severity: str) -> None:
+    from kfp_llm_tuning.components.validation.findings import Severity, list_problems
+
+    for problem in list_problems(validation.findings, Severity(severity)):
+        console.print(f"{_MARKS[severity]} {problem}", style=_COLOURS[severity])
+
+
+def _show_verdict(console: Console, summary: Summary) -> None:
+    warnings = _count(summary.warnings, "warning")
+    if summary.valid:
+        console.print(f"✓ Ready to tune on {summary.model_reference}: {warnings}.", style="green")
+    else:
+        errors = _count(summary.errors, "error")
+        console.print(f"✗ Not usable yet: {errors}, {warnings}.", style="bold red")
+
+
+def _figures(summary: Summary) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    columns = [("training", summary.training)]
+    if summary.evaluation:
+        columns.append(("evaluation", summary.evaluation))
+    for name, _ in columns:
+        table.add_column(name, justify="right")
+    rows = [_column(dataset) for _, dataset in columns]
+    for name in rows[0]:
+        table.add_row(name, *(row.get(name, "") for row in rows))
+    return table
+
+
+def _column(dataset: DatasetSummary) -> dict[str, str]:
+    figures = {"examples": f"{dataset.examples:,}", "of them good": f"{dataset.good_examples:,}"}
+    if dataset.messages:
+        figures["assistant messages"] = f"{dataset.training_examples:,}"
+    if dataset.labels:
+        figures["labels"] = f"{len(dataset.labels):,}"
+    for name, tokens in (("input", dataset.input_tokens), ("output", dataset.output_tokens)):
+        if tokens:
+            figures[f"{name} tokens, median / longest"] = (
+                f"{tokens.percentile_50:,} / {tokens.maximum:,}"
+            )
+    return figures
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}" if number else f"no {name}s"
