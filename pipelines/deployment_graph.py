@@ -36,7 +36,7 @@ def deployment_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         large_model_reference: str,
         upload_model: bool,
         upload_reason: str,
-    ) -> DeploymentOutputs:  # type: ignore[valid-type]
+    ) -> DeploymentOutputs:
         uploaded = upload_llm_model(
             saved_model=saved_model,
             tensorboard_metrics=tensorboard_metrics,

@@ -35,7 +35,7 @@ def evaluation_graph() -> dsl.base_component.BaseComponent:
         accelerator: str,
         gate_metric: str,
         gate_threshold: float,
-    ) -> EvaluationOutputs:  # type: ignore[valid-type]
+    ) -> EvaluationOutputs:
         records = {"evaluation_records": evaluation_records, "training_records": training_records}
         base = batch_predict(
             model_reference=large_model_reference,

@@ -61,7 +61,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         regional_endpoint: str,
         use_tpu: bool,
         accelerator: str,
-    ) -> TuningOutputs:  # type: ignore[valid-type]
+    ) -> TuningOutputs:
         limits = {
             "large_model_reference": large_model_reference,
             "tuning_method": tuning_method,

@@ -33,7 +33,7 @@ EXIT_GATE = 3
 
 def _parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for every pipeline parameter, in their order."""
-    for parameter in reversed(TEXT.values()):
+    for parameter in reversed(list(TEXT.values())):
         default = "" if parameter.default in (None, "") else f" [default: {parameter.default}]"
         # Values stay text until the template is known: one place converts and checks them all.
         option = click.option(
@@ -68,6 +68,7 @@ def _parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     template: str | None,
     params: Path | None,
     request_file: Path | None,
