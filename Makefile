@@ -53,13 +53,15 @@ readme: install ## Rewrite the interface tables in the components' READMEs.
 	$(BIN)/python -m kfp_llm_tuning.pipelines.readme_tables
 
 bench: install ## Run every benchmark (about half an hour; needs ../shared/data).
-	$(BIN)/pip install --quiet --constraint constraints.txt trl
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
+		--editable ".[tuning,dev,bench]"
 	for benchmark in validation encoding tuner prediction metrics command; do \
 		$(BIN)/python -m benchmarks.$$benchmark || exit 1; \
 	done
 
 bench-gpu: install ## Benchmark the tuner on a GPU.
-	$(BIN)/pip install --quiet --constraint constraints.txt trl
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
+		--editable ".[tuning,dev,bench]"
 	$(BIN)/python -m benchmarks.tuner_gpu
 
 wheel: install ## Build the wheel into dist/.

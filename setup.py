@@ -15,6 +15,8 @@ NAMESPACE = "kfp_llm_tuning"
 CORE = [
     "kfp>=2.17,<2.18",  # kfp.local's log messages and caching, which `run` reads, are not an API
     "click>=8.1",
+    "docstring-parser>=0.15",
+    "filelock>=3.13",
     "rich>=13",
     "fsspec>=2024.6",
     "jinja2>=3.1",
@@ -49,6 +51,8 @@ EXTRAS = {
         "google-cloud-pipeline-components>=2.22,<3",
         "gcsfs>=2024.6",
     ],
+    # What the benchmarks compare with.
+    "bench": ["trl>=1.16,<2"],
     "dev": [
         "build",
         "hypothesis>=6.100",

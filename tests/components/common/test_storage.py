@@ -57,6 +57,9 @@ def test_atomic_write_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None
     storage.write_atomically(path, b"second")
     assert path.read_bytes() == b"second"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
 
 
 def test_failed_atomic_write_keeps_the_old_content(tmp_path: Path) -> None:
