@@ -55,6 +55,7 @@ class TransformersEngine:
     """A causal language model of a local folder, run by transformers on CPU or one GPU.
 
     Attributes:
+        model: The model, in evaluation mode.
         tokenizer: The folder's tokenizer.
         device: Where the model is.
         precision: "bfloat16" where the processor computes with it, else "float32".
@@ -66,14 +67,14 @@ class TransformersEngine:
         dtype = _fastest_dtype(self.device)
         self.precision = str(dtype).removeprefix("torch.")
         self.tokenizer = load_tokenizer(folder)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
-        self._model.to(self.device).eval()
+        self.model.to(self.device).eval()
         # The folder's own settings (sampling, repetition penalty) would be merged into ours.
-        self._model.generation_config = GenerationConfig()
+        self.model.generation_config = GenerationConfig()
         self._pad = _pad_token_id(self.tokenizer)
-        self._plan = plan_forward(self._model)
+        self._plan = plan_forward(self.model)
 
     def generate(
         self, prompts: Sequence[Tokens], max_new_tokens: int, stop_tokens: Tokens
@@ -119,7 +120,7 @@ class TransformersEngine:
         """
         result = np.zeros(len(prompts))
         lengths = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
-        vocabulary = self._model.config.get_text_config().vocab_size
+        vocabulary = self.model.config.get_text_config().vocab_size
         batches = _batches(lengths, [len(c) * vocabulary for c in completions])
         for rows in _with_progress(batches, len(prompts), "references scored"):
             result[rows] = self._score_batch(
@@ -173,7 +174,7 @@ class TransformersEngine:
         self, prompts: Sequence[Tokens], config: GenerationConfig
     ) -> list[Generation]:
         ids, mask = self._pad_left(prompts)
-        output = self._model.generate(
+        output = self.model.generate(
             input_ids=ids, attention_mask=mask, generation_config=config
         ).tolist()
         stops = set(config.eos_token_id)
@@ -188,7 +189,7 @@ class TransformersEngine:
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
         batch = collate(examples, padding=self._pad).to(self.device)
-        likelihoods = _log_likelihoods(label_logits(self._model, batch, self._plan), batch.targets)
+        likelihoods = _log_likelihoods(label_logits(self.model, batch, self._plan), batch.targets)
         lengths = [len(completion) for completion in completions]
         return np.array([float(part.sum()) for part in likelihoods.split(lengths)])
 
@@ -198,7 +199,7 @@ class TransformersEngine:
     ) -> NDArray[np.float64]:
         ids, mask = self._pad_left(prompts)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        read = self._model(
+        read = self.model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
@@ -230,7 +231,7 @@ class TransformersEngine:
         )
         mask = prompt_mask.repeat_interleave(count, dim=0)
         lengths = mask.sum(dim=1, keepdim=True)
-        logits = self._model(
+        logits = self.model(
             input_ids=inputs.repeat(prompts, 1),
             attention_mask=torch.cat([mask, mask.new_ones(len(mask), width)], dim=1),
             position_ids=lengths + torch.arange(width, device=self.device),

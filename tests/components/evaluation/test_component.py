@@ -1,0 +1,110 @@
+# No `from __future__ import annotations`: kfp reads the pipelines' real annotations.
+import json
+from pathlib import Path
+
+import pytest
+from kfp import dsl, local
+from kfp.dsl import Artifact, Dataset, Model
+
+from kfp_llm_tuning.components.evaluation import batch_predict, evaluate_model
+
+ROWS = [(f"say {word} {n}", word) for word in ("yes", "no") for n in range(4)]
+
+
+def test_interface():
+    predict, evaluate = batch_predict.component_spec, evaluate_model.component_spec
+    assert (predict.name, evaluate.name) == ("batch-predict", "evaluate-model")
+    assert predict.inputs["saved_model"].optional
+    assert set(predict.inputs) == {
+        "evaluation_records",
+        "training_records",
+        "saved_model",
+        "model_reference",
+        "tuning_method",
+        "accelerator",
+        "max_context_length",
+    }
+    assert set(evaluate.inputs) == {
+        "base_predictions",
+        "tuned_predictions",
+        "tensorboard_metrics",
+        "gate_metric",
+        "gate_threshold",
+    }
+    assert set(evaluate.outputs) == {
+        "metrics",
+        "classification_metrics",
+        "report",
+        "evaluation",
+        "gate_passed",
+        "gate_reason",
+    }
+
+
+@pytest.fixture
+def compare_models(tmp_path, model_folder, history_folder):
+    """Predicts with the tiny model as base and as tuned model, and compares: as pipelines do."""
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "output"))
+
+    @dsl.pipeline
+    def pipeline(
+        evaluation_uri: str, training_uri: str, model_uri: str, history_uri: str, metric: str
+    ) -> bool:
+        records = {
+            "evaluation_records": dsl.importer(
+                artifact_uri=evaluation_uri, artifact_class=Dataset
+            ).output,
+            "training_records": dsl.importer(
+                artifact_uri=training_uri, artifact_class=Dataset
+            ).output,
+        }
+        model = dsl.importer(artifact_uri=model_uri, artifact_class=Model)
+        history = dsl.importer(artifact_uri=history_uri, artifact_class=Artifact)
+        base = batch_predict(model_reference=str(model_folder), **records)
+        tuned = batch_predict(saved_model=model.output, **records)
+        compared = evaluate_model(
+            base_predictions=base.outputs["predictions"],
+            tuned_predictions=tuned.outputs["predictions"],
+            tensorboard_metrics=history.output,
+            gate_metric=metric,
+        )
+        return compared.outputs["gate_passed"]
+
+    def run(evaluation: Path, training: Path, metric: str = ""):
+        task = pipeline(
+            evaluation_uri=str(evaluation),
+            training_uri=str(training),
+            model_uri=str(model_folder),
+            history_uri=str(history_folder),
+            metric=metric,
+        )
+        folder = next((tmp_path / "output").glob("*/evaluate-model"))
+        return task.output, folder
+
+    return run
+
+
+def test_base_and_tuned_are_compared(compare_models, preprocess):
+    rows = preprocess("rows", ROWS)
+    passed, folder = compare_models(rows, rows)
+    assert passed is True
+    outputs = json.loads((folder / "executor_output.json").read_text())["artifacts"]
+    metrics = outputs["metrics"]["artifacts"][0]["metadata"]
+    assert metrics["examples"] == 8
+    assert 0 < metrics["logLoss"] < 50
+    curve = outputs["classification_metrics"]["artifacts"][0]["metadata"]
+    assert [spec["displayName"] for spec in curve["confusionMatrix"]["annotationSpecs"]] == [
+        "no",
+        "yes",
+    ]
+    assert len(curve["confidenceMetrics"]) > 1
+    content = json.loads((folder / "evaluation/evaluation.json").read_text())
+    assert content["task"] == "classification"
+    assert (content["base"]["info"]["tuned"], content["tuned"]["info"]["tuned"]) == (False, True)
+    assert (folder / "report").read_text() == (folder / "evaluation/report.html").read_text()
+
+
+def test_without_an_evaluation_set_a_gate_does_not_pass(compare_models, preprocess):
+    passed, folder = compare_models(preprocess("none", []), preprocess("rows", ROWS), "bleu")
+    assert passed is False
+    assert "no evaluation set" in (folder / "report").read_text()

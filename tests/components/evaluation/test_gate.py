@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS, judge
+
+
+def test_without_a_metric_everything_passes():
+    assert judge("", 0.0, {}).passed
+
+
+@pytest.mark.parametrize(
+    ("metric", "threshold", "value", "passed"),
+    [
+        ("exact_match", 0.7, 0.7, True),
+        ("exact_match", 0.7, 0.6999, False),
+        ("loss", 1.5, 1.5, True),
+        ("loss", 1.5, 1.51, False),
+        ("perplexity", 10, 3, True),
+        ("bleu", 20, 19, False),
+    ],
+)
+def test_threshold(metric, threshold, value, passed):
+    verdict = judge(metric, threshold, {metric: value})
+    assert verdict.passed is passed
+    assert f"{threshold:g}" in verdict.reason
+    assert ("nothing is registered" in verdict.reason) is not passed
+
+
+@pytest.mark.parametrize("metric", GATE_METRICS)
+def test_without_an_evaluation_set_no_metric_passes(metric):
+    verdict = judge(metric, 0.0, {})
+    assert not verdict.passed
+    assert "no evaluation set" in verdict.reason
+
+
+def test_a_metric_without_a_value_does_not_pass():
+    assert "classification only" in judge("accuracy", 0.5, {"bleu": 1.0}).reason
+    assert not judge("loss", 0.5, {"loss": float("nan")}).passed
+
+
+def test_an_unknown_metric_is_the_users_mistake():
+    with pytest.raises(UserError, match=r"gate_metric.*'blue'.*bleu"):
+        judge("blue", 1.0, {})
