@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from importlib.metadata import version
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -54,15 +54,19 @@ def cli() -> None:
     """
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command; a user's mistake ends it with exit code 1 and no traceback.
 
     Args:
         arguments: Instead of the process's own.
+
+    Raises:
+        SystemExit: Always, with the command's exit code.
     """
     with exit_on_error():
         try:
-            return cli.main(args=arguments, standalone_mode=False)
+            # What a command hands to `context.exit`; None where it simply returns.
+            sys.exit(cli.main(args=arguments, standalone_mode=False))
         except click.ClickException as error:
             error.show()
             sys.exit(EXIT_USER_ERROR)

@@ -166,6 +166,8 @@ class LocalRunner:
         environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
+            # A bar that is drawn anew is a new line in a log.
+            "TQDM_DISABLE": "1",
             RUN_VARIABLE: str(self.directory),
             RUNNER_PID_VARIABLE: str(os.getpid()),
             **(env_vars or {}),

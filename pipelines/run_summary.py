@@ -107,7 +107,8 @@ def print_summary(console: Console, summary: RunSummary, registry_uri: str, seco
             f"{substitute} is closed: {summary.provenance['checkpoint']} was tuned in its place."
         )
     if summary.refused:
-        console.print(f"[red]Not registered:[/] {escape(summary.evaluation['gate']['reason'])}")
+        reason = escape(summary.evaluation["gate"]["reason"])
+        console.print(f"[red]Not registered.[/] {reason}", soft_wrap=True)
     for name, value in _places(summary, registry_uri):
         console.print(f"  {name:<13} {value}", markup=False, soft_wrap=True)
     console.print("\nNext:")

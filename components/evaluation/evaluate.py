@@ -47,6 +47,8 @@ def evaluate_model(
     Raises:
         UserError: If a folder is not what it should be, or if the gate's metric is unknown.
     """
+    # It tells every step of its own arithmetic.
+    logging.getLogger("sacrebleu").setLevel(logging.WARNING)
     evaluation = compare(
         read_predictions(base_predictions),
         read_predictions(tuned_predictions),

@@ -13,7 +13,7 @@ from kfp_llm_tuning.components.upload.run_content import read_provenance
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.dataset.prompts import PromptFormatter
-    from kfp_llm_tuning.components.dataset.rows import Message
+    from kfp_llm_tuning.components.validation.rows import Message
 
 # The spellings of a text prompt: datasets', and the two of the published endpoint's clients.
 _TEXT_FIELDS = ("input_text", "prompt", "content")
@@ -55,7 +55,7 @@ class Answer:
 
 def text_question(text: str) -> Question:
     """Makes a question of plain text."""
-    from kfp_llm_tuning.components.dataset.rows import Message
+    from kfp_llm_tuning.components.validation.rows import Message
 
     return Question((Message("user", text),))
 
@@ -102,7 +102,7 @@ def question(row: Any) -> Question:
     Raises:
         UserError: If the row asks nothing.
     """
-    from kfp_llm_tuning.components.dataset.rows import Message
+    from kfp_llm_tuning.components.validation.rows import Message
 
     if not isinstance(row, dict):
         raise UserError(Problem("not a JSON object.", allowed=_allowed()))

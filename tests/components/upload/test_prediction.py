@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.dataset.rows import Message
 from kfp_llm_tuning.components.upload.mlflow_flavor import ServedModel
 from kfp_llm_tuning.components.upload.prediction import (
     Predictor,
@@ -19,6 +18,7 @@ from kfp_llm_tuning.components.upload.prediction import (
     question,
     text_question,
 )
+from kfp_llm_tuning.components.validation.rows import Message
 
 
 @pytest.fixture(scope="module")
