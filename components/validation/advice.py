@@ -85,9 +85,10 @@ def _advise_alone(memory: Memory) -> Iterator[Finding]:
         yield _warning("blank_text", f"{field} is white space only.", place, field)
     yield from _repetitions(memory.examples)
     low, high = ADVISED_PAIRS
+    advised = f"any number; {low} to {high} are advised"
     for place, pairs in memory.unusual_lengths:
         what = f"the conversation has {pairs} user-assistant pair{'s' if pairs > 1 else ''}."
-        yield _warning("unusual_conversation", what, place, "messages", f"{low} to {high} advised")
+        yield _warning("unusual_conversation", what, place, "messages", advised)
 
 
 def _repetitions(examples: list[Remembered]) -> Iterator[Finding]:

@@ -152,7 +152,7 @@ def _check_message(entry: Any, path: str, findings: list[Finding]) -> Message | 
     before = len(findings)
     findings += _repeated(entry, names, path)
     author = _check_string(entry, "author", path, names, findings)
-    if author is not None and author not in _AUTHORS:
+    if author and author not in _AUTHORS:
         findings.append(_unknown_author(author, _join(path, "author")))
     content = _check_string(entry, "content", path, names, findings)
     if any(found.severity == Severity.ERROR for found in findings[before:]):

@@ -30,7 +30,7 @@ def check_training_counts(scan: Scan, row_format: RowFormat) -> Iterator[Finding
     elif scan.examples > limits.MAXIMUM_EXAMPLES and row_format == RowFormat.TEXT:
         yield Finding("too_many_examples", what, allowed, "Choose the best of them.")
     elif scan.examples < limits.ADVISED_EXAMPLES:
-        advised = f"{limits.ADVISED_EXAMPLES} to 500 or more advised"
+        advised = f"{allowed}; {limits.ADVISED_EXAMPLES} to 500 or more are advised"
         yield Finding("few_examples", what, advised, severity=Severity.WARNING)
     if scan.messages > limits.MAXIMUM_MESSAGES:
         what = f"the conversations have {scan.messages:,} messages together."
@@ -54,7 +54,7 @@ def check_evaluation_counts(scan: Scan) -> Iterator[Finding]:
         kind = "too_few_examples" if scan.examples < low else "too_many_examples"
         yield Finding(kind, what, f"{low} to {high} examples")
     elif scan.examples > advised:
-        allowed = f"{low} to {advised} advised, up to {high} accepted"
+        allowed = f"{low} to {high} examples; at most {advised} are advised"
         yield Finding("many_evaluation_examples", what, allowed, severity=Severity.WARNING)
 
 

@@ -307,4 +307,5 @@ def _printed(finding: Finding) -> FindingSummary:
         line=finding.line,
         path=finding.path,
         message=str(Problem(finding.what, allowed=finding.allowed, fix=finding.fix)),
+        times=1 + finding.repeated,
     )

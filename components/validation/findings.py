@@ -50,7 +50,7 @@ class Finding:
         name = self.file.rstrip("/").rpartition("/")[2] or self.file
         line = f"line {self.line}" if self.line else ""
         if self.repeated:
-            line += f" and {self.repeated:,} more"
+            line += f" and {self.repeated:,} more line{'s' if self.repeated > 1 else ''}"
         return ", ".join(part for part in (f"{name} {line}".strip(), self.path) if part)
 
     def problem(self) -> Problem:
@@ -80,7 +80,7 @@ class Findings:
         key = (finding.severity, finding.kind, finding.file)
         self.counts[key] += 1
         message = replace(finding, line=0)
-        if message in self._kept:
+        if finding.line and message in self._kept:
             kept = self._kept[message]
             self._kept[message] = replace(kept, repeated=kept.repeated + 1)
         elif self._kept_of_kind[key] < self.limit:

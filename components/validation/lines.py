@@ -125,9 +125,11 @@ class _Pending:
 
 def _blocks(stream: IO[bytes], size: int) -> Iterator[bytes | BrokenEnd]:
     total = 0
+    # read() would lose what was decompressed before a break in the same block.
+    read = stream.read1 if isinstance(stream, gzip.GzipFile) else stream.read
     while True:
         try:
-            block = stream.read(size)
+            block = read(size)
         except EOFError:
             yield BrokenEnd("the gzip file ends before its end mark: it was cut off", total)
             return

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from kfp_llm_tuning.components.common.report import render
 from kfp_llm_tuning.components.validation.dataset import Validation
 from kfp_llm_tuning.components.validation.summary import Summary
+from kfp_llm_tuning.components.validation.vocabulary import escape
 
 # More bars are hard to read; the rest is counted.
 _MOST_BARS = 30
@@ -59,7 +60,8 @@ def _bar_charts(summary: Summary) -> list[str]:
     charts = []
     labels = list(summary.training.labels.items())[:_MOST_BARS]
     if labels:
-        charts.append(bars([k for k, _ in labels], [n for _, n in labels], "Labels", "examples"))
+        names = [escape(name) for name, _ in labels]
+        charts.append(bars(names, [count for _, count in labels], "Labels", "examples"))
     pairs = summary.training.conversation_pairs
     if pairs:
         names = [f"{number} pair{'s' if number > 1 else ''}" for number in pairs]

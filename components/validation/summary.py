@@ -129,6 +129,7 @@ class FindingSummary:
         line: The line, 0 for the dataset as a whole.
         path: The field.
         message: What is wrong, what is allowed, what to do.
+        times: How many lines this is said of; ``line`` is the first.
     """
 
     severity: str
@@ -137,6 +138,7 @@ class FindingSummary:
     line: int
     path: str
     message: str
+    times: int = 1
 
 
 @dataclass(frozen=True)

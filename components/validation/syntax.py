@@ -12,7 +12,7 @@ import msgspec
 from kfp_llm_tuning.components.validation.findings import Finding
 from kfp_llm_tuning.components.validation.lines import BYTE_ORDER_MARK
 from kfp_llm_tuning.components.validation.rows import DECODE_ERRORS
-from kfp_llm_tuning.components.validation.vocabulary import quote
+from kfp_llm_tuning.components.validation.vocabulary import escape
 
 JSON_WHITESPACE = b" \t\r\n"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -114,9 +114,11 @@ def _explain(line: bytes, text: str, error: Exception) -> Finding:
         )
     message, position = _message(line, error)
     near = line[max(0, position - _CONTEXT_BYTES) : position + _CONTEXT_BYTES]
-    shown = quote(near.decode(errors="ignore"), 2 * _CONTEXT_BYTES)
-    what = f"not valid JSON: {message} at byte {position + 1}, near {shown}."
+    shown = escape(near.decode(errors="ignore"))
     kind, fix = _likely_cause(text, message)
+    if kind == "cut_off_json":
+        message = "the line ends within a value"
+    what = f"not valid JSON: {message} at byte {position + 1}, near `{shown}`."
     return Finding(kind, what, fix=fix)
 
 
@@ -143,7 +145,8 @@ def _message(line: bytes, error: Exception) -> tuple[str, int]:
         error = refused
     found = _MSGSPEC_MESSAGE.fullmatch(str(error))
     if found:
-        return found[1], int(found[2])
+        # Of what follows the value, the byte after the first is named.
+        return found[1], int(found[2]) - found[1].startswith("trailing characters")
     return str(error), len(line) - 1
 
 

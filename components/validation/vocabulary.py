@@ -64,8 +64,12 @@ def quote(text: str, characters: int = _QUOTED_CHARACTERS) -> str:
         The text in double quotes.
     """
     shown = text if len(text) <= characters else text[: characters - 1] + "…"
-    quoted = json.dumps(shown, ensure_ascii=False)
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in quoted)
+    return escape(json.dumps(shown, ensure_ascii=False))
+
+
+def escape(text: str) -> str:
+    r"""Writes characters that cannot be seen as ``\u....``, so that a message stays one line."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def list_names(names: Sequence[str], most: int = 8) -> str:

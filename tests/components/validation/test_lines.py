@@ -1,0 +1,77 @@
+"""Chunks of whole lines, whatever the sizes of blocks and lines."""
+
+from __future__ import annotations
+
+import gzip
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kfp_llm_tuning.components.validation.lines import BrokenEnd, Chunk, LongLine, read_chunks
+
+
+@given(
+    lines=st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"")), max_size=12),
+    ended=st.booleans(),
+    block=st.integers(1, 40),
+    maximum=st.integers(0, 30),
+)
+def test_every_line_comes_out_once_and_in_order(
+    lines: list[bytes], ended: bool, block: int, maximum: int
+) -> None:
+    content = b"\n".join(lines) + (b"\n" if ended else b"")
+    got: list[bytes | int] = []
+    for part in read_chunks(io.BytesIO(content), block, maximum):
+        if isinstance(part, Chunk):
+            assert part.data.endswith(b"\n")
+            got += part.data[:-1].split(b"\n")
+        else:
+            assert isinstance(part, LongLine)
+            got.append(part.size)
+    expected = content.split(b"\n")
+    if not expected[-1]:
+        expected.pop()
+    # Only a line that reaches beyond its block can be too long: within a block it costs nothing.
+    for line, found in zip(expected, got, strict=True):
+        assert found == line or (found == len(line) > maximum)
+
+
+def test_long_lines_are_never_held() -> None:
+    class Endless(io.RawIOBase):
+        """50 MB without a newline."""
+
+        left = 50_000_000
+        largest = 0
+
+        def read(self, size: int = -1) -> bytes:
+            size = min(size, self.left)
+            self.left -= size
+            return b"x" * size
+
+    parts = list(read_chunks(Endless(), 65_536, 100_000))  # type: ignore[arg-type]
+    assert parts == [LongLine(50_000_000)]
+
+
+def test_missing_last_newline_is_added() -> None:
+    assert list(read_chunks(io.BytesIO(b"a\nb"))) == [
+        Chunk(b"a\n"),
+        Chunk(b"b\n", newline_added=True),
+    ]
+
+
+def test_truncated_gzip_ends_with_its_reason() -> None:
+    packed = gzip.compress(b"line\n" * 1000)
+    with gzip.open(io.BytesIO(packed[:-8])) as stream:
+        *chunks, end = read_chunks(stream)
+    assert b"".join(chunk.data for chunk in chunks if isinstance(chunk, Chunk)) == b"line\n" * 1000
+    assert end == BrokenEnd("the gzip file ends before its end mark: it was cut off", 5000)
+
+
+def test_damaged_gzip_ends_with_its_reason() -> None:
+    packed = bytearray(gzip.compress(b"line\n" * 1000))
+    packed[-6] ^= 0xFF
+    with gzip.open(io.BytesIO(bytes(packed))) as stream:
+        *_, end = read_chunks(stream)
+    assert isinstance(end, BrokenEnd)
+    assert end.reason.startswith("the gzip data is damaged (CRC check failed")
