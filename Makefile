@@ -55,7 +55,7 @@ readme: install ## Rewrite the interface tables in the components' READMEs.
 bench: install ## Run every benchmark (about half an hour; needs ../shared/data).
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
 		--editable ".[tuning,dev,bench]"
-	for benchmark in validation encoding tuner prediction metrics command; do \
+	for benchmark in validation "encoding ../shared/data/gsm8k/train.jsonl" tuner prediction metrics command; do \
 		$(BIN)/python -m benchmarks.$$benchmark || exit 1; \
 	done
 
