@@ -20,7 +20,7 @@ from kfp_llm_tuning.components.validation.scan import Scan, scan
 
 FORMATS = st.sampled_from(list(RowFormat))
 PROPERTY = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -126,7 +126,7 @@ def test_fast_and_careful_check_say_the_same(
     assert fast == by_line == careful
 
 
-@settings(PROPERTY, max_examples=300)
+@settings(PROPERTY, max_examples=200)
 @given(entries=st.lists(rows, min_size=1, max_size=6), ascii_only=st.booleans(), form=FORMATS)
 def test_chunk_is_accepted_only_when_every_line_is_good(
     entries: list[Any], ascii_only: bool, form: RowFormat

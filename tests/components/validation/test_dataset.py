@@ -1,0 +1,529 @@
+"""The check of a training and an evaluation set: counts, warnings, figures, strict mode."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.validation import dataset as dataset_module
+from kfp_llm_tuning.components.validation.dataset import Request, Validation, validate_dataset
+from kfp_llm_tuning.components.validation.findings import Severity, list_problems
+from kfp_llm_tuning.components.validation.page import render_report
+from kfp_llm_tuning.components.validation.rows import FastCheck, RowFormat
+
+Write = Callable[..., str]
+# Unlike enough that no two are near duplicates.
+WORDS = ("amber", "bison", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes rows as JSONL and gives the path."""
+
+    def write_rows(rows: Iterable[Any], name: str = "train.jsonl") -> str:
+        file = tmp_path / name
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return str(file)
+
+    return write_rows
+
+
+@pytest.fixture
+def no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the tokens out where a test is not about them."""
+    monkeypatch.setattr(dataset_module, "find_spec", lambda name: None)
+
+
+def sentence(number: int) -> str:
+    """A sentence unlike that of every other number."""
+    picked = (WORDS[number * 7 % 9], WORDS[number // 9 % 9], WORDS[number // 81 % 9])
+    return f"{' '.join(picked)} {number * 7919 % 100_003:x} {number * 104_729 % 99_991:x}"
+
+
+def text_rows(count: int, first: int = 0) -> list[dict[str, str]]:
+    """Rows without any fault."""
+    return [
+        {"input_text": f"in {sentence(n)}", "output_text": f"out {sentence(n + 50_000)}"}
+        for n in range(first, first + count)
+    ]
+
+
+def chat_rows(count: int, pairs: int = 2, first: int = 0) -> list[dict[str, Any]]:
+    """Conversations without any fault."""
+    return [
+        {
+            "messages": [
+                {"author": ("user", "assistant")[turn % 2], "content": sentence(n * 20 + turn)}
+                for turn in range(2 * pairs)
+            ]
+        }
+        for n in range(first, first + count)
+    ]
+
+
+def check(training: str, evaluation: str = "", **options: Any) -> Validation:
+    request = {"large_model_reference": "byte-tiny", "train_steps": 30} | options
+    return validate_dataset(Request(training, evaluation, **request))
+
+
+def messages(validation: Validation, severity: Severity = Severity.ERROR) -> list[str]:
+    found = [str(problem) for problem in list_problems(validation.findings, severity)]
+    return [message for message in found if "truncation was not checked" not in message]
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+@pytest.mark.parametrize(
+    ("count", "errors", "warnings"),
+    [
+        (0, ["train.jsonl: the training set has no examples. Allowed: at least 10 and at most "
+             "10,000 examples."], []),
+        (1, ["train.jsonl: the training set has 1 example. Allowed: at least 10 and at most "
+             "10,000 examples."], []),
+        (9, ["train.jsonl: the training set has 9 examples. Allowed: at least 10 and at most "
+             "10,000 examples."], []),
+        (10, [], ["train.jsonl: the training set has 10 examples. Allowed: at least 10 and at "
+                  "most 10,000 examples; 100 to 500 or more are advised."]),
+        (99, [], ["train.jsonl: the training set has 99 examples. Allowed: at least 10 and at "
+                  "most 10,000 examples; 100 to 500 or more are advised."]),
+        (100, [], []),
+        (10_000, [], []),
+        (10_001, ["train.jsonl: the training set has 10,001 examples. Allowed: at least 10 and "
+                  "at most 10,000 examples. Choose the best of them."], []),
+    ],
+)  # fmt: skip
+def test_number_of_text_examples(
+    count: int, errors: list[str], warnings: list[str], write: Write
+) -> None:
+    steps = max(1, count // 8)
+    validation = check(write(text_rows(count)), train_steps=steps + 1)
+    assert messages(validation) == errors
+    assert messages(validation, Severity.WARNING) == warnings
+    assert validation.summary.valid == (not errors)
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_bad_rows_count_as_examples(write: Write) -> None:
+    rows: list[dict[str, Any]] = [*text_rows(7), {"input_text": 1}, {"data": [{}, {}]}]
+    summary = check(write(rows)).summary
+    assert (summary.training.examples, summary.training.good_examples) == (10, 7)
+    assert "too_few_examples" not in summary.errors_by_kind
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+@pytest.mark.parametrize(("conversations", "valid"), [(9, False), (2500, True), (2501, False)])
+def test_number_of_messages(conversations: int, valid: bool, write: Write) -> None:
+    validation = check(write(chat_rows(conversations)))
+    assert validation.summary.valid == valid
+    if conversations == 9:
+        assert messages(validation) == [
+            "train.jsonl: the training set has 9 conversations. Allowed: at least 10 conversations."
+        ]
+    if conversations == 2501:
+        assert messages(validation) == [
+            "train.jsonl: the conversations have 10,004 messages together. "
+            "Allowed: at most 10,000 messages. Leave out conversations."
+        ]
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+@pytest.mark.parametrize(
+    ("count", "errors", "warnings"),
+    [
+        (9, ["eval.jsonl: the evaluation set has 9 examples. Allowed: 10 to 256 examples."], []),
+        (10, [], []),
+        (250, [], []),
+        (251, [], ["eval.jsonl: the evaluation set has 251 examples. Allowed: 10 to 256 "
+                   "examples; at most 250 are advised."]),
+        (256, [], ["eval.jsonl: the evaluation set has 256 examples. Allowed: 10 to 256 "
+                   "examples; at most 250 are advised."]),
+        (257, ["eval.jsonl: the evaluation set has 257 examples. Allowed: 10 to 256 "
+               "examples."], []),
+    ],
+)  # fmt: skip
+def test_number_of_evaluation_examples(
+    count: int, errors: list[str], warnings: list[str], write: Write
+) -> None:
+    evaluation = write(text_rows(count, first=1000), "eval.jsonl")
+    validation = check(write(text_rows(100)), evaluation)
+    assert messages(validation) == errors
+    assert messages(validation, Severity.WARNING) == warnings
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+class TestWarnings:
+    """Findings that refuse nothing, each with its place."""
+
+    def warn(self, write: Write, *rows: dict[str, Any]) -> list[str]:
+        return messages(check(write([*text_rows(100), *rows])), Severity.WARNING)
+
+    def test_duplicate(self, write: Write) -> None:
+        assert self.warn(write, text_rows(1, first=4)[0]) == [
+            "train.jsonl line 101: the same example stands at line 5."
+        ]
+
+    def test_duplicate_but_for_case(self, write: Write) -> None:
+        row = {name: f" {text.upper()}  " for name, text in text_rows(1)[0].items()}
+        assert self.warn(write, row) == [
+            "train.jsonl line 101: the same but for case or white space stands at line 1."
+        ]
+
+    def test_near_duplicate(self, write: Write) -> None:
+        text = " ".join(map(sentence, range(900, 910)))
+        rows = [
+            {"input_text": text, "output_text": "first answer"},
+            {"input_text": f"{text}!", "output_text": "second answer"},
+        ]
+        (message,) = self.warn(write, *rows)
+        assert message.startswith("train.jsonl line 102: nearly the same input (9")
+        assert message.endswith("% alike) stands at line 101.")
+
+    def test_conflict(self, write: Write) -> None:
+        row = text_rows(1)[0] | {"output_text": "other"}
+        (message,) = self.warn(write, row)
+        first = text_rows(1)[0]["output_text"]
+        assert message == (
+            "train.jsonl line 101: the same input has another output at line 1: "
+            f'"{first}" there, "other" here.'
+        )
+
+    def test_white_space_only(self, write: Write) -> None:
+        assert self.warn(write, {"input_text": "question", "output_text": " \n"}) == [
+            "train.jsonl line 101, output_text: output_text is white space only."
+        ]
+
+    def test_last_row_of_the_largest_set_is_seen(self, write: Write) -> None:
+        rows = text_rows(9_999)
+        validation = check(write([*rows, rows[0]]), train_steps=2000)
+        assert messages(validation, Severity.WARNING) == [
+            "train.jsonl line 10000: the same example stands at line 1."
+        ]
+        assert validation.summary.training.advised_on == 10_000
+        assert validation.summary.bounded == []
+
+    def test_larger_sets_say_what_was_not_looked_at(self, write: Write) -> None:
+        summary = check(write(text_rows(10_005)), train_steps=2000).summary
+        assert len(summary.bounded) == 1
+        assert (
+            "the first 10,000 good examples; 5 more were checked for errors" in (summary.bounded[0])
+        )
+
+    def test_conversation_lengths(self, write: Write) -> None:
+        rows = [*chat_rows(98), *chat_rows(1, pairs=1, first=98), *chat_rows(1, 4, first=99)]
+        assert messages(check(write(rows)), Severity.WARNING) == [
+            "train.jsonl line 99, messages: the conversation has 1 user-assistant pair. "
+            "Allowed: any number; 2 to 3 are advised.",
+            "train.jsonl line 100, messages: the conversation has 4 user-assistant pairs. "
+            "Allowed: any number; 2 to 3 are advised.",
+        ]
+
+    def test_leakage(self, write: Write) -> None:
+        rows = text_rows(20, first=500)
+        rows[3] = text_rows(1, first=7)[0]
+        validation = check(write(text_rows(100)), write(rows, "eval.jsonl"))
+        assert messages(validation, Severity.WARNING) == [
+            "eval.jsonl line 4: the same input is trained on, at line 8 of the training set. "
+            "Remove it from one of the sets: it makes the evaluation look too good."
+        ]
+
+    def test_near_leakage(self, write: Write) -> None:
+        text = " ".join(map(sentence, range(900, 910)))
+        training = [*text_rows(99), {"input_text": text, "output_text": "x"}]
+        near = {"input_text": f"{text} and", "output_text": "x"}
+        evaluation = write([near, *text_rows(10, first=500)], "eval.jsonl")
+        (message,) = messages(check(write(training), evaluation), Severity.WARNING)
+        assert message.startswith("eval.jsonl line 1: nearly the same input (9")
+        assert message.endswith("% alike) is trained on, at line 100 of the training set.")
+
+    def test_few_epochs(self, write: Write) -> None:
+        validation = check(write(text_rows(100)), train_steps=12)
+        assert messages(validation, Severity.WARNING) == [
+            "train.jsonl: 12 steps of 8 examples are 96 examples: 0.96 epochs. "
+            "A part of the data is never seen: raise train_steps."
+        ]
+
+    def test_many_epochs(self, write: Write) -> None:
+        validation = check(write(text_rows(100)), train_steps=2000)
+        assert messages(validation, Severity.WARNING) == [
+            "train.jsonl: 2,000 steps of 8 examples are 16,000 examples: 160 epochs. "
+            "The model will learn it by heart: lower train_steps or add examples."
+        ]
+
+
+def labelled(label: str, number: int, instruction: str) -> dict[str, str]:
+    return {"input_text": instruction + sentence(number), "output_text": label}
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+class TestLabels:
+    """Data that looks like a classification."""
+
+    INSTRUCTION = "Classify the following text into one of the following classes: [yes, no] Text: "
+
+    def rows(self, instruction: str = INSTRUCTION) -> list[dict[str, str]]:
+        return [labelled(("yes", "no")[n % 2], n, instruction) for n in range(100)]
+
+    def test_good_labels(self, write: Write) -> None:
+        validation = check(write(self.rows()))
+        assert messages(validation, Severity.WARNING) == []
+        assert validation.summary.training.labels == {"yes": 50, "no": 50}
+
+    def test_label_that_occurs_once(self, write: Write) -> None:
+        row = labelled("yess", 200, self.INSTRUCTION)
+        assert messages(check(write([*self.rows(), row])), Severity.WARNING) == [
+            'train.jsonl line 101, output_text: the label "yess" occurs once. Did you mean "yes"?'
+        ]
+
+    def test_spellings_of_a_label(self, write: Write) -> None:
+        rows = [labelled("Yes", 200 + n, self.INSTRUCTION) for n in range(3)]
+        assert messages(check(write([*self.rows(), *rows])), Severity.WARNING) == [
+            'train.jsonl: the labels "yes" (50 times) and "Yes" (3 times) differ in case or '
+            "white space only."
+        ]
+
+    def test_instruction_missing(self, write: Write) -> None:
+        (message,) = messages(check(write(self.rows(""))), Severity.WARNING)
+        assert message == (
+            "train.jsonl: the outputs look like 2 labels, but 100% of the inputs have no "
+            'instruction in common. Begin every input as in "Classify the following text into '
+            'one of the following classes: [...] Text: ".'
+        )
+
+    def test_evaluation_label_that_is_not_trained(self, write: Write) -> None:
+        evaluation = [labelled("unknown", 300 + n, self.INSTRUCTION) for n in range(10)]
+        validation = check(write(self.rows()), write(evaluation, "eval.jsonl"))
+        assert messages(validation, Severity.WARNING) == [
+            'eval.jsonl line 1 and 9 more lines, output_text: the label "unknown" is not in the '
+            "training set."
+        ]
+
+    def test_different_outputs_are_no_labels(self, write: Write) -> None:
+        assert check(write(text_rows(100))).summary.training.labels == {}
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_strict_makes_warnings_errors(write: Write) -> None:
+    file = write([*text_rows(100), text_rows(1)[0]])
+    relaxed, strict = (check(file, strict=strict).summary for strict in (False, True))
+    assert relaxed.valid and relaxed.warnings_by_kind["duplicate"] == 1
+    assert not strict.valid and strict.warnings == 0
+    assert strict.errors_by_kind == relaxed.warnings_by_kind
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_printing_is_limited_and_counting_is_not(write: Write) -> None:
+    rows = [{"input_text": n, "output_text": ""} for n in range(500)]
+    validation = check(write([*rows, {"x": 1}]), max_printed_problems=4)
+    assert validation.summary.errors_by_kind == {
+        "wrong_type": 500, "empty_text": 500, "missing_field": 2,
+    }  # fmt: skip
+    printed = messages(validation)
+    assert printed[:2] == [
+        "train.jsonl line 1, input_text: input_text is a number (0). Allowed: text.",
+        "train.jsonl line 1 and 499 more lines, output_text: output_text is empty. Allowed: text.",
+    ]
+    assert len(printed) == 5, "each kind is printed"
+    assert printed[4] == (
+        "499 more not listed; all by kind: wrong_type 500, empty_text 500, missing_field 2."
+    )
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+@pytest.mark.parametrize("form", ["bom", "crlf", "no last newline", "blank lines", "gzip"])
+def test_harmless_forms_are_accepted(form: str, tmp_path: Path) -> None:
+    lines = [json.dumps(row).encode() for row in text_rows(100)]
+    plain = b"\n".join(lines) + b"\n"
+    content = {
+        "bom": b"\xef\xbb\xbf" + plain,
+        "crlf": plain.replace(b"\n", b"\r\n"),
+        "no last newline": plain[:-1],
+        "blank lines": plain.replace(b"\n", b"\n \t\r\n\n") + b"\n",
+        "gzip": gzip.compress(plain),
+    }[form]
+    file = tmp_path / ("train.jsonl.gz" if form == "gzip" else "train.jsonl")
+    file.write_bytes(content)
+    validation = check(str(file))
+    assert (validation.summary.errors, messages(validation, Severity.WARNING)) == (0, [])
+    assert validation.summary.training.good_examples == 100
+    notes = messages(validation, Severity.NOTE)[:-1]
+    assert notes == {
+        "bom": ["train.jsonl: the file begins with a byte order mark, which is skipped."],
+        "blank lines": ["train.jsonl: blank lines are skipped: 201."],
+    }.get(form, [])
+    expected = len(plain) if form == "gzip" else len(content)
+    assert validation.summary.training.bytes == expected
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_crlf_needs_no_slow_path() -> None:
+    chunk = b'{"input_text": "a", "output_text": "b"}\r\n' * 3
+    assert len(FastCheck(RowFormat.TEXT).accept_chunk(chunk) or ()) == 3
+
+
+def test_values_over_two_lines_are_no_rows() -> None:
+    row = b'{"input_text": "a", "output_text": "b"}'
+    chunk = row.replace(b", ", b",\n") + b" " + row + b"\n"
+    assert chunk.count(b"\n") == 2
+    assert FastCheck(RowFormat.TEXT).accept_chunk(chunk) is None
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_data_lists_and_ignored_fields(write: Write) -> None:
+    rows = [row | {"id": 1, "tag": None} for row in text_rows(100)]
+    packed = [{"data": rows[:50], "version": 2}, *rows[50:], {"data": rows[:1]}]
+    validation = check(write(packed))
+    assert validation.summary.errors == 0
+    assert validation.summary.training.good_examples == 101
+    assert validation.summary.training.ignored_fields == {"id": 101, "tag": 101}
+    assert messages(validation, Severity.WARNING) == [
+        "train.jsonl line 52, data[0]: the same example stands at line 1, data[0]."
+    ]
+    assert messages(validation, Severity.NOTE)[0] == (
+        'train.jsonl: the field "id" is not read; it stands in 101 examples.'
+    )
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_context_with_text_is_an_error(write: Write) -> None:
+    assert messages(check(write(text_rows(100)), default_context="You are kind.")) == [
+        "default_context: default_context is given, but the rows are text. Allowed: "
+        "default_context with chat rows only. "
+        "Leave it empty, or put it at the beginning of every input_text."
+    ]
+    assert check(write(chat_rows(100)), default_context="You are kind.").summary.valid
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+@pytest.mark.parametrize(
+    ("model", "rows", "row_format"),
+    [
+        ("byte-tiny", text_rows(10), "text"),
+        ("byte-tiny", chat_rows(10), "chat"),
+        ("byte-tiny", [{"data": chat_rows(10)}], "chat"),
+        ("text-bison@001", text_rows(10), "text"),
+        ("chat-bison", chat_rows(10), "chat"),
+        ("codechat-bison@002", chat_rows(10), "chat"),
+        ("code-bison", text_rows(10), "text"),
+    ],
+)
+def test_format_follows_the_model(
+    model: str, rows: list[Any], row_format: str, write: Write
+) -> None:
+    summary = check(write(rows), large_model_reference=model).summary
+    assert (summary.row_format, summary.errors) == (row_format, 0)
+
+
+def test_no_file_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no file at .*missing\.jsonl"):
+        check(str(tmp_path / "missing.jsonl"))
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_any_fsspec_uri(write: Write) -> None:
+    content = Path(write(text_rows(100))).read_bytes()
+    with fsspec.open("memory://bucket/train.jsonl.gz", "wb", compression="gzip") as stream:
+        stream.write(content)
+    assert check("memory://bucket/train.jsonl.gz").summary.training.good_examples == 100
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_missing_tokenizer_is_told(write: Write) -> None:
+    validation = check(write(text_rows(100)))
+    assert [str(p) for p in list_problems(validation.findings, Severity.WARNING)] == [
+        "truncation was not checked, because torch is not installed. "
+        "Install it: pip install 'kfp-llm-tuning[tuning]'."
+    ]
+    assert validation.summary.training.input_tokens is None
+
+
+def test_tokens_are_those_of_the_model(write: Write) -> None:
+    rows = text_rows(98)
+    rows.append({"input_text": "x" * 9_000, "output_text": "é" * 600})
+    rows.append({"input_text": "y" * 8_190, "output_text": "z" * 1_024})
+    validation = check(write(rows))
+    assert messages(validation, Severity.WARNING) == [
+        # The prompt adds a newline and <bos>; é has two bytes, and byte-tiny's tokens are bytes.
+        "train.jsonl line 99, input_text: the input has 9,002 tokens: 810 are cut off. "
+        "Allowed: at most 8,192 tokens.",
+        "train.jsonl line 99, output_text: the output has 1,200 tokens: 176 are cut off. "
+        "Allowed: at most 1,024 tokens.",
+    ]
+    lengths = validation.summary.training.input_tokens
+    assert lengths is not None
+    assert (lengths.count, lengths.maximum, lengths.over_limit) == (100, 9_002, 1)
+    assert validation.summary.metrics()["output_tokens_truncated"] == 1
+
+
+def test_tokens_of_conversations(write: Write) -> None:
+    rows = chat_rows(100)
+    rows[5]["context"] = "c" * 9_000
+    rows[6]["messages"][3]["content"] = "d" * 1_030
+    found = messages(check(write(rows)), Severity.WARNING)
+    assert len(found) == 2
+    assert found[0].startswith("train.jsonl line 6, messages: the input has 9,1")
+    assert found[1] == (
+        "train.jsonl line 7, messages[3].content: the output has 1,030 tokens: 6 are cut off. "
+        "Allowed: at most 1,024 tokens."
+    )
+
+
+def test_rows_within_their_bytes_need_no_count(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kfp_llm_tuning.components.validation import tokens
+
+    monkeypatch.setattr(tokens, "COUNTED_BYTES", 0)
+    rows = text_rows(100)
+    rows[70]["input_text"] = "x" * 9_000
+    validation = check(write(rows))
+    assert messages(validation, Severity.WARNING) == [
+        "train.jsonl line 71, input_text: the input has 9,002 tokens: 810 are cut off. "
+        "Allowed: at most 8,192 tokens."
+    ]
+    assert validation.summary.bounded == [
+        f"{validation.summary.training.uri}: the token figures leave out 98 examples whose bytes "
+        "show that nothing of them is truncated."
+    ]
+
+
+def test_report_escapes_rows_and_names_every_finding(write: Write) -> None:
+    rows: list[dict[str, Any]] = text_rows(99)
+    rows.append(rows[0] | {"output_text": "<script>alert(1)</script>"})
+    rows.append(rows[1])
+    rows.append({"input_text": 7, "output_text": "<i>"})
+    page = render_report(check(write(rows)))
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    for text in ("Not usable yet: 1 error", "train.jsonl line 101", "the same example stands",
+                 "input_text is a number (7)", "<svg", "Input tokens"):  # fmt: skip
+        assert text in page
+    assert not re.search(r'(src|href)="?(https?:)?//', page), "the page needs no network"
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluation", "examples"),
+    [
+        ("clinc150/train.jsonl", "clinc150/eval.jsonl", 1000),
+        ("gsm8k/train.jsonl", "gsm8k/eval.jsonl", 7473),
+        ("sgd/train.jsonl", "", 384),
+        ("sgd/train_full_dialogues.jsonl", "", 128),
+    ],
+)
+def test_real_datasets_are_good(
+    training: str, evaluation: str, examples: int, shared_data: Path
+) -> None:
+    other = str(shared_data / evaluation) if evaluation else ""
+    summary = check(str(shared_data / training), other, train_steps=1000).summary
+    assert (summary.errors, summary.training.good_examples) == (0, examples)
+    assert summary.training.advised_on == examples
+    if training.startswith("clinc150"):
+        assert len(summary.training.labels) == 10
+        assert "no_instruction" not in summary.warnings_by_kind
+    json.loads(summary.to_json())

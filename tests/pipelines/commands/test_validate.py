@@ -1,0 +1,101 @@
+"""The command ``validate``: output, exit codes, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.validation import dataset as dataset_module
+from kfp_llm_tuning.pipelines.commands.validate import validate
+
+
+@pytest.fixture(autouse=True)
+def no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the command from loading a tokenizer."""
+    monkeypatch.setattr(dataset_module, "find_spec", lambda name: None)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    file = tmp_path / "good.jsonl"
+    rows = ({"input_text": f"{n * 7919}", "output_text": f"{n * n}"} for n in range(200))
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(file)
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> str:
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{"input_text": "[red]a[/red]", "output_text": 1}\n' * 12, encoding="utf-8")
+    return str(file)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(validate, arguments)
+
+
+def test_good_dataset(good: str) -> None:
+    result = run(good, "--train-steps", "50", "--model", "byte-tiny")
+    assert result.exit_code == 0, result.output
+    assert "✓ Ready to tune on byte-tiny: 1 warning." in result.output
+    assert "· good.jsonl: 50 steps of 8 examples are 400 examples: 2 epochs." in result.output
+    assert "! truncation was not checked, because torch is not installed." in result.output
+
+
+def test_bad_dataset(bad: str) -> None:
+    result = run(bad, "--model", "byte-tiny")
+    assert result.exit_code == 1
+    assert (
+        "✗ bad.jsonl line 1 and 11 more lines, output_text: output_text is a number (1). "
+        "Allowed: text." in result.output
+    )
+    assert result.output.endswith("✗ Not usable yet: 12 errors, 1 warning.\n")
+
+
+def test_strict(good: str) -> None:
+    assert run(good, "--strict", "--train-steps", "50").exit_code == 1
+
+
+def test_json(good: str, bad: str) -> None:
+    result = run(good, "--json", "--evaluation", good)
+    summary = json.loads(result.stdout)
+    assert result.exit_code == 0 and summary["valid"]
+    assert summary["warnings_by_kind"]["leakage"] == 200
+    result = run(bad, "--json", "--model", "byte-tiny")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["errors_by_kind"] == {"wrong_type": 12}
+
+
+def test_report(good: str, tmp_path: Path) -> None:
+    report = tmp_path / "new" / "report.html"
+    result = run(good, "--report", str(report))
+    assert result.exit_code == 0
+    assert "Ready to tune on" in report.read_text(encoding="utf-8")
+    assert f"Report: {report}" in result.output.replace("\n", "")
+
+
+def test_model_follows_the_rows(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jsonl"
+    turns = [{"author": "user", "content": "a"}, {"author": "assistant", "content": "b"}]
+    file.write_text(json.dumps({"data": [{"messages": turns}] * 10}), encoding="utf-8")
+    summary = json.loads(run(str(file), "--json").stdout)
+    assert (summary["model_reference"], summary["row_format"]) == ("chat-bison@001", "chat")
+    assert summary["training"]["good_examples"] == 10
+
+
+def test_printing_limit(tmp_path: Path) -> None:
+    file = tmp_path / "bad.jsonl"
+    rows = "".join(f'{{"input_text": {n}, "output_text": "b"}}\n' for n in range(30))
+    file.write_text(rows, encoding="utf-8")
+    result = run(str(file), "--max-printed", "2")
+    assert result.output.count("is a number") == 2
+    assert "28 more not listed; all by kind: wrong_type 30." in result.output
+
+
+def test_unknown_model_and_missing_file_are_user_errors(good: str, tmp_path: Path) -> None:
+    assert isinstance(run(good, "--model", "text-bisson").exception, UserError)
+    assert isinstance(run(str(tmp_path / "none.jsonl")).exception, UserError)
