@@ -126,7 +126,8 @@ class _Pending:
 def _blocks(stream: IO[bytes], size: int) -> Iterator[bytes | BrokenEnd]:
     total = 0
     # read() would lose what was decompressed before a break in the same block.
-    read = stream.read1 if isinstance(stream, gzip.GzipFile) else stream.read
+    source: object = stream
+    read = source.read1 if isinstance(source, gzip.GzipFile) else stream.read
     while True:
         try:
             block = read(size)
