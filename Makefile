@@ -41,13 +41,13 @@ format: install ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff format .
 
 unit: install
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 -m "not slow"
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: install ## The tests marked slow: long runs on real data (needs ../shared/data).
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -m slow
 
 coverage: install ## Run the suite and print what it does not reach.
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term-missing
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term-missing
 
 readme: install ## Rewrite the interface tables in the components' READMEs.
 	$(BIN)/python -m kfp_llm_tuning.pipelines.readme_tables

@@ -128,7 +128,8 @@ def test_the_registered_model_is_listed_and_answers(finished: tuple[Path, str]) 
     registry = ["--registry-uri", f"sqlite:///{output}/mlflow.db"]
     listed = json.loads(call("models", "list", "--json", *registry).stdout)
     assert listed[0]["name"] == "router"
-    answered = call("predict", "router", "Hello, you charged me twice.", *registry)
+    question = ["router", "You charged me twice.", "--max-output-tokens", "8"]
+    answered = call("predict", *question, *registry)
     assert answered.returncode == 0, answered.stderr
 
 
