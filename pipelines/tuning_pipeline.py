@@ -111,7 +111,7 @@ def _compose(
     with dsl.If(with_tensorboard, name="tensorboard-uploader-condition"):
         tensorboard_uploader(
             project=inputs["project"],
-            location=validated.outputs["adapter_training_location"],
+            location=platform.pipeline_region,
             tensorboard_id=inputs["tensorboard_resource_id"],
             metrics_directory_uri=tuned.outputs["tensorboard_metrics"],
             experiment_name=f"large-language-model-tuner-{platform.run_id}",
