@@ -8,6 +8,7 @@ all of them alike or none.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=16, help="tokens of every answer")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     engine = TransformersEngine(materialise(resolve("byte-tiny")))
     prompts = _prompts(options.prompts)
     variants: dict[str, Callable[[], list[str]]] = {
@@ -59,7 +61,7 @@ def main() -> None:
             f"{options.tokens} tokens each, batches of {BATCH_SIZE}, {torch.get_num_threads()} "
             f"threads; peer: generate unsorted, limit: generate sorted by length; transformers "
             f"{transformers.__version__}; ours / sorted = {rate['ours'] / rate['sorted']:.3f}; "
-            f"best of {options.rounds} rounds in turns"
+            f"best of {options.rounds} rounds in turns; load average before it {load:.1f}"
         ),
     )
 
