@@ -55,14 +55,16 @@ readme: install ## Rewrite the interface tables in the components' READMEs.
 bench: install ## Run every benchmark (about half an hour; needs ../shared/data).
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
 		--editable ".[tuning,dev,bench]"
-	for benchmark in validation "encoding ../shared/data/gsm8k/train.jsonl" tuner prediction metrics command; do \
-		$(BIN)/python -m benchmarks.$$benchmark || exit 1; \
+	for benchmark in \
+		validation.py "encoding.py ../shared/data/gsm8k/train.jsonl" tuner.py prediction.py \
+		metrics.py command.py; do \
+		$(BIN)/python benchmarks/$$benchmark || exit 1; \
 	done
 
 bench-gpu: install ## Benchmark the tuner on a GPU.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
 		--editable ".[tuning,dev,bench]"
-	$(BIN)/python -m benchmarks.tuner_gpu
+	$(BIN)/python benchmarks/tuner_gpu.py
 
 wheel: install ## Build the wheel into dist/.
 	$(BIN)/python -m build --wheel --no-isolation

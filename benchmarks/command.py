@@ -1,6 +1,6 @@
 """Time of the command itself: ``--help``, and what ``run`` adds to its stages' own work.
 
-python -m benchmarks.command
+python benchmarks/command.py
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common import record
+from common import record
 
 COMMAND = [str(Path(sys.executable).with_name("kfp-llm-tuning"))]
 EXAMPLE = ["--params", "examples/support/parameters.yaml"]

@@ -6,7 +6,7 @@ prompts and completions before its first step, held in memory; ours reads a JSON
 Arrow data to disk. The bare call makes token lists of prompts and completions and does nothing
 else.
 
-    python -m benchmarks.encoding ../shared/data/gsm8k/train.jsonl
+    python benchmarks/encoding.py ../shared/data/gsm8k/train.jsonl
 
 needs `pip install trl==1.16.0` besides the package with its tuning extra.
 """
@@ -24,12 +24,12 @@ from typing import Any
 # As in a run of the pipeline: the tokenizer may use every core.
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
 
+from common import record
 from datasets import Dataset, disable_caching, disable_progress_bars
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 
-from benchmarks.common import record
 from kfp_llm_tuning.components.dataset.artifacts import Record, read_records
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset

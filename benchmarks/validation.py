@@ -1,6 +1,6 @@
 """Validation: speed against bare reading and parsing in the same run, and flat memory.
 
-Run with ``python -m benchmarks.validation``. Data is written to a temporary folder and deleted.
+Run with ``python benchmarks/validation.py``. Data is written to a temporary folder and deleted.
 Every figure is the best of several rounds, since other programs only ever slow a round down; the
 contenders take turns, so that a slow minute of the machine hits all of them.
 """
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from common import record
 
-from benchmarks.common import record
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 from kfp_llm_tuning.components.validation.findings import Findings, Severity
 from kfp_llm_tuning.components.validation.rows import RowFormat
