@@ -10,9 +10,9 @@ from typing import IO
 
 from kfp_llm_tuning.components.validation.limits import MAXIMUM_LINE_BYTES
 
-# Large enough that a chunk's fixed costs vanish, small enough that its rows stay in the
-# processor's cache (measured: 128 KiB is faster than 32 KiB and than 1 MiB).
-CHUNK_BYTES = 128 * 1024
+# Large enough that a chunk's fixed costs vanish, and below the 128 KiB from which the C library
+# asks the system for every piece of memory anew: with 256 KiB a quarter of the time goes there.
+CHUNK_BYTES = 96 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 

@@ -75,6 +75,7 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _NEWLINE, _QUOTE, _BACKSLASH, _RETURN = b'\n"\\\r'
 _OPEN, _CLOSE = b"{}"
+_NOWHERE: Indices = numpy.empty(0, numpy.intp)
 _authors = operator.attrgetter("author")
 _PAIR = ("user", "assistant")
 
@@ -142,11 +143,13 @@ class FastCheck:
 
     def _is_plain(self, chunk: bytes, view: Bytes, rows: Sequence[Row]) -> bool:
         """Tells whether no field that is read is repeated and all of it is UTF-8."""
-        quotes = numpy.flatnonzero(view == _QUOTE)
-        escaped = b"\\" in chunk
+        escapes = numpy.flatnonzero(view == _BACKSLASH) if b"\\" in chunk else _NOWHERE
+        if _may_escape_letters(view, escapes):
+            return False
         if self.row_format == RowFormat.TEXT:
-            # Every row has four strings at least: exactly four leave no room for another field.
-            if len(quotes) == 8 * len(rows) and not escaped:
+            if not len(escapes) and numpy.count_nonzero(view == _QUOTE) == 8 * len(rows):
+                # Two names and two values are four strings: as few quotes as these leave no room
+                # for a repeated field or an ignored one.
                 return True
             keys = {b"input_text": len(rows), b"output_text": len(rows)}
         else:
@@ -154,10 +157,9 @@ class FastCheck:
             if not all(map(_alternates, conversations)):
                 return False
             keys = _count_chat_keys(conversations)
+        quotes = numpy.flatnonzero(view == _QUOTE)
         gaps = numpy.diff(quotes)
         if any(_count_key(view, quotes, gaps, key) != count for key, count in keys.items()):
-            return False
-        if escaped and _may_escape_letters(view):
             return False
         return chunk.isascii() or _is_utf8(chunk)
 
@@ -185,13 +187,25 @@ def _one_row_a_line(view: Bytes, rows: int) -> bool:
     A newline between ``}`` and ``{`` with nothing else around stands between two rows: within one
     a comma would be there. As many newlines as rows then mean one row a line.
     """
-    ends = numpy.flatnonzero(view == _NEWLINE)
+    ends = _line_ends(view)
     if len(ends) != rows or view[0] != _OPEN or (view[ends[:-1] + 1] != _OPEN).any():
         return False
     last = view[ends - 1]
     if (last == _RETURN).any():
         last = numpy.where(last == _RETURN, view[ends - 2], last)
     return bool((last == _CLOSE).all())
+
+
+def _line_ends(view: Bytes) -> Indices:
+    """Finds the newlines, eight bytes in one step; of two within eight bytes only the first.
+
+    A row is longer than eight bytes, so that two so near belong to no chunk of one row a line.
+    """
+    whole = len(view) // 8 * 8
+    equal = view == _NEWLINE
+    words = numpy.flatnonzero(equal[:whole].view(numpy.uint64) != 0)
+    first = equal[:whole].reshape(-1, 8)[words].argmax(axis=1)
+    return numpy.concatenate([words * 8 + first, numpy.flatnonzero(equal[whole:]) + whole])
 
 
 def _count_key(view: Bytes, quotes: Indices, gaps: Indices, key: bytes) -> int:
@@ -206,15 +220,17 @@ def _count_key(view: Bytes, quotes: Indices, gaps: Indices, key: bytes) -> int:
     return int(numpy.count_nonzero(found & (view[starts + middle] == key[middle])))
 
 
-def _may_escape_letters(view: Bytes) -> bool:
+def _may_escape_letters(view: Bytes, escapes: Indices) -> bool:
     r"""Finds ``\u0000`` and escapes that could hide a key's letters: ``\u005f``, ``\u0069`` ..."""
-    backslashes = numpy.flatnonzero(view[:-5] == _BACKSLASH)
-    escapes = backslashes[view[backslashes + 1] == ord("u")]
-    if not len(escapes):
+    unicode = escapes[view[escapes + 1] == ord("u")]
+    if not len(unicode):
         return False
-    low = (view[escapes + 2] == ord("0")) & (view[escapes + 3] == ord("0"))
-    high = view[escapes + 4]
-    return bool((low & ((high == ord("0")) | ((high >= ord("5")) & (high <= ord("7"))))).any())
+    # Beyond the end of a chunk nothing is escaped: its last byte is a brace or a newline.
+    digits = (view[numpy.minimum(unicode + at, len(view) - 1)] for at in (2, 3, 4))
+    first, second, third = digits
+    low = (first == ord("0")) & (second == ord("0"))
+    letters = (third >= ord("5")) & (third <= ord("7"))
+    return bool((low & ((third == ord("0")) | letters)).any())
 
 
 def _is_utf8(chunk: bytes) -> bool:
