@@ -67,6 +67,15 @@ def make_rows(path: Path, size: int, escapes: bool = False, most: int = 10**9) -
     return rows
 
 
+def repeat_rows(path: Path, size: int) -> None:
+    """Writes the largest allowed set, all rows different, and then the same again up to a size."""
+    make_rows(path, size, most=LARGEST_SET)
+    block = path.read_bytes()
+    with path.open("ab") as stream:
+        while stream.tell() + len(block) <= size:
+            stream.write(block)
+
+
 def iterate_lines(path: Path) -> None:
     """Reads line by line and does nothing: the limit of any check by line."""
     with path.open("rb") as stream:
@@ -175,7 +184,7 @@ def measure_memory(folder: Path) -> None:
     peaks = []
     for size in MEMORY_BYTES:
         path = folder / "memory.jsonl"
-        make_rows(path, size)
+        repeat_rows(path, size)
         done = subprocess.run(
             [sys.executable, __file__, _PEAK_MEMORY, str(path)],
             capture_output=True,
