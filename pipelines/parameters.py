@@ -31,7 +31,9 @@ class TuneLargeModelParameters:
     """Root inputs of ``tune-large-model``, as published in v2.0.0, and ours after them."""
 
     project: str = _parameter(help="Google Cloud project; any name on other platforms.")
-    model_display_name: str = _parameter(help="Name of the tuned model and of its endpoint.")
+    model_display_name: str = _parameter(
+        help="Name of the tuned model and of its endpoint; {date} and {time} stand for the run's."
+    )
     location: str = _parameter(
         "", help="Region that the model is uploaded to; empty: the pipeline's region."
     )
@@ -73,6 +75,33 @@ class TuneLargeModelParameters:
         "", help="Metric that decides on registration, such as exact_match; empty: no gate."
     )
     gate_threshold: float = _own(0.0, help="Value that the gate metric must reach.")
+    tuning_machine: str = _own(
+        "", help="Machine to tune on, a name of machine_specs.yaml; empty: the accelerator's."
+    )
+    tuning_strategy: str = _own(
+        "", help="How the machine is obtained: STANDARD, SPOT or FLEX_START; empty: STANDARD."
+    )
+    tuning_max_wait: str = _own(
+        "86400s", help="Longest wait for a machine of FLEX_START, in seconds; 0s: no limit."
+    )
+    tuning_timeout: str = _own("604800s", help="Longest time of tuning, in seconds.")
+    restart_on_preemption: bool = _own(
+        True, help="Go on from the last checkpoint when the machine is taken away."
+    )
+    network_attachment: str = _own(
+        "", help="Private Service Connect network attachment that the tuner is reached through."
+    )
+    parent_model: str = _own(
+        "", help="Registered model that gets the tuned one as a new version; empty: a new model."
+    )
+    version_aliases: str = _own("", help="Aliases of the new version, separated by commas.")
+    endpoint_resource_name: str = _own(
+        "", help="Endpoint to deploy to; empty: one that is made for the model."
+    )
+    traffic_percentage: int = _own(
+        100, help="Share of the endpoint's traffic that the new version takes, in percent."
+    )
+    deploy_model: bool = _own(True, help="Deploy the registered model.")
 
 
 _TEXT_ONLY = {"evaluation_output_root_dir", "max_context_length"}

@@ -35,6 +35,17 @@ def validate_pipeline(
     seed: int = 0,
     tuning_machine: str = "",
     service_account: str = "",
+    tuning_strategy: str = "",
+    tuning_max_wait: str = "86400s",
+    tuning_timeout: str = "604800s",
+    restart_on_preemption: bool = True,
+    network_attachment: str = "",
+    parent_model: str = "",
+    version_aliases: str = "",
+    endpoint_resource_name: str = "",
+    traffic_percentage: int = 100,
+    deploy_model: bool = True,
+    run_time: str = "",
     gate_metric: str = "",
     gate_threshold: float = 0.0,
     template: str = "tune-large-model",
@@ -42,6 +53,7 @@ def validate_pipeline(
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     adapter_training_location=str,
+    model_display_name=str,
     model_at_version=str,
     model_dash_version=str,
     model_location=str,
@@ -82,6 +94,17 @@ def validate_pipeline(
         seed: Seed of weights, order and dropout.
         tuning_machine: A name of machine_specs.yaml; empty means the accelerator's default.
         service_account: Account that the tuner runs as; empty means the platform's default.
+        tuning_strategy: STANDARD, SPOT or FLEX_START; empty means STANDARD.
+        tuning_max_wait: Longest wait for a machine of FLEX_START, such as 3600s.
+        tuning_timeout: Longest time of tuning, such as 86400s.
+        restart_on_preemption: Go on from the last checkpoint when the machine is taken away.
+        network_attachment: Private Service Connect network attachment.
+        parent_model: Registered model that gets a new version; empty means a new model.
+        version_aliases: Aliases of the version, separated by commas.
+        endpoint_resource_name: Endpoint to deploy to; empty means one of its own.
+        traffic_percentage: Share of the endpoint's traffic, in percent.
+        deploy_model: Deploy the registered model.
+        run_time: When the run was created, ISO 8601; model_display_name may ask for its {date}.
         gate_metric: Metric that decides on registration; empty means no gate.
         gate_threshold: Value that the gate metric must reach.
         template: tune-large-model or tune-large-chat-model.
@@ -89,6 +112,7 @@ def validate_pipeline(
 
     Returns:
         adapter_training_location: Region that tuning runs in; empty where there are none.
+        model_display_name: Name of the tuned model, with the run's date where it asks for it.
         model_at_version: The model as NAME@VERSION.
         model_dash_version: The model as NAME-VERSION: the value of the tuned model's label.
         model_location: Region that the model is uploaded to; empty where there are none.
@@ -135,6 +159,17 @@ def validate_pipeline(
                 tpu_training_skip_cmek=tpu_training_skip_cmek,
                 api_endpoint=api_endpoint,
                 service_account=service_account,
+                tuning_strategy=tuning_strategy,
+                tuning_max_wait=tuning_max_wait,
+                tuning_timeout=tuning_timeout,
+                restart_on_preemption=restart_on_preemption,
+                network_attachment=network_attachment,
+                parent_model=parent_model,
+                version_aliases=version_aliases,
+                endpoint_resource_name=endpoint_resource_name,
+                traffic_percentage=traffic_percentage,
+                deploy_model=deploy_model,
+                run_time=run_time,
                 gate_metric=gate_metric,
                 gate_threshold=gate_threshold,
                 template=template,
@@ -143,6 +178,7 @@ def validate_pipeline(
         )
     return (
         settings.adapter_training_location,
+        settings.model_display_name,
         settings.model_at_version,
         settings.model_dash_version,
         settings.model_location,

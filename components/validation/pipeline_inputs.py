@@ -12,6 +12,7 @@ from kfp_llm_tuning.components.common.errors import Problem
 PLATFORMS = ("local", "kubeflow", "vertex")
 TEXT_TEMPLATE, CHAT_TEMPLATE = "tune-large-model", "tune-large-chat-model"
 TEMPLATES = (TEXT_TEMPLATE, CHAT_TEMPLATE)
+TUNING_STRATEGIES = ("STANDARD", "SPOT", "FLEX_START")
 DEFAULT_EVALUATION_INTERVAL = 20
 _TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -47,6 +48,17 @@ class PipelineParameters:
         tpu_training_skip_cmek: Tune on TPU, without the key, although one is given.
         api_endpoint: Vertex AI's endpoint without its region, or a whole URL.
         service_account: Account that the tuner runs as.
+        tuning_strategy: How the machine is obtained: a name of ``TUNING_STRATEGIES``, or empty.
+        tuning_max_wait: Longest wait for a machine of FLEX_START.
+        tuning_timeout: Longest time of tuning.
+        restart_on_preemption: Go on from the last checkpoint when the machine is taken away.
+        network_attachment: Private Service Connect network attachment.
+        parent_model: Registered model that gets a new version.
+        version_aliases: Aliases of the version, separated by commas.
+        endpoint_resource_name: Endpoint to deploy to.
+        traffic_percentage: Share of the endpoint's traffic, in percent.
+        deploy_model: Deploy the registered model.
+        run_time: When the run was created, ISO 8601, for dated display names; may be empty.
         gate_metric: Metric that decides on registration.
         gate_threshold: Its limit.
         template: Which pipeline: a name of ``TEMPLATES``.
@@ -79,6 +91,17 @@ class PipelineParameters:
     tpu_training_skip_cmek: bool = False
     api_endpoint: str = "aiplatform.googleapis.com/ui"
     service_account: str = ""
+    tuning_strategy: str = ""
+    tuning_max_wait: str = "86400s"
+    tuning_timeout: str = "604800s"
+    restart_on_preemption: bool = True
+    network_attachment: str = ""
+    parent_model: str = ""
+    version_aliases: str = ""
+    endpoint_resource_name: str = ""
+    traffic_percentage: int = 100
+    deploy_model: bool = True
+    run_time: str = ""
     gate_metric: str = ""
     gate_threshold: float = 0.0
     template: str = TEXT_TEMPLATE

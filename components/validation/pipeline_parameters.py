@@ -14,16 +14,14 @@ from typing import TypeVar
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec, select_machine
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
-from kfp_llm_tuning.components.validation.pipeline_checks import (
-    CHECKS,
-    accelerator_of,
-    format_problems,
-    warnings_about,
-)
+from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
+from kfp_llm_tuning.components.validation.display_names import dated
+from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     PipelineParameters,
     with_right_types,
 )
+from kfp_llm_tuning.components.validation.pipeline_warnings import warnings_about
 
 __all__ = ["PipelineParameters", "PipelineSettings", "validate_pipeline_parameters"]
 
@@ -38,6 +36,7 @@ class PipelineSettings:
 
     Attributes:
         adapter_training_location: Region that tuning runs in; empty where there are none.
+        model_display_name: With the run's date, where it asks for it.
         model_at_version: NAME@VERSION, as clients rebuild it from the label.
         model_dash_version: The label's value.
         model_location: Region that the model is uploaded to; empty where there are none.
@@ -51,6 +50,7 @@ class PipelineSettings:
     """
 
     adapter_training_location: str
+    model_display_name: str
     model_at_version: str
     model_dash_version: str
     model_location: str
@@ -97,6 +97,7 @@ def _settings(
     name, _, version = reference.label.rpartition("-")
     return PipelineSettings(
         adapter_training_location=machine.region if machine else "",
+        model_display_name=dated(parameters.model_display_name, parameters.run_time),
         model_at_version=f"{name}@{version}",
         model_dash_version=reference.label,
         model_location=parameters.model_location,

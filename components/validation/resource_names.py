@@ -46,6 +46,36 @@ ENCRYPTION_KEY = _form(
     r"[\w-]{1,63}/cryptoKeys/[\w-]{1,63}",
     template="projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY",
 )
+ENDPOINT = _form(
+    "endpoints",
+    "[a-z0-9-]{1,63}",
+    template="projects/PROJECT/locations/REGION/endpoints/ENDPOINT",
+)
+MODEL = _form(
+    "models", "[A-Za-z0-9_-]{1,63}", template="projects/PROJECT/locations/REGION/models/MODEL"
+)
+NETWORK_ATTACHMENT = ResourceForm(
+    "projects/PROJECT/regions/REGION/networkAttachments/NAME",
+    re.compile(
+        rf"projects/(?:{_PROJECT})/regions/(?P<location>{_LOCATION})"
+        r"/networkAttachments/[a-z][a-z0-9-]{0,62}"
+    ),
+)
+
+
+def is_model_id(name: str) -> bool:
+    """Tells whether a text has the form of a model's id in the Model Registry."""
+    return re.fullmatch(r"[0-9]{1,20}|[a-z_][a-z0-9_-]{0,62}", name) is not None
+
+
+def is_version_alias(name: str) -> bool:
+    """Tells whether a text has the form of an alias of a model's version."""
+    return re.fullmatch(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]", name) is not None
+
+
+def is_duration(text: str) -> bool:
+    """Tells whether a text is a duration as Google's APIs write it: seconds and an ``s``."""
+    return re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?s", text) is not None
 
 
 def is_project(name: str) -> bool:

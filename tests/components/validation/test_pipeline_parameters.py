@@ -114,6 +114,72 @@ BROKEN = {
         "evaluation_data_uri: is blank",
         "",
     ),
+    "unknown strategy": (
+        VERTEX,
+        {"tuning_strategy": "SPOTS"},
+        "tuning_strategy: 'SPOTS' is unknown.",
+        "Did you mean SPOT?",
+    ),
+    "wait without a unit": (
+        VERTEX,
+        {"tuning_max_wait": "3600"},
+        "tuning_max_wait: '3600' is no duration.",
+        "such as 86400s",
+    ),
+    "timeout in hours": (
+        LOCAL,
+        {"tuning_timeout": "24h"},
+        "tuning_timeout: '24h' is no duration.",
+        "seconds",
+    ),
+    "malformed attachment": (
+        VERTEX,
+        {"network_attachment": "my-attachment"},
+        "network_attachment: 'my-attachment' has another form",
+        "projects/PROJECT/regions/REGION/networkAttachments/NAME",
+    ),
+    "parent model elsewhere": (
+        VERTEX,
+        {"parent_model": "projects/my-project/locations/us-east4/models/1"},
+        "parent_model: is in us-east4, but the model is uploaded to us-central1",
+        "Give one, or change location",
+    ),
+    "parent model with blanks": (
+        VERTEX,
+        {"parent_model": "My model"},
+        "parent_model: 'My model' names no model",
+        "full resource name",
+    ),
+    "parent model of another kind": (
+        VERTEX,
+        {"parent_model": f"{PREFIX}/endpoints/1"},
+        f"parent_model: '{PREFIX}/endpoints/1' has another form",
+        "models/MODEL",
+    ),
+    "endpoint elsewhere": (
+        VERTEX,
+        {"endpoint_resource_name": "projects/my-project/locations/us-east4/endpoints/1"},
+        "endpoint_resource_name: is in us-east4",
+        "a resource of us-central1",
+    ),
+    "malformed endpoint": (
+        LOCAL,
+        {"endpoint_resource_name": "12"},
+        "endpoint_resource_name: '12' has another form",
+        "endpoints/ENDPOINT",
+    ),
+    "malformed alias": (
+        VERTEX,
+        {"version_aliases": "champion,2"},
+        "version_aliases: '2' is no alias",
+        "such as champion",
+    ),
+    "more than all traffic": (
+        VERTEX,
+        {"traffic_percentage": 101},
+        "traffic_percentage: 101 is out of range",
+        "from 0 to 100",
+    ),
     "no steps": (
         LOCAL,
         {"train_steps": 0},
@@ -332,6 +398,7 @@ def test_published_request() -> None:
     assert settings.machine.machine_type == "a2-ultragpu-8g"
     assert dataclasses.replace(settings, machine=None) == PipelineSettings(
         adapter_training_location="us-central1",
+        model_display_name="my-tuned-model",
         model_at_version="text-bison@002",
         model_dash_version="text-bison-002",
         model_location="us-central1",
@@ -381,6 +448,7 @@ def test_no_region_is_needed_off_vertex() -> None:
         settings = check(LOCAL, platform=platform)
         assert settings == PipelineSettings(
             adapter_training_location="",
+            model_display_name="my-tuned-model",
             model_at_version="byte-tiny@latest",
             model_dash_version="byte-tiny-latest",
             model_location="",
