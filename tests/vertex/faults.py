@@ -1,0 +1,145 @@
+"""Faults that tests inject into calls of the local Vertex AI."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+Kind = Literal["unavailable", "quota", "reset", "slow", "duplicate", "permission"]
+Answer = TypeVar("Answer")
+
+
+class ConnectionDropped(Exception):
+    """The server must close the connection without an answer."""
+
+
+class FaultError(Exception):
+    """The answer to a call is an error that a test asked for.
+
+    Attributes:
+        kind: unavailable (503), quota (429) or permission (403).
+    """
+
+    def __init__(self, kind: Kind, method: str) -> None:
+        super().__init__(f"Injected fault: {kind} at {method}")
+        self.kind = kind
+
+
+@dataclass
+class Fault:
+    """A fault that waits for its call.
+
+    Attributes:
+        method: The call, such as ModelService.UploadModel, storage.objects.insert or
+            cloudresourcemanager.projects.get.
+        kind: What goes wrong.
+        times: How many calls it still hits.
+        after_commit: The effect of the call happened, but the client sees the error.
+        seconds: How long a slow call waits.
+    """
+
+    method: str
+    kind: Kind
+    times: int = 1
+    after_commit: bool = False
+    seconds: float = 0.0
+
+
+class Faults:
+    """The faults that are waiting, and the one place where they strike."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def inject(
+        self,
+        method: str,
+        kind: Kind,
+        times: int = 1,
+        after_commit: bool = False,
+        seconds: float = 1.0,
+    ) -> None:
+        """Let the next `times` calls of `method` go wrong.
+
+        Args:
+            method: The call, such as ModelService.UploadModel; * means every call.
+            kind: unavailable (503), quota (429), permission (403), reset (the connection is
+                dropped), slow (answered after `seconds`), or duplicate (delivered twice, answered
+                once with the first answer).
+            times: How many calls.
+            after_commit: The effect happened, but the client sees the error.
+            seconds: How long a slow call waits.
+
+        Raises:
+            ValueError: there is no such kind.
+        """
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, not {kind!r}")
+        with self._lock:
+            self._waiting.append(Fault(method, kind, times, after_commit, seconds))
+
+    def clear(self) -> None:
+        """Forget the faults that have not struck."""
+        with self._lock:
+            self._waiting.clear()
+
+    def stop(self) -> None:
+        """Let slow calls end at once: the server stops."""
+        self._stopped.set()
+
+    @property
+    def waiting(self) -> list[Fault]:
+        """The faults that have not struck often enough: empty when a test has used all."""
+        with self._lock:
+            return list(self._waiting)
+
+    def call(self, method: str, handler: Callable[[], Answer]) -> Answer:
+        """Call `handler`, with the fault that waits for `method`, if any.
+
+        Args:
+            method: The call's name.
+            handler: Does the call.
+
+        Returns:
+            What the handler returns.
+
+        Raises:
+            FaultError: the call is to be answered by this error.
+            ConnectionDropped: the connection is to be closed without an answer.
+        """
+        fault = self._take(method)
+        if fault is None:
+            return handler()
+        if fault.kind == "slow":
+            self._stopped.wait(fault.seconds)
+            return handler()
+        if fault.kind == "duplicate":
+            return _deliver_twice(handler)
+        if fault.after_commit:
+            handler()
+        if fault.kind == "reset":
+            raise ConnectionDropped(method)
+        raise FaultError(fault.kind, method)
+
+    def _take(self, method: str) -> Fault | None:
+        with self._lock:
+            for fault in self._waiting:
+                if fault.method in (method, "*"):
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self._waiting.remove(fault)
+                    return fault
+        return None
+
+
+def _deliver_twice(handler: Callable[[], Answer]) -> Answer:
+    answer = handler()
+    try:
+        handler()
+    except Exception:  # noqa: BLE001  the second delivery's answer reaches nobody
+        pass
+    return answer
