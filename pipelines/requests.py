@@ -10,20 +10,20 @@ from typing import Any
 
 import yaml
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES, parse
 
 DEFAULT_TEMPLATE = "tune-large-model"
 CHAT_TEMPLATE = "tune-large-chat-model"
 
-# Fields of the published REST body that say something about Google Cloud.
-_CLOUD_FIELDS = (
-    "serviceAccount",
-    "network",
-    "encryptionSpec",
-    "reservedIpRanges",
-    "pscInterfaceConfig",
-)
+# Fields of the published REST body that say something about Google Cloud, with their types.
+_CLOUD_FIELDS: Mapping[str, type] = {
+    "serviceAccount": str,
+    "network": str,
+    "encryptionSpec": dict,
+    "reservedIpRanges": list,
+    "pscInterfaceConfig": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,25 @@ class Request:
         template: The pipeline's name.
         values: Parameter values as given, neither checked nor completed.
         labels: Of the run and of the model that it makes.
-        notes: What the request says that has no effect on this machine.
+        display_name: Of the pipeline job; empty where none was given.
+        pipeline_root: Where a pipeline job's files go; empty where none was given.
+        cloud: What the request says of Google Cloud, in the words of the REST body.
     """
 
     template: str
     values: Mapping[str, Any]
     labels: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    display_name: str = ""
+    pipeline_root: str = ""
+    cloud: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the request says that has no effect on this machine."""
+        notes = [f"{name} has no effect on this machine." for name in self.cloud]
+        if self.pipeline_root:
+            notes.append("gcsOutputDirectory has no effect on this machine: see --output-dir.")
+        return tuple(notes)
 
     def parameters(self) -> dict[str, Any]:
         """Checks the values against the template's parameters.
@@ -81,7 +93,7 @@ def read_request(path: Path) -> Request:
         path: The JSON file.
 
     Returns:
-        The request, with a note for each field that only Google Cloud can honour.
+        The request.
 
     Raises:
         UserError: If the file is no such body, or names a template that is not one of ours.
@@ -97,10 +109,27 @@ def read_request(path: Path) -> Request:
                 allowed="a JSON object with runtimeConfig.parameterValues and templateUri",
             )
         )
-    notes = [f"{name} has no effect on this machine." for name in _CLOUD_FIELDS if body.get(name)]
-    if config.get("gcsOutputDirectory"):
-        notes.append("gcsOutputDirectory has no effect on this machine: see --output-dir.")
-    return Request(_template_of(body, path), values, _labels_of(body, path), tuple(notes))
+    return Request(
+        template=_template_of(body, path),
+        values=values,
+        labels=_labels_of(body, path),
+        display_name=str(body.get("displayName") or ""),
+        pipeline_root=str(config.get("gcsOutputDirectory") or ""),
+        cloud=_cloud_fields_of(body, path),
+    )
+
+
+def _cloud_fields_of(body: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    words = {str: "text", dict: "a JSON object", list: "a list"}
+    given = {name: body[name] for name in _CLOUD_FIELDS if body.get(name)}
+    raise_all(
+        [
+            Problem(f"{value!r} is not {words[kind]}.", f"{path}: {name}", words[kind])
+            for name, value in given.items()
+            if not isinstance(value, kind := _CLOUD_FIELDS[name])
+        ]
+    )
+    return given
 
 
 def _labels_of(body: Mapping[str, Any], path: Path) -> dict[str, str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,38 +15,19 @@ from kfp_llm_tuning.components.common.errors import (
     Problem,
     UserError,
 )
-from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.pipelines import run_directory
-from kfp_llm_tuning.pipelines.parameters import TEMPLATES, TEXT, option_name
-from kfp_llm_tuning.pipelines.requests import (
-    CHAT_TEMPLATE,
-    DEFAULT_TEMPLATE,
-    Request,
-    read_parameters_file,
-    read_request,
+from kfp_llm_tuning.pipelines.commands.request_options import (
+    RequestSource,
+    gather_request,
+    request_options,
+    with_absolute_paths,
 )
+from kfp_llm_tuning.pipelines.requests import Request
 
 EXIT_GATE = 3
 
 
-def _parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds an option for every pipeline parameter, in their order."""
-    for parameter in reversed(list(TEXT.values())):
-        default = "" if parameter.default in (None, "") else f" [default: {parameter.default}]"
-        # Values stay text until the template is known: one place converts and checks them all.
-        option = click.option(
-            option_name(parameter.name), parameter.name, help=parameter.help + default
-        )
-        command = option(command)
-    return command
-
-
 @click.command(context_settings={"max_content_width": 100})
-@click.option("--template", type=click.Choice(list(TEMPLATES)), help="[default: by the model]")
-@click.option("--params", type=click.Path(path_type=Path), help="Parameters, YAML or JSON.")
-@click.option(
-    "--request", "request_file", type=click.Path(path_type=Path), help="A published REST body."
-)
 @click.option(
     "--output-dir",
     type=click.Path(path_type=Path),
@@ -63,8 +42,7 @@ def _parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="[RUN]",
     help="Continue a run that failed or was killed: the last one, or the one named.",
 )
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
-@_parameter_options
+@request_options
 @click.pass_context
 def run(
     context: click.Context,
@@ -84,8 +62,9 @@ def run(
     75 interrupted: run again with --resume.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    source = RequestSource(request_file, params, given, template, labels)
     if resume is not None:
-        if given or params or request_file or template or labels:
+        if not source.empty:
             raise UserError(
                 Problem(
                     "a resumed run keeps its parameters.",
@@ -95,61 +74,19 @@ def run(
             )
         directory = run_directory.find(output_dir, resume)
     else:
-        request = _request(template, params, request_file, given)
+        request = _request(source)
         for note in request.notes:
             click.echo(f"Note: {note}", err=True)
-        parameters = request.parameters()
-        labelled = {**request.labels, **_labels(labels)}
-        directory = run_directory.create(output_dir, request.template, parameters, labelled)
+        directory = run_directory.create(
+            output_dir, request.template, request.parameters(), request.labels
+        )
     context.exit(_run_in(directory))
 
 
-def _request(
-    template: str | None, params: Path | None, request_file: Path | None, given: dict[str, str]
-) -> Request:
-    base = read_request(request_file) if request_file else None
-    values: dict[str, Any] = dict(base.values) if base else {}
-    values |= read_parameters_file(params) if params else {}
-    values |= given
-    if not values:
-        raise UserError(
-            Problem("nothing to tune.", fix="Give --dataset-uri or --params; see --help.")
-        )
-    # Both have no meaning without a cloud; a request that names them is left as it is.
-    values.setdefault("project", "local")
-    values.setdefault("model_display_name", _display_name(values))
-    for name in ("dataset_uri", "evaluation_data_uri"):
-        # Made absolute, so that the run can be resumed from another folder.
-        if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
-            values[name] = str(local_path(uri).absolute())
-    chosen = template or (base.template if base else None) or _template_for(values)
-    return dataclasses.replace(base or Request(chosen, values), template=chosen, values=values)
-
-
-def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
-    labels = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise UserError(Problem(f"{pair!r} is no label.", "--label", allowed="KEY=VALUE"))
-        labels[key] = value
-    return labels
-
-
-def _display_name(values: dict[str, Any]) -> str:
-    dataset = str(values.get("dataset_uri") or values.get("dataset_name") or "model")
-    return f"{Path(dataset).name.partition('.')[0]}-tuned"
-
-
-def _template_for(values: dict[str, Any]) -> str:
-    """Chooses by the model's kind; for a model that is both, by the default_context."""
-    from kfp_llm_tuning.components.tuning.model_references import resolve
-
-    reference = values.get("large_model_reference")
-    if reference is None:
-        return DEFAULT_TEMPLATE
-    is_chat = resolve(str(reference)).kind in ("chat", "codechat") or values.get("default_context")
-    return CHAT_TEMPLATE if is_chat else DEFAULT_TEMPLATE
+def _request(source: RequestSource) -> Request:
+    request = with_absolute_paths(gather_request(source))
+    # It has no meaning without a cloud; a request that names it is left as it is.
+    return dataclasses.replace(request, values={"project": "local", **request.values})
 
 
 def _run_in(directory: Path) -> int:

@@ -1,0 +1,157 @@
+"""The options that say what to tune, alike in every command that runs or sends a pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.pipelines.parameters import TEMPLATES, TEXT, option_name
+from kfp_llm_tuning.pipelines.requests import (
+    CHAT_TEMPLATE,
+    DEFAULT_TEMPLATE,
+    Request,
+    read_parameters_file,
+    read_request,
+)
+
+
+@dataclass(frozen=True)
+class RequestSource:
+    """Where a request comes from; what stands later here takes the place of what stands before.
+
+    Attributes:
+        request_file: A published REST body.
+        params: Parameters, YAML or JSON.
+        options: Parameters given as options.
+        template: The pipeline's name; None where the model decides.
+        labels: KEY=VALUE, as given.
+    """
+
+    request_file: Path | None
+    params: Path | None
+    options: dict[str, Any]
+    template: str | None
+    labels: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all was given."""
+        given = (self.request_file, self.params, self.options, self.template, self.labels)
+        return not any(given)
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --template, --params, --request, --label and an option for every parameter.
+
+    Args:
+        command: Takes ``template``, ``params``, ``request_file``, ``labels`` and, as further
+            keywords, the parameters.
+
+    Returns:
+        The command with the options.
+    """
+    for parameter in reversed(list(TEXT.values())):
+        default = "" if parameter.default in (None, "") else f" [default: {parameter.default}]"
+        # Values stay text until the template is known: one place converts and checks them all.
+        option = click.option(
+            option_name(parameter.name), parameter.name, help=parameter.help + default
+        )
+        command = option(command)
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable."),
+        click.option("--request", "request_file", type=path, help="A published REST body."),
+        click.option("--params", type=path, help="Parameters, YAML or JSON."),
+        click.option(
+            "--template", type=click.Choice(list(TEMPLATES)), help="[default: by the model]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def gather_request(source: RequestSource) -> Request:
+    """Reads what is to be tuned.
+
+    Args:
+        source: Where the request comes from.
+
+    Returns:
+        The request; its values are neither checked nor completed.
+
+    Raises:
+        UserError: If a file cannot be read, or if nothing was given.
+    """
+    base = read_request(source.request_file) if source.request_file else None
+    values: dict[str, Any] = dict(base.values) if base else {}
+    values |= read_parameters_file(source.params) if source.params else {}
+    values |= source.options
+    if not values:
+        raise UserError(
+            Problem("nothing to tune.", fix="Give --dataset-uri or --params; see --help.")
+        )
+    values.setdefault("model_display_name", _display_name(values))
+    chosen = source.template or (base.template if base else None) or _template_for(values)
+    labels = {**(base.labels if base else {}), **parse_labels(source.labels)}
+    return dataclasses.replace(
+        base or Request(chosen, values), template=chosen, values=values, labels=labels
+    )
+
+
+def with_absolute_paths(request: Request) -> Request:
+    """Makes local paths absolute, so that a run can be resumed from another folder.
+
+    Args:
+        request: What to run.
+
+    Returns:
+        The request; URIs are left as they are.
+    """
+    values = dict(request.values)
+    for name in ("dataset_uri", "evaluation_data_uri"):
+        if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
+            values[name] = str(local_path(uri).absolute())
+    return dataclasses.replace(request, values=values)
+
+
+def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Reads labels.
+
+    Args:
+        pairs: KEY=VALUE each.
+
+    Returns:
+        The labels.
+
+    Raises:
+        UserError: For every text that is no such pair.
+    """
+    wrong = [pair for pair in pairs if not pair.partition("=")[0] or "=" not in pair]
+    if wrong:
+        raise UserError(
+            *(Problem(f"{pair!r} is no label.", "--label", allowed="KEY=VALUE") for pair in wrong)
+        )
+    return {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _display_name(values: dict[str, Any]) -> str:
+    dataset = str(values.get("dataset_uri") or values.get("dataset_name") or "model")
+    return f"{Path(dataset).name.partition('.')[0]}-tuned"
+
+
+def _template_for(values: dict[str, Any]) -> str:
+    """Chooses by the model's kind; for a model that is both, by the default_context."""
+    from kfp_llm_tuning.components.tuning.model_references import resolve
+
+    reference = values.get("large_model_reference")
+    if reference is None:
+        return DEFAULT_TEMPLATE
+    is_chat = resolve(str(reference)).kind in ("chat", "codechat") or values.get("default_context")
+    return CHAT_TEMPLATE if is_chat else DEFAULT_TEMPLATE
