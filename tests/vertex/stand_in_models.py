@@ -1,9 +1,8 @@
 """Small models in the place of the checkpoints that the published model names stand for.
 
 `large_model_reference: text-bison@002`, which is all that the Google SDKs can send, names a
-checkpoint of gigabytes on the Hugging Face hub. Here byte-tiny is laid into a cache of the hub under
-that checkpoint's name and commit, so that the product's own code finds it as if it had been
-downloaded before.
+checkpoint of gigabytes on the Hugging Face hub. Here byte-tiny is laid into a cache of the hub
+under the name and commit of that checkpoint, and the product finds it as if it had been downloaded.
 """
 
 from __future__ import annotations
