@@ -50,8 +50,10 @@ from kfp_llm_tuning.components.tuning.label_only_loss import (
     label_logits,
     label_loss,
 )
-from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer, RunSettings
-from kfp_llm_tuning.components.tuning.tune import has_fast_bf16
+from kfp_llm_tuning.components.tuning.run_settings import RunSettings
+from kfp_llm_tuning.components.tuning.trainable_model import has_fast_bf16
+from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
+from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 BATCH = 8
 WARM_UP = 5
@@ -203,7 +205,11 @@ def ours(setting: Setting) -> float:
         )
         clock = Clock()
         trainer = LabelOnlyTrainer(
-            setting.model(), settings, setting.encoded(), EncodedSet(None), Interruption(), [clock]
+            setting.model(),
+            settings,
+            TuningSets(setting.encoded(), EncodedSet(None)),
+            Interruption(),
+            [clock],
         )
         clock.count(trainer)
         trainer.run(None)

@@ -101,7 +101,9 @@ def ours(model: Any, folder: Path, steps: int, batch: int, tuning: str) -> float
     from kfp_llm_tuning.components.tuning.batching import EncodedSet
     from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
     from kfp_llm_tuning.components.tuning.interruption import Interruption
-    from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer, RunSettings
+    from kfp_llm_tuning.components.tuning.run_settings import RunSettings
+    from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
+    from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
     arguments = TuningArguments(
         "m", train_steps=steps, batch_size=batch, tuning=tuning, checkpoint_interval=steps
@@ -110,7 +112,11 @@ def ours(model: Any, folder: Path, steps: int, batch: int, tuning: str) -> float
     with tempfile.TemporaryDirectory() as checkpoints:
         settings = RunSettings(arguments, CheckpointDirectory(Path(checkpoints)), True, batch)
         trainer = LabelOnlyTrainer(
-            model, settings, EncodedSet(folder), EncodedSet(None), Interruption(), [clock]
+            model,
+            settings,
+            TuningSets(EncodedSet(folder), EncodedSet(None)),
+            Interruption(),
+            [clock],
         )
         clock.count(trainer)
         trainer.run(None)

@@ -1,4 +1,4 @@
-"""The one subclass of transformers.Trainer: exact sums, label-only logits, exact resume.
+"""The one subclass of transformers.Trainer: whole batches, exact sums, exact resume.
 
 Trainer keeps the loop, devices, optimiser, schedule, RNG states and distributed set-up. Overridden
 is what it does differently from the published tuner: a step is one whole batch, cut into micro
@@ -8,19 +8,15 @@ metrics are sums over label tokens; a checkpoint counts only when it is whole.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
@@ -28,28 +24,17 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.batching import (
-    EncodedSet,
-    Example,
-    StepBatch,
-    StepSampler,
-    collate,
-    evaluation_plan,
-)
-from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
-from kfp_llm_tuning.components.tuning.early_stopping import BestStep, EarlyStopping
+from kfp_llm_tuning.components.tuning.batching import StepBatch, StepSampler, evaluation_plan
+from kfp_llm_tuning.components.tuning.early_stopping import EarlyStopping
 from kfp_llm_tuning.components.tuning.interruption import Interruption
-from kfp_llm_tuning.components.tuning.label_only_loss import (
-    label_logits,
-    label_loss,
-    plan_forward,
-)
+from kfp_llm_tuning.components.tuning.interruption_callback import InterruptionCallback
 from kfp_llm_tuning.components.tuning.memory import peak_bytes
+from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
+from kfp_llm_tuning.components.tuning.run_settings import RunSettings
+from kfp_llm_tuning.components.tuning.run_state import RunState
 from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     EVALUATION_CORRECT,
     EVALUATION_COUNT,
@@ -58,97 +43,25 @@ from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     TRAIN_COUNT,
     TRAIN_LOSS,
 )
+from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 logger = logging.getLogger(__name__)
 
-_TUNER_STATE = "tuner_state.json"
 _TRAINER_STATE = "trainer_state.json"
-# Widths that are multiples of it use the tensor cores of GPUs.
-_CUDA_WIDTH = 8
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What a run is made of besides its arguments.
-
-    Attributes:
-        arguments: The checked arguments.
-        checkpoints: Where checkpoints go; claimed by the caller.
-        bf16: Whether to compute in bfloat16 by autocast.
-        micro_batch_size: Examples in one forward pass of one device.
-        gradient_checkpointing: Whether layers are recomputed in the backward pass.
-        use_cpu: Whether to leave an accelerator alone.
-    """
-
-    arguments: TuningArguments
-    checkpoints: CheckpointDirectory
-    bf16: bool
-    micro_batch_size: int
-    gradient_checkpointing: bool = False
-    use_cpu: bool = False
-
-    def training_arguments(self, *, evaluate: bool) -> TrainingArguments:
-        """Translates into Trainer's own arguments.
-
-        Args:
-            evaluate: Whether there is an evaluation set.
-
-        Returns:
-            Arguments under which Trainer reports nothing by itself.
-        """
-        asked = self.arguments
-        return TrainingArguments(
-            output_dir=str(self.checkpoints.path),
-            max_steps=asked.train_steps,
-            per_device_train_batch_size=asked.batch_size,
-            learning_rate=asked.peak_learning_rate,
-            lr_scheduler_type="constant_with_warmup"
-            if asked.schedule == "constant"
-            else asked.schedule,
-            warmup_steps=asked.warmup_steps,
-            weight_decay=asked.weight_decay,
-            adam_beta1=asked.adam_beta1,
-            adam_beta2=asked.adam_beta2,
-            max_grad_norm=asked.max_grad_norm,
-            bf16=self.bf16,
-            use_cpu=self.use_cpu,
-            **self._recomputation(),
-            seed=asked.seed,
-            logging_steps=asked.logging_interval,
-            logging_nan_inf_filter=False,
-            eval_strategy="steps" if evaluate else "no",
-            eval_steps=asked.evaluation_interval if evaluate else None,
-            save_strategy="steps",
-            save_steps=asked.steps_between_checkpoints,
-            ddp_find_unused_parameters=False,
-            disable_tqdm=True,
-            report_to="none",
-        )
-
-    def _recomputation(self) -> dict[str, bool]:
-        """Names the switch as this version of transformers does."""
-        if not self.gradient_checkpointing:
-            return {}
-        names = {field.name for field in dataclasses.fields(TrainingArguments)}
-        new, old = "activation_checkpointing", "gradient_checkpointing"
-        return {new if new in names else old: True}
 
 
 class LabelOnlyTrainer(Trainer):
     """Trains on encoded examples; see the module's text for what it changes.
 
     Attributes:
-        best: Step of the best evaluation.
-        finished: Whether the run has come to its end: all steps, or early stopping.
-        seconds: Training time, sessions before a resume included.
+        run_state: The best step, whether the run has ended, its training time.
     """
 
     def __init__(
         self,
         model: torch.nn.Module,
         settings: RunSettings,
-        train_set: EncodedSet,
-        evaluation_set: EncodedSet,
+        sets: TuningSets,
         interruption: Interruption,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
@@ -157,37 +70,31 @@ class LabelOnlyTrainer(Trainer):
         Args:
             model: A causal language model, with adapters where those are tuned.
             settings: What the run is made of.
-            train_set: At least one example.
-            evaluation_set: May be empty.
+            sets: The encoded examples.
             interruption: Asked after every step.
             callbacks: Trainer callbacks; ``on_log`` gets every entry of the log history.
         """
         super().__init__(
             model=model,
-            args=settings.training_arguments(evaluate=len(evaluation_set) > 0),
-            train_dataset=train_set,
-            eval_dataset=evaluation_set if len(evaluation_set) else None,
-            callbacks=[_InterruptionCallback(interruption), *callbacks],
+            args=settings.training_arguments(evaluate=len(sets.evaluation) > 0),
+            train_dataset=sets.train,
+            eval_dataset=sets.evaluation if len(sets.evaluation) else None,
+            callbacks=[InterruptionCallback(interruption), *callbacks],
         )
         self.remove_callback(PrinterCallback)
         self.control: TrainerControl
         arguments = settings.arguments
-        self.best = BestStep()
-        self.finished = False
-        self.seconds = 0.0
+        self.run_state = RunState(
+            EarlyStopping(arguments.early_stopping_patience, arguments.early_stopping_tolerance)
+        )
         self._arguments = arguments
         self._checkpoints = settings.checkpoints
-        self._micro_batch_size = settings.micro_batch_size
-        self._evaluation_set = evaluation_set
-        self._plan = plan_forward(self.model)
-        self._early_stopping = EarlyStopping(
-            arguments.early_stopping_patience, arguments.early_stopping_tolerance
-        )
-        # Summed loss, correct predictions and predictions since the last logging.
-        self._sums = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        self._evaluation_set = sets.evaluation
+        self._micro_batches = MicroBatches(self.model, self.accelerator, settings.micro_batch_size)
+        # Since the last logging.
+        self._sums = self._micro_batches.zero_sums()
         self._tokens = 0
         self._window_began = self._session_began = time.perf_counter()
-        logger.info("Forward pass: %s.", self._plan.describe())
 
     # Data
 
@@ -224,7 +131,7 @@ class LabelOnlyTrainer(Trainer):
     def training_step(
         self, model: torch.nn.Module, inputs: StepBatch, num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Runs forward and backward passes of one step; cuts finer where memory ends.
+        """Runs forward and backward passes of one step.
 
         Args:
             model: The wrapped model.
@@ -233,67 +140,15 @@ class LabelOnlyTrainer(Trainer):
 
         Returns:
             This process's summed loss divided by the whole batch's label tokens.
-
-        Raises:
-            UserError: If not even one example fits in memory.
         """
         if not model.training:
             model.train()
-        while True:
-            try:
-                sums = self._accumulate(model, inputs)
-                break
-            except RuntimeError as error:
-                if not should_reduce_batch_size(error):
-                    raise
-                self._cut_finer(error)
-            model.zero_grad()
-            clear_device_cache(garbage_collection=True)
+        sums = self._micro_batches.train(model, inputs)
         self._sums += sums
         self._tokens += inputs.tokens
         return (sums[0] / inputs.label_tokens).to(self._tr_loss.dtype)
 
-    def _accumulate(self, model: torch.nn.Module, step: StepBatch) -> torch.Tensor:
-        sums = torch.zeros_like(self._sums)
-        # DistributedDataParallel averages gradients over processes; the loss is a sum.
-        scale = self.args.world_size / step.label_tokens
-        parts = _parts(step.examples, self._micro_batch_size)
-        for number, part in enumerate(parts, start=1):
-            last = number == len(parts)
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
-                loss, correct, count = self._forward(model, part)
-                self.accelerator.backward(loss * scale)
-            sums += torch.stack((loss.detach().double(), correct.double(), count))
-        return sums
-
-    def _forward(
-        self, model: torch.nn.Module, examples: Sequence[Example]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        width = _CUDA_WIDTH if self.args.device.type == "cuda" else 1
-        batch = collate(examples, multiple_of=width).to(self.args.device)
-        loss, correct = label_loss(label_logits(model, batch, self._plan), batch.targets)
-        count = torch.tensor(len(batch.targets), dtype=torch.float64, device=loss.device)
-        return loss, correct, count
-
-    def _cut_finer(self, error: RuntimeError) -> None:
-        if self._micro_batch_size == 1 or self.args.world_size > 1:
-            raise UserError(
-                Problem(
-                    f"out of memory with micro batches of {self._micro_batch_size} "
-                    f"({str(error).splitlines()[0]}).",
-                    "micro_batch_size",
-                    fix="Lower micro_batch_size or the token limits, tune adapters, "
-                    "or take a machine with more memory.",
-                )
-            ) from error
-        self._micro_batch_size = max(self._micro_batch_size // 2, 1)
-        logger.warning(
-            "Out of memory: micro batches of %d from here on; the batch stays %d.",
-            self._micro_batch_size,
-            self._arguments.batch_size,
-        )
-
-    # Logging, evaluation, checkpoints
+    # Logging and evaluation
 
     def _maybe_log_save_evaluate(
         self,
@@ -312,7 +167,7 @@ class LabelOnlyTrainer(Trainer):
         stop_early = False
         if self.control.should_evaluate:
             stop_early = self._log_evaluation()
-        self.finished = self.finished or stop_early or step >= self.state.max_steps
+        self.run_state.finished |= stop_early or step >= self.state.max_steps
         if self.control.should_save:
             self._save_checkpoint(model, trial)
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
@@ -345,13 +200,15 @@ class LabelOnlyTrainer(Trainer):
         )
         self._window_began += time.perf_counter() - began
         step, accuracy = self.state.global_step, values[EVALUATION_CORRECT]
-        if self.best.update(step, accuracy) and self._arguments.enable_checkpoint_selection:
+        is_best = self.run_state.best.update(step, accuracy)
+        if is_best and self._arguments.enable_checkpoint_selection:
             self.control.should_save = True
-        if self._early_stopping.update(accuracy) and self._arguments.enable_early_stopping:
+        stopping = self.run_state.early_stopping
+        if stopping.update(accuracy) and self._arguments.enable_early_stopping:
             logger.info(
                 "Early stopping at step %d: no rise for %d evaluations.",
                 step,
-                self._early_stopping.without_rise,
+                stopping.without_rise,
             )
             self.control.should_save = self.control.should_training_stop = True
             return True
@@ -363,26 +220,19 @@ class LabelOnlyTrainer(Trainer):
         Returns:
             The three evaluation tags; every example counts once, whatever the processes.
         """
-        model = self.model
-        model.eval()
-        sums = torch.zeros_like(self._sums)
         plan = evaluation_plan(
             self._evaluation_set,
-            max(self._micro_batch_size, 1),
+            self._micro_batches.size,
             self.args.process_index,
             self.args.world_size,
         )
-        with torch.no_grad():
-            for rows in plan:
-                examples = [self._evaluation_set.example(int(row)) for row in rows]
-                loss, correct, count = self._forward(model, examples)
-                sums += torch.stack((loss.double(), correct.double(), count))
-        model.train()
-        loss_sum, correct_sum, total = self.accelerator.reduce(sums, "sum").tolist()
+        parts = ([self._evaluation_set.example(int(row)) for row in rows] for rows in plan)
+        sums = self._micro_batches.evaluate(self.model, parts)
+        loss, correct, count = self.accelerator.reduce(sums, "sum").tolist()
         return {
-            EVALUATION_LOSS: loss_sum / total,
-            EVALUATION_CORRECT: correct_sum / total,
-            EVALUATION_COUNT: total,
+            EVALUATION_LOSS: loss / count,
+            EVALUATION_CORRECT: correct / count,
+            EVALUATION_COUNT: count,
         }
 
     def _record(self, values: dict[str, float]) -> None:
@@ -408,6 +258,8 @@ class LabelOnlyTrainer(Trainer):
             )
         )
 
+    # Checkpoints
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self._check_finite(self._largest_weight())
         step = self.state.global_step
@@ -421,11 +273,11 @@ class LabelOnlyTrainer(Trainer):
         sums = self.accelerator.reduce(self._sums.clone(), "sum")
         if self.args.should_save:
             self.state.save_to_json(str(folder / _TRAINER_STATE))
-            (folder / _TUNER_STATE).write_text(json.dumps(self._tuner_state(sums.tolist())))
+            self._state_now().save(folder, sums.tolist())
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             selecting = self._arguments.enable_checkpoint_selection
-            self._checkpoints.commit(step, best_step=self.best.step if selecting else 0)
+            self._checkpoints.commit(step, best_step=self.run_state.best.step if selecting else 0)
         self.accelerator.wait_for_everyone()
 
     def _largest_weight(self) -> float:
@@ -434,16 +286,9 @@ class LabelOnlyTrainer(Trainer):
         norms = torch._foreach_norm(weights, ord=float("inf"))
         return float(torch.stack([norm.float() for norm in norms]).max())
 
-    # Resume
-
-    def _tuner_state(self, sums: list[float]) -> dict[str, Any]:
-        return {
-            "best": dataclasses.asdict(self.best),
-            "early_stopping": dataclasses.asdict(self._early_stopping),
-            "finished": self.finished,
-            "seconds": self.seconds + time.perf_counter() - self._session_began,
-            "sums": sums,
-        }
+    def _state_now(self) -> RunState:
+        passed = time.perf_counter() - self._session_began
+        return dataclasses.replace(self.run_state, seconds=self.run_state.seconds + passed)
 
     def restore(self, checkpoint: Path) -> None:
         """Takes over what this class keeps beside Trainer's own state.
@@ -451,13 +296,9 @@ class LabelOnlyTrainer(Trainer):
         Args:
             checkpoint: A whole checkpoint.
         """
-        saved = json.loads((checkpoint / _TUNER_STATE).read_text(encoding="utf-8"))
-        self.best = BestStep(**saved["best"])
-        self._early_stopping = EarlyStopping(**saved["early_stopping"])
-        self.finished = saved["finished"]
-        self.seconds = saved["seconds"]
+        self.run_state, sums = RunState.load(checkpoint)
         if self.args.process_index == 0:  # The sums of all processes, counted once.
-            self._sums.copy_(torch.tensor(saved["sums"], dtype=torch.float64))
+            self._sums.copy_(torch.tensor(sums, dtype=torch.float64))
 
     def load_weights(self, checkpoint: Path) -> None:
         """Loads a checkpoint's weights into the model.
@@ -484,38 +325,8 @@ class LabelOnlyTrainer(Trainer):
         """
         self._window_began = self._session_began = time.perf_counter()
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        self.seconds += time.perf_counter() - self._session_began
-
-
-class _InterruptionCallback(TrainerCallback):
-    """Saves and stops after the step in which the run was interrupted, in every process."""
-
-    def __init__(self, interruption: Interruption) -> None:
-        self._interruption = interruption
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        requested = self._interruption.requested
-        if args.world_size > 1:
-            flag = torch.tensor(float(requested), device=args.device)
-            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-            requested = bool(flag.item())
-            if requested and not self._interruption.reason:
-                self._interruption.reason = "another process was interrupted"
-        if requested and state.global_step < state.max_steps:
-            control.should_save = control.should_training_stop = True
+        self.run_state = self._state_now()
 
 
 def _unchanged(batch: StepBatch) -> StepBatch:
     return batch
-
-
-def _parts(examples: Sequence[Example], size: int) -> list[Sequence[Example]]:
-    """Cuts examples into parts of nearly equal number, none larger than ``size``."""
-    count = math.ceil(len(examples) / size)
-    base, longer = divmod(len(examples), count)
-    parts, start = [], 0
-    for number in range(count):
-        end = start + base + (number < longer)
-        parts.append(examples[start:end])
-        start = end
-    return parts

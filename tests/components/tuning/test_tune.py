@@ -16,10 +16,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_scheduler
 
 from kfp_llm_tuning.components.common.errors import RunAgain, UserError
-from kfp_llm_tuning.components.tuning import trainer as trainer_module
+from kfp_llm_tuning.components.tuning import micro_batches
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.batching import EncodedSet, StepSampler
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
+from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tune import TuningPaths, tune
 
@@ -247,14 +248,14 @@ def test_a_lack_of_memory_cuts_finer_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    forward = LabelOnlyTrainer._forward
+    forward = MicroBatches._forward
 
     def limited(self: Any, model: Any, examples: Any) -> Any:
         if len(examples) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
         return forward(self, model, examples)
 
-    monkeypatch.setattr(LabelOnlyTrainer, "_forward", limited)
+    monkeypatch.setattr(MicroBatches, "_forward", limited)
     run = make_run()
     run.tune()
     assert_close_history(run, whole_run)
@@ -267,7 +268,7 @@ def test_no_memory_for_one_example_is_a_user_error(
     def fail(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
 
-    monkeypatch.setattr(LabelOnlyTrainer, "_forward", fail)
+    monkeypatch.setattr(MicroBatches, "_forward", fail)
     with pytest.raises(UserError, match="out of memory with micro batches of 1"):
         make_run().tune()
 
@@ -435,7 +436,7 @@ def test_early_stopping_ends_the_run_for_good(
 def test_a_loss_that_is_no_number_stops_with_advice(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = trainer_module.label_loss
+    original = micro_batches.label_loss
     calls = [0]
 
     def diverging(logits: torch.Tensor, targets: torch.Tensor) -> Any:
@@ -443,7 +444,7 @@ def test_a_loss_that_is_no_number_stops_with_advice(
         loss, correct = original(logits, targets)
         return (loss * float("nan") if calls[0] > 4 else loss), correct
 
-    monkeypatch.setattr(trainer_module, "label_loss", diverging)
+    monkeypatch.setattr(micro_batches, "label_loss", diverging)
     run = make_run(evaluation=None)
     with pytest.raises(UserError, match="loss became nan.*step 4 is kept.*Lower learning_rate"):
         run.tune()

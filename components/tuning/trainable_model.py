@@ -1,0 +1,90 @@
+"""The model as it is trained: its checkpoint's weights in a fitting precision, and adapters."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+
+
+@dataclass(frozen=True)
+class TrainableModel:
+    """The model to train, and what must be known of its checkpoint.
+
+    Attributes:
+        model: A causal language model; a PEFT model where adapters are tuned.
+        dtype: The type of the checkpoint's weights, which the tuned model keeps.
+        bf16: Whether to compute in bfloat16.
+    """
+
+    model: Any
+    dtype: torch.dtype
+    bf16: bool
+
+
+def has_fast_bf16() -> bool:
+    """Tells whether this machine computes in bfloat16 faster than in float32."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def load_trainable(folder: Path, arguments: TuningArguments) -> TrainableModel:
+    """Loads a checkpoint for training.
+
+    Args:
+        folder: The checkpoint in Hugging Face layout.
+        arguments: Precision, and whether adapters or all weights are trained.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        UserError: If adapters are asked for at modules that the model does not have.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    bf16 = has_fast_bf16() if arguments.precision == "auto" else arguments.precision == "bf16"
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    own = config.dtype or torch.float32
+    # Trained weights need float32 to take up small updates; frozen ones may stay short.
+    short = arguments.tuning == "adapter" and bf16 and own != torch.float32
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=torch.bfloat16 if short else torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+    if arguments.tuning == "adapter":
+        model = _with_adapter(model, arguments)
+    return TrainableModel(model, own, bf16)
+
+
+def _with_adapter(model: Any, arguments: TuningArguments) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    names = arguments.lora_target_modules
+    targets = names if names == "all-linear" else [name.strip() for name in names.split(",")]
+    config = LoraConfig(
+        r=arguments.lora_rank,
+        lora_alpha=arguments.lora_alpha,
+        lora_dropout=arguments.lora_dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with warnings.catch_warnings():  # peft still uses transformers' former names.
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, config)
+    except ValueError as error:
+        raise UserError(
+            Problem(str(error), "lora_target_modules", "all-linear, or names of linear modules")
+        ) from error
