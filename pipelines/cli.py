@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR, exit_on_err
 SUBCOMMANDS = {
     "run": ("run", "Tune, evaluate and register a model on this machine."),
     "validate": ("validate", "Check a dataset and say all that is wrong with it."),
+    "compile": ("compile", "Write the templates and the components as YAML."),
     "models": ("models", "List, show or delete registered models."),
     "predict": ("predict", "Ask a tuned model."),
 }

@@ -6,17 +6,16 @@ the descriptions of the docstrings.
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kfp_llm_tuning.pipelines.component_list import COMPONENTS, components_of, stages
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
-COMPONENTS = Path(__file__).parents[1] / "components"
-_PACKAGE = "kfp_llm_tuning.components"
 _BEGIN = "<!-- interface -->"
 _END = "<!-- /interface -->"
 _REQUIRED = "required"
@@ -24,7 +23,7 @@ _REQUIRED = "required"
 
 def readmes() -> list[Path]:
     """Lists the README of every folder that has components."""
-    return sorted({path.parent / "README.md" for path in COMPONENTS.glob("*/*component.py")})
+    return [COMPONENTS / stage / "README.md" for stage in stages()]
 
 
 def interface(stage: str) -> str:
@@ -36,25 +35,7 @@ def interface(stage: str) -> str:
     Returns:
         Markdown: each component's name, what it does, its inputs and its outputs.
     """
-    return "\n\n".join(_section(component) for component in components_of(stage))
-
-
-def components_of(stage: str) -> Iterator[BaseComponent]:
-    """Finds the components that a folder defines.
-
-    Args:
-        stage: Name of the folder.
-
-    Yields:
-        The components of its modules ``*component.py``, in the order of their source.
-    """
-    from kfp.dsl.base_component import BaseComponent
-
-    for path in sorted((COMPONENTS / stage).glob("*component.py")):
-        module = importlib.import_module(f"{_PACKAGE}.{stage}.{path.stem}")
-        for value in vars(module).values():
-            if isinstance(value, BaseComponent):
-                yield value
+    return "\n\n".join(_section(name, component) for name, component in components_of(stage))
 
 
 def with_interface(text: str, stage: str) -> str:
@@ -86,10 +67,10 @@ def main() -> None:
             path.write_text(current, encoding="utf-8")
 
 
-def _section(component: BaseComponent) -> str:
+def _section(name: str, component: BaseComponent) -> str:
     specification = component.component_spec
     described = _described_arguments(component)
-    parts = [f"### {specification.name}", _one_line(specification.description or "")]
+    parts = [f"### {name}", _one_line(specification.description or "")]
     if specification.inputs:
         rows = [
             (f"`{name}`", _type(value), _default(value), _one_line(value.description or ""))

@@ -1,5 +1,42 @@
-"""The container images that the compiled components name."""
+"""The container images that the compiled components and the jobs that they start name."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
 
 # A placeholder that no cluster can pull by mistake: the registry is given when a pipeline is
-# compiled. "python" in the name keeps kfp.local's SubprocessRunner from warning.
-IMAGE = "REGISTRY-NOT-SET/kfp-llm-tuning-python:0.1.0"
+# compiled, which replaces this word wherever it stands.
+REGISTRY = "REGISTRY-NOT-SET"
+_VERSION = version("kfp-llm-tuning")
+
+
+def image_name(kind: str, registry: str = REGISTRY) -> str:
+    """Names one of the project's images.
+
+    Args:
+        kind: A folder of ``images/``.
+        registry: Where the images are, such as ``REGION-docker.pkg.dev/PROJECT/REPOSITORY``.
+
+    Returns:
+        The full name with its version as tag.
+    """
+    return f"{registry}/kfp-llm-tuning-{kind}:{_VERSION}"
+
+
+def tuner_image(accelerator: str, registry: str = REGISTRY) -> str:
+    """Names the image that a tuning job runs in.
+
+    Args:
+        accelerator: "GPU", "TPU" or "CPU".
+        registry: Where the images are.
+
+    Returns:
+        The full name.
+    """
+    return image_name("python" if accelerator == "CPU" else accelerator.lower(), registry)
+
+
+# Of every task. "python" in the name keeps kfp.local's SubprocessRunner from warning.
+IMAGE = image_name("python")
+# Of the prediction server that an uploaded model names.
+SERVING_IMAGE = image_name("serving")

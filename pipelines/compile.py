@@ -1,0 +1,93 @@
+"""Compiles the templates and the components to YAML, the same bytes each time."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from kfp_llm_tuning.components.common.images import REGISTRY
+from kfp_llm_tuning.pipelines import platforms
+from kfp_llm_tuning.pipelines.parameters import TEMPLATES
+
+if TYPE_CHECKING:
+    from kfp.dsl.base_component import BaseComponent
+
+# The platforms that read compiled files; kfp.local is given the pipelines themselves.
+PLATFORMS = {"vertex": platforms.vertex}
+_COMPONENTS = "components"
+
+
+def compile_template(
+    template: str, platform: str = "vertex", image_registry: str = REGISTRY
+) -> dict[str, Any]:
+    """Compiles a template.
+
+    Args:
+        template: The pipeline's name.
+        platform: A name of ``PLATFORMS``.
+        image_registry: Where the images are.
+
+    Returns:
+        The pipeline spec.
+    """
+    spec: dict[str, Any] = yaml.safe_load(_template_text(template, platform, image_registry))
+    return spec
+
+
+def write_all(folder: Path, platform_names: list[str], image_registry: str) -> list[Path]:
+    """Writes every template and every component, and takes away what no longer is one.
+
+    Args:
+        folder: Gets a folder for each platform, and ``components``.
+        platform_names: Names of ``PLATFORMS``.
+        image_registry: Where the images are.
+
+    Returns:
+        The files.
+    """
+    texts = {
+        folder / name / f"{template}.yaml": _template_text(template, name, image_registry)
+        for name in platform_names
+        for template in TEMPLATES
+    }
+    texts |= {
+        folder / _COMPONENTS / f"{name}.yaml": text
+        for name, text in _component_texts(image_registry).items()
+    }
+    for parent in {file.parent for file in texts}:
+        for stale in set(parent.glob("*.yaml")) - set(texts):
+            stale.unlink()
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
+
+
+def _template_text(template: str, platform: str, image_registry: str) -> str:
+    from kfp_llm_tuning.pipelines.build import build
+
+    return _compiled(build(template, PLATFORMS[platform]()), image_registry)
+
+
+def _component_texts(image_registry: str) -> dict[str, str]:
+    from kfp_llm_tuning.pipelines.component_list import components_of, stages
+
+    texts: dict[str, str] = {}
+    for stage in stages():
+        for name, component in components_of(stage):
+            if name in texts:
+                raise RuntimeError(f"Two components are called {name}.")
+            texts[name] = _compiled(component, image_registry)
+    return texts
+
+
+def _compiled(component: BaseComponent, image_registry: str) -> str:
+    from kfp import compiler
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "compiled.yaml"
+        compiler.Compiler().compile(component, str(path))
+        return path.read_text(encoding="utf-8").replace(REGISTRY, image_registry)
