@@ -1,0 +1,31 @@
+"""What every test here needs: clients in their own environments, and a local Vertex AI for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.clients.data import write_data
+from tests.vertex.local_vertex import LocalVertex, local_vertex
+from tests.vertex.stand_in_models import stand_in_models
+
+StartVertex = Callable[..., AbstractContextManager[LocalVertex]]
+
+
+@pytest.fixture(scope="session")
+def start_vertex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartVertex]:
+    """Gives a function that starts a local Vertex AI with example data in gs://staging."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stand_in_models(tmp_path_factory.mktemp("models")).items():
+            patch.setenv(name, value)
+
+        @contextmanager
+        def start(execute: bool = False) -> Iterator[LocalVertex]:
+            with local_vertex(tmp_path_factory.mktemp("vertex"), execute=execute) as vertex:
+                write_data(vertex.storage.create_bucket("staging"))
+                yield vertex
+
+        yield start

@@ -1,0 +1,106 @@
+"""Runs the scripts of clients as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.clients.environments import node_modules, sdk_python
+from tests.vertex.local_vertex import LocalVertex
+
+TEMPLATES = Path(__file__).parents[2] / "compiled" / "vertex"
+TEXT_TEMPLATE = TEMPLATES / "tune-large-model.yaml"
+CHAT_TEMPLATE = TEMPLATES / "tune-large-chat-model.yaml"
+# Of the whole flow on two busy cores. A script that hangs must not hang the suite.
+_LIMIT_S = 900
+
+
+def run_sdk(version: str, vertex: LocalVertex, script: str, *arguments: object) -> Any:
+    """Runs a script of ``scripts/`` with one version of google-cloud-aiplatform.
+
+    Args:
+        version: One of SDK_VERSIONS.
+        vertex: What the script sees as Google Cloud.
+        script: The file's name.
+        *arguments: The script's arguments.
+
+    Returns:
+        What the script reports in its last line of JSON.
+    """
+    path = Path(__file__).parent / "scripts" / script
+    return _run([sdk_python(version), path, *arguments], vertex.environment())
+
+
+def run_node(vertex: LocalVertex, script: str, *arguments: object) -> Any:
+    """Runs a script of ``node/`` with the Node client.
+
+    Args:
+        vertex: What the script sees as Google Cloud.
+        script: The file's name.
+        *arguments: The script's arguments.
+
+    Returns:
+        What the script reports in its last line of JSON.
+    """
+    path = Path(__file__).parent / "node" / script
+    variables = vertex.environment() | {"NODE_PATH": str(node_modules())}
+    return _run(["node", path, *arguments], variables)
+
+
+def run_curl(*arguments: object) -> Any:
+    """Runs curl.
+
+    Args:
+        *arguments: Its arguments.
+
+    Returns:
+        The answer's JSON.
+    """
+    return _run(["curl", "--silent", "--show-error", *arguments], {})
+
+
+@contextmanager
+def meanwhile(act: Callable[[], bool]) -> Iterator[None]:
+    """Acts beside a client that waits.
+
+    Args:
+        act: Called five times a second until it returns True or the block ends.
+
+    Raises:
+        AssertionError: If the block ends first.
+    """
+    ended = threading.Event()
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(0.2):
+            if act():
+                done.set()
+                return
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    assert done.is_set(), "the client ended before what it should have waited for"
+
+
+def _run(command: list[object], variables: dict[str, str]) -> Any:
+    done = subprocess.run(
+        [str(part) for part in command],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables},
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_S,
+    )
+    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout.strip().splitlines()[-1])

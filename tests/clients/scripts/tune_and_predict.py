@@ -1,0 +1,85 @@
+"""Tunes a model to the end and uses it: get_tuned_model, list_tuned_model_names, predict."""
+
+import json
+import sys
+
+import our_templates
+import pandas
+import vertexai
+from vertexai.language_models import (
+    ChatModel,
+    CodeGenerationModel,
+    TextGenerationModel,
+    TuningEvaluationSpec,
+)
+
+kind, project, templates, tensorboard = sys.argv[1:]
+vertexai.init(project=project, location="us-central1", staging_bucket="gs://staging")
+our_templates.use(templates)
+
+
+def tune_text():
+    return TextGenerationModel.from_pretrained("text-bison@002").tune_model(
+        training_data="gs://staging/train.jsonl",
+        train_steps=4,
+        model_display_name="tuned-text",
+        accelerator_type="GPU",
+        tuning_evaluation_spec=TuningEvaluationSpec(
+            evaluation_data="gs://staging/eval.jsonl",
+            evaluation_interval=2,
+            enable_early_stopping=True,
+            enable_checkpoint_selection=True,
+            tensorboard=tensorboard,
+        ),
+    )
+
+
+def tune_code():
+    rows = [[f"def add_{n}(x):", f"    return x + {n}"] for n in range(16)]
+    return CodeGenerationModel.from_pretrained("code-bison@002").tune_model(
+        training_data=pandas.DataFrame(rows, columns=["input_text", "output_text"]), train_steps=2
+    )
+
+
+def tune_chat():
+    return ChatModel.from_pretrained("chat-bison@002").tune_model(
+        training_data="gs://staging/chat.jsonl",
+        train_steps=2,
+        default_context="Answer as a pirate.",
+    )
+
+
+def ask_text(model):
+    one = model.predict("What is 1 + 1?", max_output_tokens=8, temperature=0.0)
+    two = model.predict("Hello", candidate_count=2, temperature=0.9, top_k=5, top_p=0.8)
+    return [one.text, *(candidate.text for candidate in two.candidates)]
+
+
+def ask_code(model):
+    answer = model.predict(prefix="def add_3(x):", suffix="\n", max_output_tokens=8)
+    return [answer.text]
+
+
+def ask_chat(model):
+    chat = model.start_chat(context="Answer as a pirate.", max_output_tokens=8, temperature=0.0)
+    first = chat.send_message("Where is my order?")
+    second = chat.send_message("When does it come?", max_output_tokens=4)
+    return [first.text, second.text, *(message.author for message in chat.message_history)]
+
+
+tune, ask = {
+    "text": (tune_text, ask_text),
+    "code": (tune_code, ask_code),
+    "chat": (tune_chat, ask_chat),
+}[kind]
+job = tune()
+tuned_model = job.get_tuned_model()
+[name] = type(tuned_model).from_pretrained(f"{kind}-bison@002").list_tuned_model_names()
+report = {
+    "job": job.pipeline_job_name,
+    "model": name,
+    "endpoint": tuned_model._endpoint_name,
+    "answers": ask(tuned_model),
+    "answers_of_loaded": ask(type(tuned_model).get_tuned_model(name)),
+}
+print(json.dumps(report))

@@ -1,0 +1,106 @@
+"""curl with the published REST bodies, and with others of their kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import StartVertex
+from tests.clients.running import run_curl
+from tests.vertex.local_vertex import LocalVertex
+
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(1800)]
+_OURS = Path(__file__).parent / "requests"
+# The published bodies, where they stand beside the checkout.
+_PUBLISHED = Path(__file__).parents[3] / "shared" / "contract" / "requests"
+_BODIES = sorted([*_OURS.glob("*.json"), *_PUBLISHED.glob("*.json")])
+_GOOD = [body for body in _BODIES if "misspelt" not in body.stem]
+_MISSPELT = [body for body in _BODIES if "misspelt" in body.stem]
+_ENDS = ("PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CANCELLED")
+
+
+def _name(body: Path) -> str:
+    return body.stem
+
+
+class Curl:
+    """Calls the REST interface of a local Vertex AI as the published examples do."""
+
+    def __init__(self, vertex: LocalVertex) -> None:
+        self._root = f"{vertex.rest_url}/v1"
+        self.parent = f"projects/{vertex.project}/locations/us-central1"
+
+    def post(self, path: str, body: str | Path) -> Any:
+        data = body if isinstance(body, str) else f"@{body}"
+        headers = ("-H", "Content-Type: application/json; charset=utf-8")
+        return self.get(path, "-X", "POST", *headers, "-d", data)
+
+    def get(self, path: str, *options: str) -> Any:
+        return run_curl("-H", "Authorization: Bearer token", *options, f"{self._root}/{path}")
+
+    def job_at_end(self, name: str) -> Any:
+        while (job := self.get(name))["state"] not in _ENDS:
+            time.sleep(1)
+        return job
+
+
+@pytest.fixture(scope="module")
+def curl(start_vertex: StartVertex) -> Iterator[Curl]:
+    """Jobs stay as they are created."""
+    with start_vertex() as vertex:
+        yield Curl(vertex)
+
+
+@pytest.fixture(scope="module")
+def running_curl(start_vertex: StartVertex) -> Iterator[Curl]:
+    """Jobs really run."""
+    with start_vertex(execute=True) as vertex:
+        yield Curl(vertex)
+
+
+@pytest.mark.parametrize("body", _GOOD, ids=_name)
+def test_a_good_body_is_accepted_and_cancelled(curl: Curl, body: Path) -> None:
+    job = curl.post(f"{curl.parent}/pipelineJobs", body)
+    assert job["name"].startswith(curl.parent)
+    assert job["templateUri"].startswith("https://us-kfp.pkg.dev/")
+    assert job["pipelineSpec"]["pipelineInfo"]["name"] in job["templateUri"].split("/")
+    assert curl.post(f"{job['name']}:cancel", "{}") == {}
+    assert curl.job_at_end(job["name"])["state"] == "PIPELINE_STATE_CANCELLED"
+
+
+@pytest.mark.parametrize("body", _MISSPELT, ids=_name)
+def test_a_misspelt_parameter_is_refused_by_name(curl: Curl, body: Path) -> None:
+    error = curl.post(f"{curl.parent}/pipelineJobs", body)["error"]
+    assert error["code"] == 400
+    assert error["status"] == "INVALID_ARGUMENT"
+    assert "accelerator_type:" in error["message"]
+
+
+def test_a_text_body_runs_to_a_model_that_answers(running_curl: Curl) -> None:
+    curl = running_curl
+    created = curl.post(
+        f"{curl.parent}/pipelineJobs?pipelineJobId=posted-text", _OURS / "text.json"
+    )
+    assert created["name"] == f"{curl.parent}/pipelineJobs/posted-text"
+    job = curl.job_at_end(created["name"])
+    assert job["state"] == "PIPELINE_STATE_SUCCEEDED", job["error"]
+    label = "labels.google-vertex-llm-tuning-base-model-id%3D%22text-bison-002%22"
+    [model] = curl.get(f"{curl.parent}/models?filter={label}")["models"]
+    assert model["displayName"].startswith("posted-text-model")
+    assert model["labels"]["team"] == "support"
+    assert model["encryptionSpec"]["kmsKeyName"].endswith("/cryptoKeys/key")
+    [answer] = curl.post(
+        f"{model['deployedModels'][0]['endpoint']}:predict",
+        '{"instances": [{"content": "What is 1 + 1?"}], "parameters": {"maxOutputTokens": 8}}',
+    )["predictions"]
+    assert isinstance(answer["content"], str)
+
+
+def test_a_chat_body_runs(running_curl: Curl) -> None:
+    created = running_curl.post(f"{running_curl.parent}/pipelineJobs", _OURS / "chat.json")
+    job = running_curl.job_at_end(created["name"])
+    assert job["state"] == "PIPELINE_STATE_SUCCEEDED", job["error"]

@@ -1,0 +1,38 @@
+"""The whole published flow, really run: tune, find the tuned model, ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clients.conftest import StartVertex
+from tests.clients.environments import SDK_VERSIONS
+from tests.clients.running import TEMPLATES, run_sdk
+from tests.vertex.local_vertex import LocalVertex
+
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(1800)]
+_LABEL = "google-vertex-llm-tuning-base-model-id"
+
+
+@pytest.fixture(scope="module", params=SDK_VERSIONS)
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def vertex(version: str, start_vertex: StartVertex) -> Iterator[LocalVertex]:
+    """A local Vertex AI that runs what it is given, for one SDK."""
+    with start_vertex(execute=True) as vertex:
+        yield vertex
+
+
+@pytest.mark.parametrize("kind", ["text", "code", "chat"])
+def test_a_model_is_tuned_found_and_asked(kind: str, version: str, vertex: LocalVertex) -> None:
+    report = run_sdk(version, vertex, "tune_and_predict.py", kind, vertex.project, TEMPLATES)
+    model = vertex.store[report["model"]]
+    assert model.labels[_LABEL] == f"{kind}-bison-002"
+    assert model.deployed_models[0].endpoint == report["endpoint"]
+    assert report["answers"] and all(isinstance(text, str) for text in report["answers"])
+    if kind == "chat":
+        assert report["answers"][2:] == ["user", "bot", "user", "bot"]
