@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,8 +139,6 @@ class Faults:
 
 def _deliver_twice(handler: Callable[[], Answer]) -> Answer:
     answer = handler()
-    try:
+    with contextlib.suppress(Exception):  # the second delivery's answer reaches nobody
         handler()
-    except Exception:  # noqa: BLE001  the second delivery's answer reaches nobody
-        pass
     return answer

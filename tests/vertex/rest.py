@@ -1,0 +1,232 @@
+"""The REST side: HTTP/1.1 on loopback, JSON as strictly parsed as Google's."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import struct
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from google.api import httpbody_pb2
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from tests.vertex import errors
+from tests.vertex.backend import Backend
+from tests.vertex.errors import ApiError
+from tests.vertex.faults import ConnectionDropped
+from tests.vertex.registry import Route
+from tests.vertex.services import project
+
+# Names the host that a redirected client meant, such as compute.googleapis.com.
+HOST_HEADER = "X-Local-Vertex-Host"
+
+# Query parameters of Google's front end, no fields of requests.
+_SYSTEM_PARAMETERS = {"alt", "key", "prettyPrint", "access_token", "fields", "quotaUser"}
+_VERTEX_HOST = re.compile(r"(?:([a-z0-9-]+)-)?aiplatform\.googleapis\.com(?::\d+)?")
+
+
+class RestServer:
+    """Serves a backend over HTTP.
+
+    Attributes:
+        url: Where it listens.
+    """
+
+    def __init__(self, backend: Backend, port: int = 0) -> None:
+        handler = type("Handler", (_Handler,), {"backend": backend})
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Head and body go out in two writes: Nagle's algorithm would hold the second back for 40 ms.
+    disable_nagle_algorithm = True
+    backend: Backend
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            status, kind, content = self._dispatch(body)
+        except ApiError as error:
+            status, kind = error.http_status, "application/json; charset=UTF-8"
+            content = json.dumps(error.body(), indent=2).encode()
+        except ConnectionDropped:
+            self._reset()
+            return
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815
+
+    def _dispatch(self, body: bytes) -> tuple[HTTPStatus, str, bytes]:
+        url = urlsplit(self.path)
+        host = self.headers.get(HOST_HEADER, "aiplatform.googleapis.com")
+        vertex_host = _VERTEX_HOST.fullmatch(host)
+        if vertex_host is None:
+            query = dict(parse_qsl(url.query))
+            answer = project.serve(self.backend, self.command, host, unquote(url.path), query, body)
+            return HTTPStatus.OK, "application/json; charset=UTF-8", json.dumps(answer).encode()
+        found = self.backend.registry.match(self.command, unquote(url.path))
+        if found is None:
+            raise errors.unimplemented(f"No method has the route {self.command} {url.path}.")
+        _check_region(vertex_host.group(1), url.path)
+        route, path_fields = found
+        query_items = parse_qsl(url.query, keep_blank_values=True)
+        content_type = self.headers.get("Content-Type", "")
+        request = parse_request(route, path_fields, query_items, body, content_type)
+        response = self.backend.call(route.method, request)
+        if isinstance(response, httpbody_pb2.HttpBody):
+            return HTTPStatus.OK, response.content_type, response.data
+        as_numbers = "enum-encoding=int" in dict(query_items).get("$alt", "")
+        text = json_format.MessageToJson(response, use_integers_for_enums=as_numbers)
+        return HTTPStatus.OK, "application/json; charset=UTF-8", text.encode()
+
+    def _reset(self) -> None:
+        linger_zero = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_zero)
+        self.close_connection = True
+        self.connection.close()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet: the backend logs the calls."""
+
+
+def parse_request(
+    route: Route,
+    path_fields: dict[str, str],
+    query: list[tuple[str, str]],
+    body: bytes,
+    content_type: str = "application/json",
+) -> Message:
+    """Make the request of a method out of an HTTP request.
+
+    Args:
+        route: The method's route.
+        path_fields: What the path says; wins over body and query.
+        query: The query's parameters.
+        body: The HTTP body.
+        content_type: Its type, for methods that take any.
+
+    Returns:
+        The request.
+
+    Raises:
+        ApiError: a field is unknown, of a wrong type or badly formed (400).
+    """
+    request = route.method.request()
+    if route.body and "http_body" in request.DESCRIPTOR.fields_by_name:
+        request.http_body.data = body  # type: ignore[attr-defined]
+        request.http_body.content_type = content_type  # type: ignore[attr-defined]
+    elif route.body:
+        target = request if route.body == "*" else getattr(request, route.body)
+        target.SetInParent()
+        _parse_json(body or b"{}", target)
+    elif body.strip() not in (b"", b"{}"):
+        raise errors.invalid(f"{route.method.full_name} takes no body.")
+    _set_query(request, query)
+    for path, value in path_fields.items():
+        *parents, last = path.split(".")
+        owner: Any = request
+        for parent in parents:
+            owner = getattr(owner, parent)
+        setattr(owner, last, value)
+    return request
+
+
+def _parse_json(body: bytes, target: Message) -> None:
+    try:
+        content = json.loads(body)
+    except ValueError as error:
+        raise errors.invalid(f"Invalid JSON payload received. {error}") from error
+    if not isinstance(content, dict):
+        raise errors.invalid("Invalid JSON payload received. Root element must be a message.")
+    _parse_dict(content, target)
+
+
+def _parse_dict(content: dict[str, Any], target: Message) -> None:
+    try:
+        json_format.ParseDict(content, target)
+    except json_format.ParseError as error:
+        unknown = re.search(r'has no field named "([^"]*)" at "([^"]*)"', str(error))
+        problem = str(error)
+        if unknown:
+            name, where = unknown.groups()
+            where = where.partition(".")[2]
+            place = f" at '{where}'" if where else ""
+            problem = f'Unknown name "{name}"{place}: Cannot find field.'
+        raise errors.invalid(f"Invalid JSON payload received. {problem}") from error
+
+
+def _set_query(request: Message, query: list[tuple[str, str]]) -> None:
+    tree: dict[str, Any] = {}
+    for key, text in query:
+        if key.startswith("$") or key in _SYSTEM_PARAMETERS:
+            continue
+        *parents, last = key.split(".")
+        node, descriptor = tree, request.DESCRIPTOR
+        for parent in parents:
+            field = _query_field(descriptor, parent, key)
+            node, descriptor = node.setdefault(field.json_name, {}), field.message_type
+        field = _query_field(descriptor, last, key)
+        value = _query_value(field, text)
+        if field.is_repeated:
+            node.setdefault(field.json_name, []).append(value)
+        else:
+            node[field.json_name] = value
+    _parse_dict(tree, request)
+
+
+def _query_field(descriptor: Any, name: str, key: str) -> FieldDescriptor:
+    found: FieldDescriptor | None = None
+    if descriptor is not None:
+        by_name, by_camel = descriptor.fields_by_name, descriptor.fields_by_camelcase_name
+        found = by_name.get(name) or by_camel.get(name)
+    if found is None:
+        raise errors.invalid(
+            f'Invalid JSON payload received. Unknown name "{key}": Cannot bind query parameter.'
+        )
+    return found
+
+
+def _query_value(field: FieldDescriptor, text: str) -> Any:
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if field.type == FieldDescriptor.TYPE_ENUM and text.lstrip("-").isdigit():
+        return int(text)
+    if field.message_type and field.message_type.full_name == "google.protobuf.FieldMask":
+        return re.sub(r"_([a-z])", lambda found: found.group(1).upper(), text)
+    return text
+
+
+def _check_region(host_region: str | None, path: str) -> None:
+    location = re.search(r"/projects/[^/]+/locations/([^/:]+)", path)
+    if host_region and location and location.group(1) not in (host_region, "-"):
+        raise errors.invalid(
+            f"List of found errors: 1.Field: location; Message: The location {location.group(1)} "
+            f"does not match the endpoint's region {host_region}."
+        )

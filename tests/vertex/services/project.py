@@ -1,0 +1,184 @@
+"""The APIs about projects that clients ask beside Vertex AI: what `ProjectFacts` says, as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from tests.vertex import errors
+from tests.vertex.backend import Backend, LoggedRequest
+
+Answer = dict[str, Any]
+_Route = tuple[str, str, str, str, Callable[..., Answer]]
+
+
+def serve(
+    backend: Backend, verb: str, host: str, path: str, query: dict[str, str], body: bytes
+) -> Answer:
+    """Answer a call to an API other than Vertex AI.
+
+    Args:
+        backend: The state.
+        verb: The HTTP verb.
+        host: The host that the client meant, such as compute.googleapis.com.
+        path: The path, without the query.
+        query: The query's parameters.
+        body: The HTTP body.
+
+    Returns:
+        The JSON of the answer.
+
+    Raises:
+        ApiError: the answer is an error.
+    """
+    for method, route_host, route_verb, pattern, handler in _ROUTES:
+        found = re.fullmatch(pattern, path)
+        if found and host == route_host and verb == route_verb:
+            break
+    else:
+        raise errors.unimplemented(f"The local Vertex AI does not know {verb} {host}{path}.")
+    content = json.loads(body) if body.strip() else {}
+    backend.requests.append(LoggedRequest(method, content=content))
+    return backend.hit_by_faults(
+        method, lambda: handler(backend, *found.groups(), query=query, body=content)
+    )
+
+
+def _project(backend: Backend, id_or_number: str) -> tuple[str, str]:
+    found = backend.project_facts.find(id_or_number)
+    if found is None:
+        raise errors.permission_denied(
+            f"Permission denied on resource project {id_or_number} (or it may not exist)."
+        )
+    return found
+
+
+def _get_project(backend: Backend, project: str, **_: Any) -> Answer:
+    project_id, number = _project(backend, project)
+    return {"name": f"projects/{number}", "projectId": project_id, "state": "ACTIVE"}
+
+
+def _get_project_v1(backend: Backend, project: str, **_: Any) -> Answer:
+    project_id, number = _project(backend, project)
+    return {"projectNumber": number, "projectId": project_id, "lifecycleState": "ACTIVE"}
+
+
+def _test_permissions(backend: Backend, project: str, body: Answer, **_: Any) -> Answer:
+    _project(backend, project)
+    missing = backend.project_facts.missing_permissions
+    granted = [name for name in body.get("permissions", []) if name not in missing]
+    return {"permissions": granted} if granted else {}
+
+
+def _get_service(backend: Backend, project: str, service: str, **_: Any) -> Answer:
+    _, number = _project(backend, project)
+    state = "DISABLED" if service in backend.project_facts.disabled_apis else "ENABLED"
+    return {"name": f"projects/{number}/services/{service}", "state": state}
+
+
+def _list_quotas(backend: Backend, project: str, service: str, **_: Any) -> Answer:
+    """The consumer quota metrics that the facts name."""
+    _, number = _project(backend, project)
+    parent = f"projects/{number}/services/{service}/consumerQuotaMetrics"
+    metrics = [
+        {
+            "name": f"{parent}/{metric.replace('/', '%2F')}",
+            "metric": metric,
+            "consumerQuotaLimits": [
+                {
+                    "unit": "1/{project}/{region}",
+                    "quotaBuckets": [
+                        {"effectiveLimit": str(limit), "dimensions": {"region": region}}
+                        for region, limit in regions.items()
+                    ],
+                }
+            ],
+        }
+        for metric, regions in backend.project_facts.quotas.items()
+        if metric.startswith(f"{service}/")
+    ]
+    return {"metrics": metrics}
+
+
+def _get_quota_info(
+    backend: Backend, project: str, service: str, quota_id: str, **_: Any
+) -> Answer:
+    _, number = _project(backend, project)
+    facts = backend.project_facts
+    limits = facts.quotas.get(f"{service}/{quota_id}", {})
+    return {
+        "name": f"projects/{number}/locations/global/services/{service}/quotaInfos/{quota_id}",
+        "quotaId": quota_id,
+        "service": service,
+        "dimensionsInfos": [
+            {"dimensions": {"region": region}, "details": {"value": str(limit)}}
+            for region, limit in limits.items()
+        ]
+        or [{"details": {"value": str(facts.default_quota)}}],
+    }
+
+
+def _get_service_account(backend: Backend, project: str, email: str, **_: Any) -> Answer:
+    known = backend.project_facts.service_accounts
+    if known is not None and email not in known:
+        raise errors.ApiError(grpc.StatusCode.NOT_FOUND, f"Unknown service account {email}.")
+    return {"name": f"projects/{project}/serviceAccounts/{email}", "email": email}
+
+
+def _get_region(backend: Backend, project: str, region: str, **_: Any) -> Answer:
+    """A region with the quotas whose metric is one of Compute Engine's, such as compute/CPUS."""
+    _project(backend, project)
+    quotas = [
+        {"metric": metric.removeprefix("compute/"), "limit": float(regions[region]), "usage": 0.0}
+        for metric, regions in backend.project_facts.quotas.items()
+        if metric.startswith("compute/") and region in regions
+    ]
+    return {"name": region, "status": "UP", "quotas": quotas}
+
+
+_RESOURCE_MANAGER = "cloudresourcemanager.googleapis.com"
+_SERVICE_USAGE = "serviceusage.googleapis.com"
+_ROUTES: list[_Route] = [
+    (
+        "cloudresourcemanager.projects.get",
+        _RESOURCE_MANAGER, "GET", r"/v3/projects/([^/:]+)", _get_project,
+    ),
+    (
+        "cloudresourcemanager.projects.get",
+        _RESOURCE_MANAGER, "GET", r"/v1/projects/([^/:]+)", _get_project_v1,
+    ),
+    (
+        "cloudresourcemanager.projects.testIamPermissions",
+        _RESOURCE_MANAGER, "POST", r"/v[13]/projects/([^/:]+):testIamPermissions",
+        _test_permissions,
+    ),
+    (
+        "serviceusage.services.get",
+        _SERVICE_USAGE, "GET", r"/v1/projects/([^/]+)/services/([^/]+)", _get_service,
+    ),
+    (
+        "serviceusage.consumerQuotaMetrics.list",
+        _SERVICE_USAGE, "GET", r"/v1beta1/projects/([^/]+)/services/([^/]+)/consumerQuotaMetrics",
+        _list_quotas,
+    ),
+    (
+        "cloudquotas.quotaInfos.get",
+        "cloudquotas.googleapis.com", "GET",
+        r"/v1/projects/([^/]+)/locations/global/services/([^/]+)/quotaInfos/([^/]+)",
+        _get_quota_info,
+    ),
+    (
+        "iam.serviceAccounts.get",
+        "iam.googleapis.com", "GET", r"/v1/projects/([^/]+)/serviceAccounts/([^/]+)",
+        _get_service_account,
+    ),
+    (
+        "compute.regions.get",
+        "compute.googleapis.com", "GET", r"/compute/v1/projects/([^/]+)/regions/([^/]+)",
+        _get_region,
+    ),
+]  # fmt: skip
