@@ -16,9 +16,13 @@ from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR, exit_on_err
 SUBCOMMANDS = {
     "run": ("run", "Tune, evaluate and register a model on this machine."),
     "validate": ("validate", "Check a dataset and say all that is wrong with it."),
-    "compile": ("compile", "Write the templates and the components as YAML."),
+    "plan": ("plan", "Check everything on Vertex AI and estimate cost before anything is spent."),
+    "submit": ("submit", "Tune, evaluate, register and deploy a model on Vertex AI."),
+    "schedule": ("schedule", "Run pipelines by the clock on Vertex AI."),
+    "jobs": ("jobs", "List, show or cancel pipeline jobs on Vertex AI."),
     "models": ("models", "List, show or delete registered models."),
     "predict": ("predict", "Ask a tuned model."),
+    "compile": ("compile", "Write the templates and the components as YAML."),
 }
 
 

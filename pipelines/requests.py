@@ -120,7 +120,7 @@ def read_request(path: Path) -> Request:
 
 
 def _cloud_fields_of(body: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    words = {str: "text", dict: "a JSON object", list: "a list"}
+    words: dict[type, str] = {str: "text", dict: "a JSON object", list: "a list"}
     given = {name: body[name] for name in _CLOUD_FIELDS if body.get(name)}
     raise_all(
         [

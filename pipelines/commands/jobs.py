@@ -1,0 +1,160 @@
+"""``kfp-llm-tuning jobs``: the pipeline jobs on Vertex AI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from kfp_llm_tuning.pipelines.commands.job_waiting import poll_option, tell_problems, wait_for
+from kfp_llm_tuning.pipelines.commands.place_options import place_options
+from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
+from kfp_llm_tuning.pipelines.commands.tables import print_table
+from kfp_llm_tuning.pipelines.parameters import TEMPLATES
+from kfp_llm_tuning.pipelines.vertex.place import vertex_at
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.pipelines.vertex.job_view import JobView
+
+_STATES = ("queued", "pending", "running", "succeeded", "failed", "cancelling", "cancelled")
+
+
+@click.group()
+def jobs() -> None:
+    """List, show or cancel pipeline jobs on Vertex AI."""
+
+
+@jobs.command("list")
+@place_options
+@click.option("--state", type=click.Choice(_STATES), default="", help="Only jobs in this state.")
+@click.option("--template", type=click.Choice(list(TEMPLATES)), default="", help="Only its jobs.")
+@click.option("--model", default="", help="Only jobs that tune a model of this display name.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only jobs with it.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many, the newest first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def list_jobs(
+    project: str,
+    region: str,
+    api_endpoint: str,
+    state: str,
+    template: str,
+    model: str,
+    labels: tuple[str, ...],
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List jobs, the newest first."""
+    from kfp_llm_tuning.pipelines.vertex import jobs as service
+    from kfp_llm_tuning.pipelines.vertex.job_view import view
+
+    chosen = service.JobFilter(state, template, model, parse_labels(labels))
+    vertex = vertex_at(project, region, api_endpoint)
+    found = [view(job) for job in islice(service.list_jobs(vertex, chosen), limit)]
+    if as_json:
+        click.echo(json.dumps([job.as_json() for job in found], indent=2))
+    elif found:
+        _print_jobs(found)
+    else:
+        click.echo("No jobs.")
+
+
+@jobs.command()
+@click.argument("job")
+@place_options
+@click.option("--wait", is_flag=True, help="Show the tasks until the job has ended.")
+@poll_option
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.pass_context
+def show(
+    context: click.Context,
+    /,
+    job: str,
+    project: str,
+    region: str,
+    api_endpoint: str,
+    wait: bool,
+    poll_seconds: float,
+    as_json: bool,
+) -> None:
+    """Show a job, its tasks, and what to do about those that failed.
+
+    JOB is an id or a full resource name, which says project and region too. With --wait the exit
+    codes are those of submit.
+    """
+    from kfp_llm_tuning.pipelines.vertex import jobs as service
+    from kfp_llm_tuning.pipelines.vertex.job_view import view
+
+    vertex = vertex_at(project, region, api_endpoint, job)
+    found = view(service.find(vertex, job))
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+        return
+    _show(found)
+    if wait:
+        context.exit(wait_for(vertex, found.name, poll_seconds))
+    _print_tasks(found)
+    tell_problems(found)
+
+
+@jobs.command()
+@click.argument("job")
+@place_options
+def cancel(job: str, project: str, region: str, api_endpoint: str) -> None:
+    """Ask a job to stop.
+
+    JOB is an id or a full resource name, which says project and region too.
+    """
+    from kfp_llm_tuning.pipelines.vertex import jobs as service
+
+    service.cancel(vertex_at(project, region, api_endpoint, job), job)
+    click.echo(f"Vertex AI was asked to cancel {job.rpartition('/')[2]}.")
+
+
+def _show(job: JobView) -> None:
+    from kfp_llm_tuning.pipelines.run_display import format_seconds
+
+    click.echo(job.name)
+    for title, value in (
+        ("name", job.display_name),
+        ("template", job.template),
+        ("state", f"{job.state}, {format_seconds(job.seconds)}"),
+        ("created", job.created),
+        ("model", job.model),
+        ("endpoint", job.endpoint),
+        ("console", job.console),
+    ):
+        if value:
+            click.echo(f"  {title:<9} {value}")
+
+
+def _print_jobs(found: Sequence[JobView]) -> None:
+    from kfp_llm_tuning.pipelines.run_display import format_seconds
+
+    rows = [
+        (
+            job.id,
+            job.state,
+            job.template,
+            job.model_display_name,
+            job.created[:16].replace("T", " "),
+            format_seconds(job.seconds),
+        )
+        for job in found
+    ]
+    print_table(("JOB", "STATE", "TEMPLATE", "MODEL", "CREATED", "TIME"), rows)
+
+
+def _print_tasks(job: JobView) -> None:
+    from kfp_llm_tuning.pipelines.run_display import format_seconds
+
+    rows = [(task.name, task.state, format_seconds(task.seconds)) for task in job.tasks]
+    print_table(("TASK", "STATE", "TIME"), rows)

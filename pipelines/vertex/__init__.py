@@ -1,0 +1,1 @@
+"""Pipeline jobs, schedules and models on Vertex AI: what the commands send and read."""

@@ -1,0 +1,81 @@
+"""Cron expressions, checked before Vertex AI is asked."""
+
+from __future__ import annotations
+
+import re
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+# Each field: its name, the lowest and the highest number, and names that stand for numbers.
+_FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
+    ("minute", 0, 59, {}),
+    ("hour", 0, 23, {}),
+    ("day of the month", 1, 31, {}),
+    ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, start=1)}),
+    ("day of the week", 0, 7, {name: number for number, name in enumerate(_DAYS)}),
+)
+_PART = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>[0-9]+))?")
+_ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=(?P<zone>\S+)\s+")
+_EXAMPLE = "five fields: minute hour day month weekday, such as 0 9 * * 1"
+
+
+def with_time_zone(cron: str, time_zone: str) -> str:
+    """Checks a cron expression and puts its time zone in front.
+
+    Args:
+        cron: Five fields; ``TZ=ZONE`` may stand in front.
+        time_zone: A name of the IANA database, such as Europe/Berlin; empty for the one in front
+            of the expression, else UTC.
+
+    Returns:
+        ``TZ=ZONE MINUTE HOUR DAY MONTH WEEKDAY``.
+
+    Raises:
+        UserError: With everything that is wrong.
+    """
+    prefix = _ZONE_PREFIX.match(cron.strip())
+    fields = cron.strip()[prefix.end() if prefix else 0 :].split()
+    zone = time_zone or (prefix["zone"] if prefix else "UTC")
+    problems = _zone_problems(zone)
+    if prefix and time_zone and prefix["zone"] != time_zone:
+        what = f"{prefix['zone']} stands in the expression and {time_zone} beside it."
+        problems.append(Problem(what, "--cron, --time-zone", fix="Give one of them."))
+    if len(fields) != len(_FIELDS):
+        problems.append(Problem(f"{cron!r} has {len(fields)} fields.", "--cron", _EXAMPLE))
+    else:
+        for text, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
+            if not _is_field(text.lower(), low, high, names):
+                allowed = f"{name} from {low} to {high}, *, ranges a-b, lists a,b and steps /n"
+                problems.append(Problem(f"{text!r} is no {name}.", "--cron", allowed))
+    if problems:
+        raise UserError(*problems)
+    return f"TZ={zone} {' '.join(fields)}"
+
+
+def _zone_problems(zone: str) -> list[Problem]:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        allowed = "a name of the IANA database, such as Europe/Berlin"
+        return [Problem(f"{zone!r} is no time zone.", "--time-zone", allowed)]
+    return []
+
+
+def _is_field(text: str, low: int, high: int, names: dict[str, int]) -> bool:
+    return all(_is_part(part, low, high, names) for part in text.split(","))
+
+
+def _is_part(text: str, low: int, high: int, names: dict[str, int]) -> bool:
+    match = _PART.fullmatch(text)
+    if not match or match["step"] and int(match["step"]) < 1:
+        return False
+    ends = [_number(end, names) for end in match.group("first", "last") if end is not None]
+    in_range = all(low <= end <= high for end in ends)
+    return in_range and ends == sorted(ends)
+
+
+def _number(text: str, names: dict[str, int]) -> int:
+    return names.get(text, int(text) if text.isdecimal() and text.isascii() else -1)

@@ -1,0 +1,166 @@
+"""A pipeline job as people want to see it: tasks, times, what went wrong, what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1.types import PipelineJob, PipelineTaskDetail
+
+ENDED = ("succeeded", "failed", "cancelled")
+_STATE_PREFIX = "PIPELINE_STATE_"
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """One task that does something itself; graphs are left out.
+
+    Attributes:
+        name: The task's name.
+        state: In Vertex AI's words, lower case: running, succeeded, skipped (done before) ...
+        seconds: How long it runs or ran.
+        error: Why it failed; empty otherwise.
+        code: The error's code of google.rpc.Code; 0 where there is none.
+    """
+
+    name: str
+    state: str
+    seconds: float
+    error: str = ""
+    code: int = 0
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job.
+
+    Attributes:
+        name: Full resource name.
+        display_name: Its name for people.
+        template: The pipeline's name.
+        state: In Vertex AI's words, lower case.
+        created: When, ISO 8601 in UTC; empty while it is not known.
+        seconds: How long it runs or ran.
+        model_display_name: Name of the model that it tunes.
+        error: Why the job failed; empty otherwise.
+        code: The error's code of google.rpc.Code; 0 where there is none.
+        tasks: In the order they began.
+        model: Resource name of the registered model; empty where there is none.
+        endpoint: Resource name of the endpoint; empty where there is none.
+        console: URL of the job's page.
+    """
+
+    name: str
+    display_name: str
+    template: str
+    state: str
+    created: str
+    seconds: float
+    model_display_name: str
+    error: str
+    code: int
+    tasks: tuple[TaskView, ...]
+    model: str
+    endpoint: str
+    console: str
+
+    @property
+    def id(self) -> str:
+        """The last part of the resource name."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ENDED
+
+    def as_json(self) -> dict[str, Any]:
+        """Gives every field, for programs."""
+        return dataclasses.asdict(self)
+
+
+def view(job: PipelineJob) -> JobView:
+    """Reads a job.
+
+    Args:
+        job: As Vertex AI answers it.
+
+    Returns:
+        What people want to see of it.
+    """
+    details = list(job.job_detail.task_details)
+    spec = dict(job.pipeline_spec or {})
+    return JobView(
+        name=job.name,
+        display_name=job.display_name,
+        template=str(dict(spec.get("pipelineInfo") or {}).get("name", "")),
+        state=job.state.name.removeprefix(_STATE_PREFIX).lower(),
+        created=_isoformat(job.create_time),
+        seconds=_seconds(job.start_time or job.create_time, job.end_time),
+        model_display_name=str(job.runtime_config.parameter_values.get("model_display_name", "")),
+        error=job.error.message,
+        code=job.error.code,
+        tasks=_tasks(details),
+        model=_output(details, "model_resource_name", "upload-llm-model"),
+        endpoint=_output(details, "endpoint_resource_name", "create-endpoint-and-deploy-model"),
+        console=console_url(job.name),
+    )
+
+
+def console_url(name: str) -> str:
+    """Writes the URL of a job's page in the Google Cloud console.
+
+    Args:
+        name: The job's full resource name.
+
+    Returns:
+        The URL.
+    """
+    _, project, _, location, _, job = name.split("/", 5)
+    base = "https://console.cloud.google.com/vertex-ai/locations"
+    return f"{base}/{location}/pipelines/runs/{job}?project={project}"
+
+
+def _tasks(details: Sequence[PipelineTaskDetail]) -> tuple[TaskView, ...]:
+    graphs = {detail.parent_task_id for detail in details}
+    leaves = [
+        detail
+        for detail in details
+        if detail.task_id not in graphs and detail.execution.schema_title != "system.Run"
+    ]
+    never = datetime.max.replace(tzinfo=UTC)
+    leaves.sort(key=lambda detail: detail.start_time or detail.create_time or never)
+    return tuple(
+        TaskView(
+            name=detail.task_name,
+            state=detail.state.name.lower(),
+            seconds=_seconds(detail.start_time, detail.end_time),
+            error=detail.error.message,
+            code=detail.error.code,
+        )
+        for detail in leaves
+    )
+
+
+def _output(details: Sequence[PipelineTaskDetail], name: str, task: str) -> str:
+    """Reads a root output: Vertex AI writes it to the run's execution, and to the task's own."""
+    for detail in details:
+        if detail.task_name == task or detail.execution.schema_title == "system.Run":
+            metadata = dict(detail.execution.metadata or {})
+            if value := metadata.get(f"output:{name}"):
+                return str(value)
+    return ""
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float:
+    if not start:
+        return 0.0
+    return max(0.0, ((end or datetime.now(UTC)) - start).total_seconds())
+
+
+def _isoformat(time: datetime | None) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds") if time else ""
