@@ -63,7 +63,10 @@ class FolderStorage:
         root: The folder.
         lock: Held for a whole request, so that a precondition and its write are one step.
         uploads: Those not yet complete, by id.
+        base_url: Of the server, for the links in resources.
     """
+
+    base_url = ""
 
     def __init__(self, root: Path) -> None:
         """Takes the folder.
@@ -83,7 +86,7 @@ class FolderStorage:
     def buckets(self) -> dict[str, dict[str, Any]]:
         """The resource of every bucket, by name."""
         names = sorted(path.name for path in self.root.iterdir() if path.name != _INCOMING)
-        return {name: self._bucket_resource(name) for name in names}
+        return {name: self.bucket_resource(name) for name in names}
 
     def get_bucket(self, bucket_name: str) -> dict[str, Any] | None:
         """Returns a bucket's resource, or None where there is no such bucket."""
@@ -133,7 +136,7 @@ class FolderStorage:
             content = path.read_bytes()
             content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
             resource = object_handlers._make_object_resource(
-                "", bucket_name, file_name, content_type, str(len(content))
+                self.base_url, bucket_name, file_name, content_type, str(len(content))
             )
             self._remember(path, object_handlers._checksums(content, resource))
         return self._known[path].resource
@@ -207,7 +210,8 @@ class FolderStorage:
         self.uploads[upload_id] = Upload(bucket, resource, query)
         return upload_id
 
-    def _bucket_resource(self, name: str) -> dict[str, Any]:
+    def bucket_resource(self, name: str) -> dict[str, Any]:
+        """Returns a bucket's resource, the usual one where none was given."""
         if name not in self._bucket_resources:
             self._bucket_resources[name] = bucket_handlers._make_bucket_resource(name)
         return self._bucket_resources[name]
@@ -224,7 +228,7 @@ class FolderStorage:
 
     def _remember(self, path: Path, resource: dict[str, Any]) -> None:
         generation = str(next(self._generations))
-        resource["generation"] = generation
+        resource |= {"generation": generation, "metageneration": "1"}
         resource["id"] = f"{resource['bucket']}/{resource['name']}/{generation}"
         link, _, _ = str(resource["mediaLink"]).partition("?")
         resource["mediaLink"] = f"{link}?generation={generation}&alt=media"
