@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
 
 from tests.clients.data import write_data
-from tests.vertex.local_vertex import LocalVertex, local_vertex
+from tests.vertex.local_vertex import LocalVertex
 from tests.vertex.stand_in_models import stand_in_models
 
 StartVertex = Callable[..., AbstractContextManager[LocalVertex]]
@@ -24,7 +23,8 @@ def start_vertex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartVert
 
         @contextmanager
         def start(execute: bool = False) -> Iterator[LocalVertex]:
-            with local_vertex(tmp_path_factory.mktemp("vertex"), execute=execute) as vertex:
+            # Not local_vertex(): this process is to stay as it is, only clients are redirected.
+            with closing(LocalVertex(tmp_path_factory.mktemp("vertex"), execute)) as vertex:
                 write_data(vertex.storage.create_bucket("staging"))
                 yield vertex
 

@@ -1,4 +1,4 @@
-"""What a user of google-cloud-aiplatform does with jobs: submit, get, wait, list, cancel, delete."""
+"""What users of google-cloud-aiplatform do with jobs: submit, get, wait, list, cancel, delete."""
 
 import json
 import sys
