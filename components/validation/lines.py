@@ -12,7 +12,7 @@ from kfp_llm_tuning.components.validation.limits import MAXIMUM_LINE_BYTES
 
 # Large enough that a chunk's fixed costs vanish, and below the 128 KiB from which the C library
 # asks the system for every piece of memory anew: with 256 KiB a quarter of the time goes there.
-CHUNK_BYTES = 96 * 1024
+CHUNK_BYTES = 112 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -84,12 +84,12 @@ def read_chunks(
             if first_end < end:
                 yield Chunk(block[first_end:end])
         else:
-            yield Chunk(pending.take() + block[:end])
+            yield Chunk(pending.take(memoryview(block)[:end]))
         pending.add(block[end:])
     if pending.too_long:
         yield LongLine(pending.size)
     elif pending.size:
-        yield Chunk(pending.take() + b"\n", newline_added=True)
+        yield Chunk(pending.take(b"\n"), newline_added=True)
 
 
 class _Pending:
@@ -110,8 +110,8 @@ class _Pending:
         elif part:
             self._parts.append(part)
 
-    def take(self) -> bytes:
-        whole = b"".join(self._parts)
+    def take(self, rest: bytes | memoryview) -> bytes:
+        whole = b"".join([*self._parts, rest])
         self.clear()
         return whole
 

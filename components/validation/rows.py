@@ -75,7 +75,6 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _NEWLINE, _QUOTE, _BACKSLASH, _RETURN = b'\n"\\\r'
 _OPEN, _CLOSE = b"{}"
-_NOWHERE: Indices = numpy.empty(0, numpy.intp)
 _authors = operator.attrgetter("author")
 _PAIR = ("user", "assistant")
 
@@ -143,25 +142,18 @@ class FastCheck:
 
     def _is_plain(self, chunk: bytes, view: Bytes, rows: Sequence[Row]) -> bool:
         """Tells whether no field that is read is repeated and all of it is UTF-8."""
-        escapes = numpy.flatnonzero(view == _BACKSLASH) if b"\\" in chunk else _NOWHERE
-        if _may_escape_letters(view, escapes):
+        escapes = b"\\" in chunk
+        if escapes and _may_escape_letters(view):
             return False
         if self.row_format == RowFormat.TEXT:
-            if not len(escapes) and numpy.count_nonzero(view == _QUOTE) == 8 * len(rows):
+            if not escapes and numpy.count_nonzero(view == _QUOTE) == 8 * len(rows):
                 # Two names and two values are four strings: as few quotes as these leave no room
                 # for a repeated field or an ignored one.
                 return True
-            keys = {b"input_text": len(rows), b"output_text": len(rows)}
+            once = _count_text_names(view) == 2 * len(rows)
         else:
-            conversations = cast("Sequence[ChatRow]", rows)
-            if not all(map(_alternates, conversations)):
-                return False
-            keys = _count_chat_keys(conversations)
-        quotes = numpy.flatnonzero(view == _QUOTE)
-        gaps = numpy.diff(quotes)
-        if any(_count_key(view, quotes, gaps, key) != count for key, count in keys.items()):
-            return False
-        return chunk.isascii() or _is_utf8(chunk)
+            once = _has_chat_names_once(view, cast("Sequence[ChatRow]", rows))
+        return once and (chunk.isascii() or _is_utf8(chunk))
 
 
 def _alternates(row: ChatRow) -> bool:
@@ -170,15 +162,34 @@ def _alternates(row: ChatRow) -> bool:
     return not odd and tuple(map(_authors, messages)) == _PAIR * pairs
 
 
-def _count_chat_keys(rows: Sequence[ChatRow]) -> dict[bytes, int]:
+def _count_text_names(view: Bytes) -> int:
+    """Counts where ``input_text`` or ``output_text`` may stand: never too few, rarely too many.
+
+    Of ``put_text"``, which both end in, four characters are compared: enough for labels such as
+    ``book_taxi`` to be told apart. Since every row is known to have both names, twice as many as
+    rows leave no room for a repeated one.
+    """
+    starts = len(view) - len(b"put_text")
+    found = view[:starts] == ord("p")
+    for offset, character in ((3, "_"), (6, "x"), (8, '"')):
+        found &= view[offset : offset + starts] == ord(character)
+    return int(numpy.count_nonzero(found))
+
+
+def _has_chat_names_once(view: Bytes, rows: Sequence[ChatRow]) -> bool:
+    """Tells whether the authors alternate and no name stands twice in one object."""
+    if not all(map(_alternates, rows)):
+        return False
     messages = sum(len(row.messages) for row in rows)
-    contexts = sum(row.context is not UNSET for row in rows)
-    return {
+    names = {
         b"messages": len(rows),
-        b"context": contexts,
+        b"context": sum(row.context is not UNSET for row in rows),
         b"author": messages,
         b"content": messages,
     }
+    quotes = numpy.flatnonzero(view == _QUOTE)
+    gaps = numpy.diff(quotes)
+    return all(_count_name(view, quotes, gaps, name) == count for name, count in names.items())
 
 
 def _one_row_a_line(view: Bytes, rows: int) -> bool:
@@ -187,47 +198,35 @@ def _one_row_a_line(view: Bytes, rows: int) -> bool:
     A newline between ``}`` and ``{`` with nothing else around stands between two rows: within one
     a comma would be there. As many newlines as rows then mean one row a line.
     """
-    ends = _line_ends(view)
+    ends = numpy.flatnonzero(view == _NEWLINE)
     if len(ends) != rows or view[0] != _OPEN or (view[ends[:-1] + 1] != _OPEN).any():
         return False
     last = view[ends - 1]
-    if (last == _RETURN).any():
-        last = numpy.where(last == _RETURN, view[ends - 2], last)
-    return bool((last == _CLOSE).all())
+    if (last == _CLOSE).all():
+        return True
+    return bool((numpy.where(last == _RETURN, view[ends - 2], last) == _CLOSE).all())
 
 
-def _line_ends(view: Bytes) -> Indices:
-    """Finds the newlines, eight bytes in one step; of two within eight bytes only the first.
+def _count_name(view: Bytes, quotes: Indices, gaps: Indices, name: bytes) -> int:
+    """Counts where ``"name"`` may stand: never too few, and rarely too many.
 
-    A row is longer than eight bytes, so that two so near belong to no chunk of one row a line.
-    """
-    whole = len(view) // 8 * 8
-    equal = view == _NEWLINE
-    words = numpy.flatnonzero(equal[:whole].view(numpy.uint64) != 0)
-    first = equal[:whole].reshape(-1, 8)[words].argmax(axis=1)
-    return numpy.concatenate([words * 8 + first, numpy.flatnonzero(equal[whole:]) + whole])
-
-
-def _count_key(view: Bytes, quotes: Indices, gaps: Indices, key: bytes) -> int:
-    """Counts where ``"key"`` may stand: never too few, and rarely too many.
-
-    Only the length and three letters are compared. Since every row is known to have the key once
+    Only the length and three letters are compared. Since every row is known to have the name once
     at least, a count equal to that of the rows is still exact.
     """
-    starts = quotes[:-1][gaps == len(key) + 1] + 1
-    middle = len(key) - 2
-    found = (view[starts] == key[0]) & (view[starts + 1] == key[1])
-    return int(numpy.count_nonzero(found & (view[starts + middle] == key[middle])))
+    starts = quotes[:-1][gaps == len(name) + 1] + 1
+    middle = len(name) - 2
+    found = (view[starts] == name[0]) & (view[starts + 1] == name[1])
+    return int(numpy.count_nonzero(found & (view[starts + middle] == name[middle])))
 
 
-def _may_escape_letters(view: Bytes, escapes: Indices) -> bool:
-    r"""Finds ``\u0000`` and escapes that could hide a key's letters: ``\u005f``, ``\u0069`` ..."""
-    unicode = escapes[view[escapes + 1] == ord("u")]
-    if not len(unicode):
+def _may_escape_letters(view: Bytes) -> bool:
+    r"""Finds ``\u0000`` and escapes that could hide a name's letters: ``\u005f``, ``\u0069`` ..."""
+    is_unicode = (view[:-1] == _BACKSLASH) & (view[1:] == ord("u"))
+    if not is_unicode.any():
         return False
+    unicode = numpy.flatnonzero(is_unicode)
     # Beyond the end of a chunk nothing is escaped: its last byte is a brace or a newline.
-    digits = (view[numpy.minimum(unicode + at, len(view) - 1)] for at in (2, 3, 4))
-    first, second, third = digits
+    first, second, third = (view.take(unicode + at, mode="clip") for at in (2, 3, 4))
     low = (first == ord("0")) & (second == ord("0"))
     letters = (third >= ord("5")) & (third <= ord("7"))
     return bool((low & ((third == ord("0")) | letters)).any())
