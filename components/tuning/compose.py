@@ -53,6 +53,11 @@ class TuningRequest:
         """The accelerator whose column of the tables applies; a machine without takes the GPU's."""
         return "TPU" if self.use_tpu else "GPU"
 
+    @property
+    def model_label(self) -> str:
+        """The model in the letters of a label."""
+        return resolve(self.large_model_reference).label
+
 
 def compose(request: TuningRequest, train_folder: Path, evaluation_folder: Path) -> str:
     """Composes the tuner's payload, with one line of log a decision.

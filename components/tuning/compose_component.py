@@ -26,8 +26,27 @@ def compose_params_for_model_tuner(
     location: str = "",
     pipeline_region: str = "",
     use_tpu: bool = False,
-) -> NamedTuple("Outputs", location=str, payload=str):  # type: ignore[valid-type]
+    machine_spec: str = "",
+    image_registry: str = "",
+    project: str = "",
+    service_account: str = "",
+    network: str = "",
+    network_attachment: str = "",
+    persistent_resource_id: str = "",
+    encryption_spec_key_name: str = "",
+    tpu_training_skip_cmek: bool = False,
+    strategy: str = "",
+    max_wait: str = "86400s",
+    timeout: str = "604800s",
+    restart_on_preemption: bool = True,
+    tensorboard: str = "",
+    checkpoint_directory: str = "",
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", location=str, payload=str, payload_first_part=str, payload_second_part=str
+):
     """Composes the tuner's arguments from the model's defaults and the pipeline's inputs.
+
+    Where a machine is given, composes the Vertex AI CustomJob as well that runs the tuner on it.
 
     Args:
         large_model_reference: What is tuned: a name of model_references.yaml, hf://, gs://, a path.
@@ -47,15 +66,34 @@ def compose_params_for_model_tuner(
         location: Region that tuning runs in; empty means the pipeline's.
         pipeline_region: Region that the pipeline runs in; empty where there are none.
         use_tpu: Whether tuning runs on TPU, which has batch sizes of its own.
+        machine_spec: The tuning machine, from validate-pipeline; empty where there are no jobs.
+        image_registry: Where the tuner's images are; needed with a machine.
+        project: Project that the tuner's Google clients work in.
+        service_account: Account that the tuner runs as; empty means Vertex AI's own.
+        network: VPC network that the job is peered with.
+        network_attachment: Private Service Connect network attachment; replaces the network.
+        persistent_resource_id: Machines kept for several jobs.
+        encryption_spec_key_name: Customer-managed encryption key.
+        tpu_training_skip_cmek: Tune on TPU, without the key, although one is given.
+        strategy: STANDARD, SPOT or FLEX_START; empty means STANDARD.
+        max_wait: Longest wait for a machine of FLEX_START, such as 3600s.
+        timeout: Longest time of tuning, such as 86400s.
+        restart_on_preemption: Go on from the last checkpoint when the machine is taken away.
+        tensorboard: Vertex AI TensorBoard that shows the curves while the job runs.
+        checkpoint_directory: URI of the checkpoints; empty puts them beside the saved model.
 
     Returns:
         location: Region that tuning runs in; empty where there are none.
         payload: The tuner's arguments, a JSON object.
+        payload_first_part: The CustomJob as JSON, up to the URI of the saved model.
+        payload_second_part: The same after the URI of the metrics; both empty without a machine.
     """
     from pathlib import Path
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
     from kfp_llm_tuning.components.tuning.compose import TuningRequest, compose
+    from kfp_llm_tuning.components.tuning.custom_job import CustomJob
+    from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec
 
     with exit_on_error():
         request = TuningRequest(
@@ -73,4 +111,26 @@ def compose_params_for_model_tuner(
             seed=seed,
         )
         payload = compose(request, Path(train_dataset.path), Path(evaluation_dataset.path))
-    return location or pipeline_region, payload
+        job = CustomJob(
+            machine=MachineSpec.from_json(machine_spec),
+            image_registry=image_registry,
+            payload=payload,
+            train_dataset=train_dataset.uri,
+            evaluation_dataset=evaluation_dataset.uri,
+            checkpoints=checkpoint_directory,
+            project=project,
+            service_account=service_account,
+            network=network,
+            network_attachment=network_attachment,
+            persistent_resource_id=persistent_resource_id,
+            encryption_spec_key_name=encryption_spec_key_name,
+            tpu_training_skip_cmek=tpu_training_skip_cmek,
+            strategy=strategy,
+            max_wait=max_wait,
+            timeout=timeout,
+            restart_on_preemption=restart_on_preemption,
+            tensorboard=tensorboard,
+            model_label=request.model_label,
+        )
+        first_part, second_part = job.payload_parts()
+    return location or pipeline_region, payload, first_part, second_part

@@ -44,6 +44,18 @@ class MachineSpec:
         """Writes every field, keys sorted."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
+    @classmethod
+    def from_json(cls, text: str) -> MachineSpec | None:
+        """Reads what :meth:`to_json` wrote.
+
+        Args:
+            text: The JSON; empty where the platform decides on machines.
+
+        Returns:
+            The machine; None for an empty text.
+        """
+        return cls(**json.loads(text)) if text else None
+
 
 def machine_names() -> list[str]:
     """Lists every machine of the table."""

@@ -15,6 +15,7 @@ from kfp_llm_tuning.components.dataset.artifacts import Encoding, write_encoding
 from kfp_llm_tuning.components.tuning import compose_params_for_model_tuner
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.compose import TuningRequest, compose, compose_arguments
+from kfp_llm_tuning.components.tuning.machine_specs import select_machine
 from kfp_llm_tuning.components.tuning.model_references import resolve
 
 
@@ -155,6 +156,32 @@ def test_the_component(tmp_path: Path, location: str, region: str, expected: str
     )
     assert outputs[0] == expected
     assert json.loads(outputs[1])["enable_early_stopping"] is True
+    assert outputs[2:] == ("", "")
+
+
+def test_the_component_composes_a_job_for_a_machine(tmp_path: Path) -> None:
+    train, evaluation = _folders(tmp_path, 30)
+    outputs = compose_params_for_model_tuner.python_func(
+        large_model_reference="text-bison@002",
+        train_dataset=_Artifact(train),
+        evaluation_dataset=_Artifact(evaluation),
+        location="us-central1",
+        machine_spec=select_machine("GPU").to_json(),
+        image_registry="registry",
+        checkpoint_directory="gs://bucket/checkpoints",
+        service_account="",
+    )
+    first, second = outputs[2:]
+    job = json.loads(f"{{{first}MODEL{second}")
+    assert job["labels"] == {"kfp-llm-tuning-model": "text-bison-002"}
+    assert job["job_spec"]["scheduling"] == {
+        "timeout": "604800s",
+        "restart_job_on_worker_restart": True,
+    }
+    (pool,) = job["job_spec"]["worker_pool_specs"]
+    args = pool["container_spec"]["args"]
+    assert args[:2] == ["--payload", outputs[1]]
+    assert args[3:8:2] == ["gs://bucket/train", "gs://bucket/evaluation", "gs://bucket/checkpoints"]
 
 
 def test_the_component_ends_a_users_mistake_with_exit_code_1(
@@ -178,6 +205,10 @@ class _Artifact:
     @property
     def path(self) -> str:
         return str(self.folder)
+
+    @property
+    def uri(self) -> str:
+        return f"gs://bucket/{self.folder.name}"
 
 
 def _folders(root: Path, evaluation: int) -> tuple[Path, Path]:

@@ -1,0 +1,157 @@
+"""The Vertex AI CustomJob that tunes, as JSON in two parts.
+
+Only the service knows where the tuner's outputs go, and only when the launcher's task starts. So
+the payload is cut where the two URIs belong, and the launcher's container puts it together::
+
+    {"display_name": "...", FIRST saved_model.uri ", "--metrics", " tensorboard_metrics.uri SECOND
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from kfp_llm_tuning.components.common.images import tuner_image
+from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec
+
+COMMAND = ("python3", "-m", "kfp_llm_tuning.components.tuning")
+# What stands between the URIs of the two outputs.
+BETWEEN_OUTPUTS = '", "--metrics", "'
+# Takes the place of a URI until the text is cut; no value of a job has it in itself.
+_CUT = "output-uri-6b1f0c9e"
+# Says which model a job is spent on; the launcher adds the labels of the run.
+_MODEL_LABEL = "kfp-llm-tuning-model"
+
+
+@dataclass(frozen=True)
+class CustomJob:
+    """All that the job needs; an empty value leaves the choice to Vertex AI.
+
+    Attributes:
+        machine: The machine, one; None where there are no jobs.
+        image_registry: Where the tuner's images are.
+        payload: The tuner's arguments, a JSON object.
+        train_dataset: URI of the encoded training set.
+        evaluation_dataset: URI of the encoded evaluation set.
+        checkpoints: URI of the folder that a restarted job finds its checkpoints in.
+        project: Project that the container's Google clients work in.
+        service_account: Account that the container runs as.
+        network: VPC network that the job is peered with.
+        network_attachment: Private Service Connect attachment; takes the place of ``network``.
+        persistent_resource_id: Machines kept for several jobs.
+        encryption_spec_key_name: Customer-managed encryption key.
+        tpu_training_skip_cmek: Leave the key out where the machine is a TPU.
+        strategy: STANDARD, SPOT or FLEX_START.
+        max_wait: Longest wait for a machine of FLEX_START, such as 3600s.
+        timeout: Longest time of the job, such as 86400s.
+        restart_on_preemption: Start the job again when its machine is taken away.
+        tensorboard: Vertex AI TensorBoard that shows the curves while the job runs.
+        model_label: The model that is tuned, in the letters of a label.
+    """
+
+    machine: MachineSpec | None
+    image_registry: str
+    payload: str
+    train_dataset: str
+    evaluation_dataset: str
+    checkpoints: str = ""
+    project: str = ""
+    service_account: str = ""
+    network: str = ""
+    network_attachment: str = ""
+    persistent_resource_id: str = ""
+    encryption_spec_key_name: str = ""
+    tpu_training_skip_cmek: bool = False
+    strategy: str = ""
+    max_wait: str = ""
+    timeout: str = ""
+    restart_on_preemption: bool = False
+    tensorboard: str = ""
+    model_label: str = ""
+
+    def payload_parts(self) -> tuple[str, str]:
+        """Writes the job's JSON without its display name and the URIs of its outputs.
+
+        Returns:
+            The part before the URI of the saved model, and the part after that of the metrics;
+            both empty where there are no jobs.
+        """
+        if self.machine is None:
+            return "", ""
+        skip_key = self.machine.accelerator == "TPU" and self.tpu_training_skip_cmek
+        job = {
+            "job_spec": self._spec(self.machine),
+            "labels": {_MODEL_LABEL: self.model_label},
+            "encryption_spec": {"kms_key_name": "" if skip_key else self.encryption_spec_key_name},
+        }
+        first, _, second = json.dumps(_without_empty(job)).removeprefix("{").split(_CUT)
+        return first, second
+
+    def _spec(self, machine: MachineSpec) -> dict[str, Any]:
+        return {
+            "worker_pool_specs": [self._worker_pool(machine)],
+            "scheduling": self._scheduling(),
+            "service_account": self.service_account,
+            "network": "" if self.network_attachment else self.network,
+            "psc_interface_config": {"network_attachment": self.network_attachment},
+            "persistent_resource_id": self.persistent_resource_id,
+            "tensorboard": self.tensorboard,
+            # Vertex AI shows the curves in logs/ below it.
+            "base_output_directory": {
+                "output_uri_prefix": self.checkpoints if self.tensorboard else ""
+            },
+        }
+
+    def _worker_pool(self, machine: MachineSpec) -> dict[str, Any]:
+        variables = {"GOOGLE_CLOUD_PROJECT": self.project}
+        return {
+            "replica_count": 1,
+            "machine_spec": {
+                "machine_type": machine.machine_type,
+                "accelerator_type": machine.accelerator_type,
+                # A topology says how many there are.
+                "accelerator_count": 0 if machine.tpu_topology else machine.accelerator_count,
+                "tpu_topology": machine.tpu_topology,
+            },
+            "disk_spec": {
+                "boot_disk_type": machine.disk_type,
+                "boot_disk_size_gb": machine.disk_size_gb,
+            },
+            "container_spec": {
+                "image_uri": tuner_image(machine.accelerator, self.image_registry),
+                "command": list(COMMAND),
+                "args": self._arguments(),
+                "env": [{"name": name, "value": text} for name, text in variables.items() if text],
+            },
+        }
+
+    def _arguments(self) -> list[str]:
+        """Arguments of the tuner's command; the outputs come last, where the payload is cut."""
+        options = {
+            "--payload": self.payload,
+            "--train-dataset": self.train_dataset,
+            "--evaluation-dataset": self.evaluation_dataset,
+            "--checkpoints": self.checkpoints,
+            "--output": _CUT,
+            "--metrics": _CUT,
+        }
+        return [word for option in options.items() if option[1] for word in option]
+
+    def _scheduling(self) -> dict[str, Any]:
+        return {
+            "timeout": self.timeout,
+            "restart_job_on_worker_restart": self.restart_on_preemption,
+            "strategy": self.strategy,
+            "max_wait_duration": self.max_wait if self.strategy == "FLEX_START" else "",
+        }
+
+
+def _without_empty(value: Any) -> Any:
+    """Drops keys without a value, and those that hold nothing after that."""
+    if isinstance(value, list):
+        return [_without_empty(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_empty(item) for key, item in value.items()}
+    return {key: item for key, item in kept.items() if item}
