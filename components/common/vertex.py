@@ -20,6 +20,7 @@ from requests import exceptions as http_exceptions
 from kfp_llm_tuning.components.common.vertex_errors import explained
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 # What another try may mend. RESOURCE_EXHAUSTED is a kind of TooManyRequests.
 TRANSIENT = (
@@ -102,7 +103,7 @@ class Vertex:
 
 
 @dataclass(frozen=True)
-class Ensured(Generic[_T]):
+class Ensured(Generic[_T_co]):
     """A thing that is there.
 
     Attributes:
@@ -111,7 +112,7 @@ class Ensured(Generic[_T]):
             or is made at once.
     """
 
-    resource: _T
+    resource: _T_co
     operation: str = ""
 
 
@@ -157,7 +158,32 @@ def ensure(
         if isinstance(started, Operation):
             _finish(started)
         name = started.operation.name if isinstance(started, Operation) else ""
-        return Ensured(_appeared(find), name)
+        return Ensured(appeared(find), name)
+
+
+def appeared(find: Callable[[], _T | None]) -> _T:
+    """Waits for a thing that another request makes.
+
+    Args:
+        find: Looks for it, each request made with ``ONCE``; None where it is not there.
+
+    Returns:
+        The thing.
+
+    Raises:
+        google.api_core.exceptions.RetryError: If it has not appeared for hours.
+    """
+
+    def look() -> _T:
+        there = _retry(find)()
+        if there is None:
+            raise _NotYet("another request makes it, and it has not appeared for hours")
+        return there
+
+    polling = retry.Retry(
+        predicate=retry.if_exception_type(_NotYet), maximum=20.0, timeout=_OPERATION_TIMEOUT
+    )
+    return polling(look)()
 
 
 def wait(operation: Operation, doing: str, where: str = "") -> Any:
@@ -213,16 +239,3 @@ def _result(operation: Operation) -> Any:
     return operation.result(  # type: ignore[no-untyped-call]
         timeout=_OPERATION_TIMEOUT, retry=_retry
     )
-
-
-def _appeared(find: Callable[[], _T | None]) -> _T:
-    def look() -> _T:
-        there = _retry(find)()
-        if there is None:
-            raise _NotYet("another request makes it, and it has not appeared for hours")
-        return there
-
-    polling = retry.Retry(
-        predicate=retry.if_exception_type(_NotYet), maximum=20.0, timeout=_OPERATION_TIMEOUT
-    )
-    return polling(look)()

@@ -10,14 +10,18 @@ from kfp_llm_tuning.components.common.images import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def export_managed_dataset(
-    dataset_name: str = "", dataset_uri: str = "", regional_endpoint: str = ""
+    dataset_name: str = "",
+    dataset_uri: str = "",
+    regional_endpoint: str = "",
+    export_directory: str = "",
 ) -> NamedTuple("Outputs", export_location=str):  # type: ignore[valid-type]
     """Finds the JSONL file to tune on; exports a managed dataset first.
 
     Args:
         dataset_name: Resource name of a Vertex AI managed dataset. Excludes dataset_uri.
         dataset_uri: URI of a JSONL file. Excludes dataset_name.
-        regional_endpoint: API endpoint of the managed dataset's region.
+        regional_endpoint: URL of Vertex AI in the managed dataset's region.
+        export_directory: The run's own folder in Cloud Storage, to export to.
 
     Returns:
         export_location: URI of the JSONL file.
@@ -26,7 +30,9 @@ def export_managed_dataset(
     from kfp_llm_tuning.components.dataset import export
 
     with exit_on_error():
-        location = export.export_managed_dataset(dataset_name, dataset_uri, regional_endpoint)
+        location = export.export_managed_dataset(
+            dataset_name, dataset_uri, regional_endpoint, export_directory
+        )
     return (location,)
 
 

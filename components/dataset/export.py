@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 
+_logger = logging.getLogger(__name__)
 
-def export_managed_dataset(dataset_name: str, dataset_uri: str, regional_endpoint: str) -> str:
+
+def export_managed_dataset(
+    dataset_name: str, dataset_uri: str, regional_endpoint: str, export_directory: str = ""
+) -> str:
     """Finds the JSONL file to tune on.
-
-    Exporting a managed dataset needs Vertex AI, which this platform has not: that branch is the one
-    to fill in there.
 
     Args:
         dataset_name: Resource name of a Vertex AI managed dataset, or empty.
         dataset_uri: URI of a JSONL file, or empty. One of the two is given.
-        regional_endpoint: API endpoint that knows the managed dataset; empty without Vertex AI.
+        regional_endpoint: URL of Vertex AI in the region; empty on platforms without Vertex AI.
+        export_directory: The run's own folder in Cloud Storage to export to.
 
     Returns:
         URI of the JSONL file.
 
     Raises:
-        UserError: If both are given, neither is, or the dataset is a managed one.
+        UserError: If both are given, neither is, or the dataset cannot be exported.
     """
     if dataset_name and dataset_uri:
         raise UserError(
@@ -31,18 +35,35 @@ def export_managed_dataset(dataset_name: str, dataset_uri: str, regional_endpoin
             )
         )
     if dataset_name:
-        endpoint = f" (endpoint {regional_endpoint})" if regional_endpoint else ""
+        return _exported(dataset_name, regional_endpoint, export_directory)
+    if not dataset_uri:
+        raise UserError(
+            Problem("no dataset is given.", where="dataset_uri", fix="Name a JSONL file.")
+        )
+    return dataset_uri
+
+
+def _exported(dataset_name: str, regional_endpoint: str, export_directory: str) -> str:
+    if not regional_endpoint:
         raise UserError(
             Problem(
-                f"{dataset_name} is a Vertex AI managed dataset{endpoint}, "
+                f"{dataset_name} is a Vertex AI managed dataset, "
                 "and this platform has no Vertex AI to export it.",
                 where="dataset_name",
                 fix="Export it as JSONL (Vertex AI console: Datasets, Export), "
                 "and give the file as dataset_uri.",
             )
         )
-    if not dataset_uri:
+    if not export_directory.startswith("gs://"):
         raise UserError(
-            Problem("no dataset is given.", where="dataset_uri", fix="Name a JSONL file.")
+            Problem(
+                f"{export_directory!r} is no folder in Cloud Storage.",
+                "export_directory",
+                "gs://BUCKET/FOLDER",
+            )
         )
-    return dataset_uri
+    from kfp_llm_tuning.components.dataset.vertex_dataset import export
+
+    location = export(dataset_name, regional_endpoint, export_directory)
+    _logger.info("%s is exported to %s.", dataset_name, location)
+    return location

@@ -3,114 +3,91 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from kfp_llm_tuning.components.upload import mlflow_registry
 from kfp_llm_tuning.components.upload.labels import parse_labels
+from kfp_llm_tuning.components.upload.tasks import (
+    CurvesTask,
+    Deployed,
+    DeployTask,
+    Uploaded,
+    UploadTask,
+)
 
 _logger = logging.getLogger(__name__)
 
 
-def upload(
-    saved_model: str,
-    tensorboard_metrics: str,
-    evaluation: str,
-    validation_report: str,
-    display_name: str,
-    model_reference: str,
-    run_id: str,
-    registry_uri: str,
-    upload_model: bool,
-    reason: str,
-    labels: str,
-) -> str:
+def upload(task: UploadTask) -> Uploaded:
     """Registers the model unless the gate has closed.
 
     Args:
-        saved_model: Folder of the tuned model.
-        tensorboard_metrics: Folder of the tuner's metrics.
-        evaluation: Folder of the evaluation.
-        validation_report: The report of validate-dataset.
-        display_name: What the user called the model.
-        model_reference: What the user asked to tune.
-        run_id: The pipeline run.
-        registry_uri: The registry.
-        upload_model: Whether to register.
-        reason: Why, or why not.
-        labels: JSON object of the user's labels.
+        task: What to register, and in which registry.
 
     Returns:
-        ``models/NAME@VERSION``; empty where nothing was registered.
+        ``models/NAME@VERSION``; nothing where nothing was registered.
 
     Raises:
         UserError: As ``mlflow_registry.register``.
     """
     from kfp_llm_tuning.components.tuning.model_references import resolve
 
-    if not upload_model:
-        _logger.warning("The model is not registered. %s", reason)
-        return ""
+    if not task.upload_model:
+        _logger.warning("The model is not registered. %s", task.reason)
+        return Uploaded()
     resource_name = mlflow_registry.register(
         mlflow_registry.Upload(
-            saved_model=Path(saved_model),
-            tensorboard_metrics=Path(tensorboard_metrics),
-            evaluation=Path(evaluation),
-            display_name=display_name,
-            reference=resolve(model_reference),
-            run_id=run_id,
-            registry_uri=registry_uri,
-            reports={"validation.html": Path(validation_report)},
-            labels=parse_labels(labels),
+            saved_model=task.saved_model,
+            tensorboard_metrics=task.tensorboard_metrics,
+            evaluation=task.evaluation,
+            display_name=task.display_name,
+            reference=resolve(task.model_reference),
+            run_id=task.run_id,
+            registry_uri=task.registry_uri,
+            reports={"validation.html": task.validation_report},
+            labels=parse_labels(task.labels),
         )
     )
-    _logger.info("Registered as %s. %s", resource_name, reason)
-    return resource_name
+    _logger.info("Registered as %s. %s", resource_name, task.reason)
+    return Uploaded(resource_name)
 
 
-def deploy(
-    model_resource_name: str, display_name: str, registry_uri: str, deploy_model: bool
-) -> str:
+def deploy(task: DeployTask) -> Deployed:
     """Deploys what was registered.
 
     Args:
-        model_resource_name: Empty where nothing was registered.
-        display_name: Name of the endpoint, for the log.
-        registry_uri: The registry.
-        deploy_model: Whether to deploy.
+        task: What to deploy, and in which registry.
 
     Returns:
-        ``models:/NAME@deployed``; empty where nothing was deployed.
+        ``models:/NAME@deployed``; nothing where nothing was deployed.
 
     Raises:
         UserError: As ``mlflow_registry.deploy``.
     """
-    if not model_resource_name:
-        _logger.warning("%s is not deployed: no model was registered.", display_name)
-        return ""
-    if not deploy_model:
-        _logger.warning("%s is not deployed: deploy_model is false.", display_name)
-        return ""
-    endpoint = mlflow_registry.deploy(model_resource_name, registry_uri)
-    _logger.info("%s is deployed as %s.", model_resource_name, endpoint)
-    return endpoint
+    if not task.model_resource_name:
+        _logger.warning("%s is not deployed: no model was registered.", task.display_name)
+        return Deployed()
+    if not task.deploy_model:
+        _logger.warning("%s is not deployed: deploy_model is false.", task.display_name)
+        return Deployed()
+    endpoint = mlflow_registry.deploy(task.model_resource_name, task.registry_uri)
+    _logger.info("%s is deployed as %s.", task.model_resource_name, endpoint)
+    return Deployed(endpoint)
 
 
-def show_tensorboard(tensorboard: str, experiment_name: str, metrics_directory: str) -> str:
+def show_curves(task: CurvesTask) -> str:
     """Says that nothing was uploaded, and how to see the curves here.
 
     Args:
-        tensorboard: Resource name of the TensorBoard that was asked for.
-        experiment_name: Name of the experiment there.
-        metrics_directory: The tuner's folder of event files.
+        task: Which curves, and the TensorBoard that was asked for.
 
     Returns:
-        The folder.
+        The folder of event files.
     """
     _logger.warning(
-        "The curves of %s were not uploaded to %s: the local platform reaches no Google Cloud. "
-        "To see them here: tensorboard --logdir %s",
-        experiment_name,
-        tensorboard,
-        metrics_directory,
+        "The curves of %s were not uploaded to the TensorBoard %s: this platform reaches no "
+        "Google Cloud. To see them here: tensorboard --logdir %s",
+        task.experiment_name,
+        task.tensorboard,
+        task.metrics_directory,
     )
-    return metrics_directory
+    return str(task.metrics_directory)

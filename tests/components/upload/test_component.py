@@ -35,7 +35,9 @@ def test_names_and_outputs_are_the_published_ones() -> None:
         "tensorboard_id",
         "metrics_directory_uri",
         "experiment_name",
+        "registry_uri",
     }
+    assert tensorboard_uploader.component_spec.inputs["registry_uri"].optional
 
 
 def test_register_and_deploy(upload: Upload) -> None:
@@ -75,5 +77,6 @@ def test_tensorboard_uploader(tmp_path: Path) -> None:
         tensorboard_id="1",
         metrics_directory_uri=artifact(Artifact, tmp_path),
         experiment_name="tuner-1",
+        registry_uri="sqlite:///mlflow.db",
     )
     assert outputs == (str(tmp_path),)

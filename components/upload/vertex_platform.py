@@ -1,0 +1,231 @@
+"""What the components do on Vertex AI: models, endpoints and curves, each made once a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.vertex import Ensured, Vertex
+from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.upload import (
+    labels,
+    run_content,
+    serving_machines,
+    vertex_endpoints,
+    vertex_models,
+    vertex_names,
+    vertex_tensorboard,
+)
+from kfp_llm_tuning.components.upload.tasks import (
+    CurvesTask,
+    Deployed,
+    DeployTask,
+    Uploaded,
+    UploadTask,
+)
+
+# Vertex AI Pipelines gives the labels of the run to its tasks in this variable.
+RUN_LABELS_VARIABLE = "VERTEX_AI_PIPELINES_RUN_LABELS"
+WEIGHTS_LABEL = "weights-megabytes"
+# The serving container's variable for what was tuned.
+_REFERENCE_VARIABLE = "MODEL_REFERENCE"
+
+_logger = logging.getLogger(__name__)
+
+
+def upload(task: UploadTask) -> Uploaded:
+    """Registers the model in the Vertex AI Model Registry unless the gate has closed.
+
+    Args:
+        task: What to register, and where.
+
+    Returns:
+        ``projects/../models/ID@VERSION``; nothing where nothing was registered.
+
+    Raises:
+        UserError: If an input is wrong or Vertex AI refuses.
+    """
+    if not task.upload_model:
+        _logger.warning("The model is not registered. %s", task.reason)
+        return Uploaded()
+    _check_upload(task)
+    vertex = Vertex(task.project, task.location, task.regional_endpoint)
+    registered = vertex_models.register(vertex, _described(task))
+    name = vertex_models.version_name(registered.resource)
+    _logger.info("Registered as %s. %s", name, task.reason)
+    return Uploaded(name, _gcp_resources(vertex, registered, "VertexModel", name))
+
+
+def deploy(task: DeployTask) -> Deployed:
+    """Deploys a registered model to an endpoint of its own or to the one that is named.
+
+    Args:
+        task: What to deploy, and where.
+
+    Returns:
+        The endpoint; nothing where nothing was deployed.
+
+    Raises:
+        UserError: If an input is wrong or Vertex AI refuses.
+    """
+    if not task.model_resource_name:
+        _logger.warning("%s is not deployed: no model was registered.", task.display_name)
+        return Deployed()
+    if not task.deploy_model:
+        _logger.warning("%s is not deployed: deploy_model is false.", task.display_name)
+        return Deployed()
+    _check_deployment(task)
+    vertex = Vertex(task.project, task.location, task.regional_endpoint)
+    model = vertex_models.read_version(vertex, task.model_resource_name)
+    deployment = vertex_endpoints.Deployment(
+        model=task.model_resource_name,
+        display_name=task.display_name,
+        key=task.run_id,
+        machine=serving_machines.serving_machine(_weights(model.labels, task.model_reference)),
+        traffic_percentage=task.traffic_percentage,
+        service_account=task.service_account,
+    )
+    if task.endpoint:
+        endpoint = Ensured(vertex_endpoints.read_endpoint(vertex, task.endpoint))
+    else:
+        key = task.run_id or task.model_resource_name
+        endpoint = vertex_endpoints.create_endpoint(
+            vertex, task.display_name, key, model, task.encryption_key
+        )
+    name = endpoint.resource.name
+    deployed = vertex_endpoints.deploy(vertex, name, deployment)
+    _logger.info("%s is deployed to %s.", task.model_resource_name, name)
+    if task.endpoint:
+        vertex_endpoints.tell_of_idle_models(vertex, name)
+    return Deployed(
+        name,
+        _gcp_resources(vertex, endpoint, "VertexEndpoint", name),
+        _gcp_resources(vertex, deployed, "VertexEndpoint", name),
+    )
+
+
+def show_curves(task: CurvesTask) -> str:
+    """Uploads the tuner's curves to Vertex AI TensorBoard.
+
+    Args:
+        task: Which curves, and where to.
+
+    Returns:
+        The web address of the experiment.
+
+    Raises:
+        UserError: If there are no curves, or Vertex AI refuses.
+    """
+    vertex = Vertex(task.project, task.location)
+    tensorboard = vertex_tensorboard.tensorboard_name(vertex, task.tensorboard)
+    curves = vertex_tensorboard.read_curves(task.metrics_directory)
+    address = vertex_tensorboard.upload_curves(vertex, tensorboard, task.experiment_name, curves)
+    _logger.info("The curves are at %s.", address)
+    return address
+
+
+def run_labels() -> dict[str, str]:
+    """Reads the labels that the pipeline run has.
+
+    Returns:
+        The labels; none where the variable is not set or holds something else.
+    """
+    text = os.environ.get(RUN_LABELS_VARIABLE, "")
+    try:
+        return labels.parse_labels(text)
+    except UserError:
+        _logger.warning("%s holds no labels: %s", RUN_LABELS_VARIABLE, text)
+        return {}
+
+
+def _check_upload(task: UploadTask) -> None:
+    problems = _without_place(task.project, task.location)
+    if not task.serving_image:
+        problems.append(
+            Problem("no image serves the model.", "serving_image", "an image in a registry")
+        )
+    if not task.saved_model_uri.startswith("gs://"):
+        problems.append(
+            Problem(
+                f"{task.saved_model_uri} is not in Cloud Storage.",
+                "saved_model",
+                "gs://BUCKET/FOLDER",
+            )
+        )
+    if not task.run_id:
+        problems.append(Problem("is empty.", "run_id", "the id of the pipeline run"))
+    raise_all(problems)
+
+
+def _check_deployment(task: DeployTask) -> None:
+    problems = _without_place(task.project, task.location)
+    if not 0 <= task.traffic_percentage <= 100:
+        problems.append(
+            Problem(f"{task.traffic_percentage} is no share.", "traffic_percentage", "0 to 100")
+        )
+    raise_all(problems)
+
+
+def _without_place(project: str, location: str) -> list[Problem]:
+    given = {"project": project, "location": location}
+    return [Problem("is empty.", name) for name, value in given.items() if not value]
+
+
+def _described(task: UploadTask) -> vertex_models.VertexModel:
+    """Collects labels, description and environment of the version."""
+    reference = resolve(task.model_reference)
+    provenance = run_content.read_provenance(task.saved_model)
+    metrics = run_content.final_metrics(provenance, run_content.read_evaluation(task.evaluation))
+    ours = labels.version_labels(provenance, reference, task.display_name, task.run_id, {})
+    ours[WEIGHTS_LABEL] = str(serving_machines.weights_megabytes(task.saved_model))
+    ours[labels.RUN_LABEL] = vertex_names.run_label(task.run_id)
+    given = {**run_labels(), **labels.parse_labels(task.labels)}
+    legal = vertex_names.legal_labels({**ours, **given, **ours})
+    description = labels.version_description(provenance, reference, metrics)
+    if legal.changed:
+        full = "; ".join(f"{name} = {value}" for name, value in legal.changed.items())
+        _logger.warning("Google Cloud allows these labels only in part: %s.", full)
+        description += f"\n\nLabels in full: {full}."
+    return vertex_models.VertexModel(
+        display_name=task.display_name.strip(),
+        run_id=task.run_id,
+        artifact_uri=task.saved_model_uri,
+        serving_image=task.serving_image,
+        labels=legal.labels,
+        description=description,
+        environment={_REFERENCE_VARIABLE: reference.name},
+        parent_model=task.parent_model.strip(),
+        aliases=tuple(vertex_names.version_aliases(task.version_aliases)),
+        encryption_key=task.encryption_key,
+    )
+
+
+def _weights(model_labels: Mapping[str, str], reference: str) -> int | None:
+    """Tells the size of the weights: as the upload labelled them, else as the name says."""
+    text = model_labels.get(WEIGHTS_LABEL, "")
+    if text.isdecimal():
+        return int(text)
+    return serving_machines.named_megabytes(resolve(reference).checkpoint) if reference else None
+
+
+def _gcp_resources(vertex: Vertex, made: Ensured[object], kind: str, name: str) -> str:
+    """Writes the record that Google's own components write, so that the console shows a link.
+
+    Args:
+        vertex: Where.
+        made: What was made, and the operation.
+        kind: Type of the resource where no operation made it.
+        name: Its resource name.
+
+    Returns:
+        A ``GcpResources`` message as JSON.
+    """
+    root = f"https://{vertex.location}-aiplatform.googleapis.com/v1"
+    record = {
+        "resourceType": "VertexLro" if made.operation else kind,
+        "resourceUri": f"{root}/{made.operation or name}",
+    }
+    return json.dumps({"resources": [record]})
