@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.upload.names import parse_address
+from kfp_llm_tuning.pipelines.commands.place_options import place_options
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
+from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
+from kfp_llm_tuning.pipelines.commands.tables import print_table
+from kfp_llm_tuning.pipelines.registries import (
+    PLATFORMS,
+    MlflowRegistry,
+    Registry,
+    VertexRegistry,
+)
+from kfp_llm_tuning.pipelines.vertex.place import vertex_at
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from kfp_llm_tuning.components.upload.catalogue import Version
 
 # What a list has room for, the most telling first; `show` has every metric.
@@ -34,38 +42,75 @@ def models() -> None:
     """List, show or delete registered models."""
 
 
+def _registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets a command work on either registry; it takes ``registry`` in the options' place."""
+
+    @registry_option
+    @click.option(
+        "--platform",
+        type=click.Choice(PLATFORMS),
+        help="[default: vertex where --project or --region is given, else local]",
+    )
+    @place_options
+    @wraps(command)
+    def with_registry(
+        *arguments: Any,
+        registry_uri: str,
+        platform: str | None,
+        project: str,
+        region: str,
+        api_endpoint: str,
+        **options: Any,
+    ) -> Any:
+        resource = options.get("model", "")
+        on_vertex = platform == "vertex" or (platform is None and _says_vertex(resource))
+        registry: Registry = MlflowRegistry(registry_uri)
+        if on_vertex:
+            registry = VertexRegistry(vertex_at(project, region, api_endpoint, resource))
+        return command(*arguments, registry=registry, **options)
+
+    return with_registry
+
+
+def _says_vertex(model: str) -> bool:
+    """Whether a place on Vertex AI is typed in: one of the environment does not count."""
+    context = click.get_current_context()
+    typed = [
+        context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        for name in ("project", "region")
+    ]
+    return any(typed) or model.startswith("projects/")
+
+
 @models.command("list")
-@registry_option
+@_registry_options
 @click.option(
     "--label", "labels", multiple=True, metavar="NAME=VALUE", help="Only versions with this label."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def list_models(registry_uri: str, labels: tuple[str, ...], as_json: bool) -> None:
+def list_models(registry: Registry, labels: tuple[str, ...], as_json: bool) -> None:
     """List every version of every model, the newest first."""
-    from kfp_llm_tuning.components.upload.catalogue import list_versions
-
-    versions = list_versions(registry_uri, _parsed(labels))
+    versions = registry.list_versions(parse_labels(labels))
     if as_json:
         click.echo(json.dumps([_as_json(version) for version in versions], indent=2))
     elif versions:
-        _print(_table(versions))
+        _print(versions)
     else:
         click.echo("No models." if not labels else "No models with these labels.")
 
 
 @models.command()
 @click.argument("model")
-@registry_option
+@_registry_options
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def show(model: str, registry_uri: str, as_json: bool) -> None:
+def show(model: str, registry: Registry, as_json: bool) -> None:
     """Show everything about one version.
 
-    MODEL is NAME (the deployed version, else the newest), NAME@VERSION, models/NAME@VERSION,
-    models:/NAME/VERSION or models:/NAME@deployed.
+    MODEL is NAME (the deployed version, else the newest) or NAME@VERSION; in MLflow also
+    models/NAME@VERSION, models:/NAME/VERSION or models:/NAME@deployed; on Vertex AI also an id or
+    a full resource name, which says project and region too.
     """
-    from kfp_llm_tuning.components.upload.catalogue import find_version
-
-    version = find_version(registry_uri, parse_address(model))
+    version = registry.find_version(model)
     if as_json:
         click.echo(json.dumps(_as_json(version), indent=2))
         return
@@ -73,81 +118,60 @@ def show(model: str, registry_uri: str, as_json: bool) -> None:
     click.echo(f"{version.resource_name}{deployed}\n\n{version.description}\n")
     click.echo(f"registered  {version.created}")
     click.echo(f"weights     {version.location}")
-    click.echo(f"MLflow run  {version.run_id} in {registry_uri}")
+    click.echo(f"run         {version.run_id} in {registry.place}")
     for title, values in (
         ("Labels", version.labels),
         ("Metrics", version.metrics),
         ("Parameters", version.parameters),
     ):
+        if not values:
+            continue
         click.echo(f"\n{title}")
-        width = max(map(len, values), default=0)
+        width = max(map(len, values))
         for name in sorted(values):
             click.echo(f"  {name:<{width}}  {values[name]}")
 
 
 @models.command()
 @click.argument("model")
-@registry_option
+@_registry_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(model: str, registry_uri: str, yes: bool) -> None:
-    """Delete versions with their runs and weights.
+def delete(model: str, registry: Registry, yes: bool) -> None:
+    """Delete versions; in MLflow with their runs and weights.
 
-    MODEL is NAME, which deletes every version, or NAME@VERSION. The run's parameters and metrics
-    stay in MLflow's trash until `mlflow gc`; so do the weights where a server keeps them.
+    MODEL is NAME, which deletes every version, or NAME@VERSION. In MLflow the run's parameters and
+    metrics stay in the trash until `mlflow gc`; so do the weights where a server keeps them. On
+    Vertex AI the weights stay in their bucket, and a deployed version is not deleted.
     """
-    from kfp_llm_tuning.components.upload.catalogue import delete as delete_versions
-    from kfp_llm_tuning.components.upload.catalogue import find_version, list_versions
-
-    address = parse_address(model)
-    versions = [find_version(registry_uri, address)]
-    if not (address.version or address.alias):
-        found = list_versions(registry_uri)
-        versions = [version for version in found if version.name == address.name]
+    versions = registry.find_versions(model)
     for version in versions:
         deployed = " (deployed)" if version.deployed else ""
         click.echo(f"{version.resource_name}{deployed}  {version.location}")
     if not yes:
-        click.confirm("Delete with weights and reports?", abort=True)
-    delete_versions(registry_uri, versions)
+        what = "Delete with weights and reports?" if registry.deletes_weights else "Delete?"
+        click.confirm(what, abort=True)
+    registry.delete(versions)
     click.echo(f"Deleted {len(versions)} version{'s' if len(versions) > 1 else ''}.")
-
-
-def _parsed(labels: Sequence[str]) -> dict[str, str]:
-    wrong = [text for text in labels if "=" not in text]
-    if wrong:
-        raise UserError(
-            *(Problem(f"{text!r} is no label.", "--label", "NAME=VALUE") for text in wrong)
-        )
-    return {name: value for name, _, value in (text.partition("=") for text in labels)}
 
 
 def _as_json(version: Version) -> dict[str, object]:
     return {"model_resource_name": version.resource_name, **dataclasses.asdict(version)}
 
 
-def _table(versions: Sequence[Version]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("MODEL", "BASE MODEL", "DEPLOYED", "METRICS", "REGISTERED"):
-        table.add_column(title, overflow="fold")
-    for version in versions:
-        table.add_row(
+def _print(versions: Sequence[Version]) -> None:
+    rows = [
+        (
             f"{version.name}@{version.version}",
             version.base_model,
             "yes" if version.deployed else "",
             _listed_metrics(version),
             version.created[:16].replace("T", " "),
         )
-    return table
+        for version in versions
+    ]
+    print_table(("MODEL", "BASE MODEL", "DEPLOYED", "METRICS", "REGISTERED"), rows)
 
 
 def _listed_metrics(version: Version) -> str:
     known = [name for name in _LISTED_METRICS if name in version.metrics][:_LISTED_METRIC_COUNT]
     return "\n".join(f"{name} {version.metrics[name]:.4g}" for name in known)
-
-
-def _print(table: Table) -> None:
-    from rich.console import Console
-
-    Console().print(table)

@@ -1,0 +1,119 @@
+"""Where tuned models are registered, MLflow or Vertex AI, behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.common.vertex import Vertex
+    from kfp_llm_tuning.components.upload.catalogue import Version
+
+PLATFORMS = ("local", "vertex")
+
+
+class Registry(Protocol):
+    """A registry of tuned models."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    @property
+    def deletes_weights(self) -> bool:
+        """Whether deleting a version deletes its weights."""
+
+    def list_versions(self, labels: Mapping[str, str]) -> Sequence[Version]:
+        """Lists the versions that have all of the labels, sorted by name, newest first."""
+
+    def find_version(self, address: str) -> Version:
+        """Finds the version that an address points at: the deployed, else the newest one."""
+
+    def find_versions(self, address: str) -> Sequence[Version]:
+        """Finds the version that an address points at, or all of a model without a version."""
+
+    def delete(self, versions: Sequence[Any]) -> None:
+        """Deletes versions that ``find_versions`` found."""
+
+
+@dataclass(frozen=True)
+class MlflowRegistry:
+    """The registry of this machine and of MLflow servers.
+
+    Attributes:
+        place: MLflow tracking URI.
+        deletes_weights: They are the registry's own.
+    """
+
+    place: str
+    deletes_weights: bool = True
+
+    def list_versions(self, labels: Mapping[str, str]) -> Sequence[Version]:
+        """Lists the versions that have all of the labels, sorted by name, newest first."""
+        from kfp_llm_tuning.components.upload.catalogue import list_versions
+
+        return list_versions(self.place, labels)
+
+    def find_version(self, address: str) -> Version:
+        """Finds the version that an address points at: the deployed, else the newest one."""
+        from kfp_llm_tuning.components.upload.catalogue import find_version
+        from kfp_llm_tuning.components.upload.names import parse_address
+
+        return find_version(self.place, parse_address(address))
+
+    def find_versions(self, address: str) -> Sequence[Version]:
+        """Finds the version that an address points at, or all of a model without a version."""
+        from kfp_llm_tuning.components.upload.names import parse_address
+
+        found, parsed = self.find_version(address), parse_address(address)
+        if parsed.version or parsed.alias:
+            return [found]
+        return [version for version in self.list_versions({}) if version.name == parsed.name]
+
+    def delete(self, versions: Sequence[Any]) -> None:
+        """Deletes versions with their runs and weights."""
+        from kfp_llm_tuning.components.upload.catalogue import delete
+
+        delete(self.place, list(versions))
+
+
+@dataclass(frozen=True)
+class VertexRegistry:
+    """The Vertex AI Model Registry of one project and region.
+
+    Attributes:
+        vertex: Where.
+        deletes_weights: They lie in the user's bucket, which is left alone.
+    """
+
+    vertex: Vertex
+    deletes_weights: bool = False
+
+    @property
+    def place(self) -> str:
+        """Project and region."""
+        return self.vertex.parent
+
+    def list_versions(self, labels: Mapping[str, str]) -> Sequence[Version]:
+        """Lists the versions that have all of the labels, sorted by name, newest first."""
+        from kfp_llm_tuning.pipelines.vertex.model_catalogue import list_versions
+
+        return list_versions(self.vertex, labels)
+
+    def find_version(self, address: str) -> Version:
+        """Finds the version that an address points at: the deployed, else the newest one."""
+        found = self.find_versions(address)
+        return next((version for version in found if version.deployed), found[0])
+
+    def find_versions(self, address: str) -> Sequence[Version]:
+        """Finds the version that an address points at, or all of a model without a version."""
+        from kfp_llm_tuning.pipelines.vertex.model_catalogue import find_versions
+
+        return find_versions(self.vertex, address)
+
+    def delete(self, versions: Sequence[Any]) -> None:
+        """Deletes versions that are deployed nowhere."""
+        from kfp_llm_tuning.pipelines.vertex.model_catalogue import delete
+
+        delete(self.vertex, versions)
