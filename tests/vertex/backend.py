@@ -69,6 +69,9 @@ class Backend:
         predictor: Answers predictions, with the arguments of `Runner.predict` up to `parameters`.
         templates: The compiled template for each templateUri; the longest prefix counts.
         publisher_models: Names of the models of the Model Garden.
+        handles: The runs that are going on, by the job's name.
+        job_end_listeners: Called with the name of every pipeline job that ends.
+        context_members: The artifacts and executions of each metadata context.
     """
 
     folder: Path
@@ -83,6 +86,8 @@ class Backend:
     clock: Clock = field(default_factory=Clock)
     requests: list[LoggedRequest] = field(default_factory=list)
     handles: dict[str, Handle] = field(default_factory=dict)
+    job_end_listeners: list[Callable[[str], None]] = field(default_factory=list)
+    context_members: dict[str, set[str]] = field(default_factory=dict)
     registry: Registry = field(default_factory=load_registry)
 
     def __post_init__(self) -> None:

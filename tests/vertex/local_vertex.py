@@ -27,6 +27,8 @@ from tests.vertex.grpc_server import GrpcServer
 from tests.vertex.project_facts import ProjectFacts
 from tests.vertex.redirect import sitecustomize as redirect
 from tests.vertex.rest import RestServer
+from tests.vertex.runner_protocol import Event, State
+from tests.vertex.services import custom_jobs, pipelines
 from tests.vertex.storage import StorageServer
 from tests.vertex.store import Store
 
@@ -123,6 +125,34 @@ class LocalVertex:
     ) -> None:
         """Answer predictions with a function of the model's REST body, instances and parameters."""
         self.backend.predictor = predictor
+
+    def finish(self, name: str, state: State = "SUCCEEDED", error: str = "") -> None:
+        """End a pipeline or custom job that nothing runs.
+
+        Args:
+            name: Its resource name, or the id of a pipeline job.
+            state: SUCCEEDED, FAILED or CANCELLED.
+            error: Why it failed.
+        """
+        self.report(name, Event((), state, error=error))
+
+    def report(self, name: str, event: Event) -> None:
+        """Let something happen in a pipeline or custom job that nothing runs.
+
+        Args:
+            name: Its resource name, or the id of a pipeline job.
+            event: What happens.
+
+        Raises:
+            KeyError: there is no such job.
+        """
+        names = [known for known in self.store if name in (known, known.rsplit("/", 1)[-1])]
+        jobs = [known for known in names if "/pipelineJobs/" in known or "/customJobs/" in known]
+        if not jobs:
+            raise KeyError(name)
+        is_pipeline = "/pipelineJobs/" in jobs[0]
+        service = pipelines if is_pipeline else custom_jobs
+        service.report(self.backend, jobs[0], event)
 
     def resources(self, collection: str) -> list[dict[str, Any]]:
         """The resources of a collection, such as models, in every region, as their REST bodies."""

@@ -124,13 +124,14 @@ class Runner(Protocol):
 
 def job_uuid(job_name: str) -> int:
     """The value of {{$.pipeline_job_uuid}} of a job: the same at the server and in the run."""
-    return _stable_number(job_name.split("/pipelineJobs/")[-1])
+    return stable_number(job_name.split("/pipelineJobs/")[-1])
 
 
 def task_uuid(job_name: str, path: TaskPath) -> int:
     """The value of {{$.pipeline_task_uuid}}, which is also the `task_id` in the job's details."""
-    return _stable_number("/".join((job_name.split("/pipelineJobs/")[-1], *path)))
+    return stable_number("/".join((job_name.split("/pipelineJobs/")[-1], *path)))
 
 
-def _stable_number(text: str) -> int:
+def stable_number(text: str) -> int:
+    """A number with up to 19 digits that a text always gets."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -28,6 +28,9 @@ from tests.vertex.registry import Method, load_registry, message_type
 M = TypeVar("M", bound=Message)
 
 _ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}"
+_LABEL_KEY = r"(?:[a-z.]+/)?[^\W\d_][\w-]{0,62}"
+_LABEL_VALUE = r"[\w-]{0,63}"
+_MAXIMAL_LABELS = 64
 _DEFAULT_PAGE = 100
 _MAXIMAL_PAGE = 1000
 _SERVER_FIELDS = {"name", "create_time", "update_time", "etag"}
@@ -58,12 +61,14 @@ def add(call: Call, name: str, resource: Any) -> None:
     """Store a new resource with the fields that the server sets."""
     if "name" in resource.DESCRIPTOR.fields_by_name:
         resource.name = name
+    check_labels(resource)
     _stamp(call, resource, "create_time", "update_time")
     call.store.create(name, resource)
 
 
 def save(call: Call, resource: Any) -> None:
     """Store a changed resource."""
+    check_labels(resource)
     _stamp(call, resource, "update_time")
     call.store.put(resource.name, resource)
 
@@ -100,7 +105,7 @@ def delete(call: Call, request: Any) -> Message:
     """Delete a resource and what is under it."""
     require(request, "name")
     check_project(call, request.name)
-    current = call.store[request.name] if request.name in call.store else None
+    current = call.store.get(request.name)
     check_etag(current, getattr(request, "etag", ""))
     call.store.remove(request.name)
     if not _is_long_running(call.method):
@@ -227,6 +232,25 @@ def check_etag(current: Any, etag: str) -> None:
         raise errors.ApiError(
             grpc.StatusCode.ABORTED, f"The etag {etag} is stale: {current.name} has changed."
         )
+
+
+def check_labels(resource: Any) -> None:
+    """Refuse labels that the service would refuse.
+
+    Raises:
+        ApiError: a key or value is badly formed, or there are too many (400).
+    """
+    if "labels" not in resource.DESCRIPTOR.fields_by_name:
+        return
+    for key, value in resource.labels.items():
+        for text, pattern in ((key, _LABEL_KEY), (value, _LABEL_VALUE)):
+            if not re.fullmatch(pattern, text) or text != text.lower():
+                raise errors.invalid(
+                    f"Invalid label {key!r}: {value!r}. Keys begin with a letter; both have up to "
+                    "63 lower-case letters, digits, underscores and dashes."
+                )
+    if len(resource.labels) > _MAXIMAL_LABELS:
+        raise errors.invalid(f"There are more than {_MAXIMAL_LABELS} labels.")
 
 
 def snake_case(name: str) -> str:

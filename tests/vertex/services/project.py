@@ -35,17 +35,22 @@ def serve(
     Raises:
         ApiError: the answer is an error.
     """
-    for method, route_host, route_verb, pattern, handler in _ROUTES:
-        found = re.fullmatch(pattern, path)
-        if found and host == route_host and verb == route_verb:
-            break
-    else:
-        raise errors.unimplemented(f"The local Vertex AI does not know {verb} {host}{path}.")
+    method, handler, groups = _find_route(verb, host, path)
     content = json.loads(body) if body.strip() else {}
     backend.requests.append(LoggedRequest(method, content=content))
     return backend.hit_by_faults(
-        method, lambda: handler(backend, *found.groups(), query=query, body=content)
+        method, lambda: handler(backend, *groups, query=query, body=content)
     )
+
+
+def _find_route(
+    verb: str, host: str, path: str
+) -> tuple[str, Callable[..., Answer], tuple[str, ...]]:
+    for method, route_host, route_verb, pattern, handler in _ROUTES:
+        found = re.fullmatch(pattern, path)
+        if found and (host, verb) == (route_host, route_verb):
+            return method, handler, found.groups()
+    raise errors.unimplemented(f"The local Vertex AI does not know {verb} {host}{path}.")
 
 
 def _project(backend: Backend, id_or_number: str) -> tuple[str, str]:
