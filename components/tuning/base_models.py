@@ -90,16 +90,32 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         UserError: If the folder has no tokenizer that this version of transformers reads.
     """
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(
+        return _tokenizer_class(folder).from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(
             Problem(f"{folder} has no readable tokenizer: {error}", _WHERE, "tokenizer.json")
         ) from error
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """Chooses who reads a tokenizer: AutoTokenizer, or the class that a folder leaves no doubt of.
+
+    AutoTokenizer looks at the model too, and imports torch for that: of all that validation and
+    encoding do with a small dataset the longest part, and the largest.
+    """
+    path = folder / "tokenizer_config.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    # The name says: take tokenizer.json as it stands.
+    if facts.get("tokenizer_class") == "TokenizersBackend":
+        from transformers import TokenizersBackend
+
+        return TokenizersBackend
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
 
 
 def resolved_revision(reference: ModelReference, folder: Path) -> str:

@@ -138,6 +138,33 @@ def test_remote_code_is_refused(model: Path, tmp_path: Path, file: str) -> None:
         tokenizer_folder(resolve(str(folder)))
 
 
+_LOAD = """
+import sys
+from pathlib import Path
+from kfp_llm_tuning.components.tuning.base_models import load_tokenizer
+print(load_tokenizer(Path(sys.argv[1]))("a b")["input_ids"], "torch" in sys.modules)
+"""
+
+
+def test_a_tokenizer_that_stands_as_it_is_needs_no_torch(model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    command = [sys.executable, "-c", _LOAD, str(model)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == f"{AutoTokenizer.from_pretrained(model)('a b')['input_ids']} False\n"
+
+
+@pytest.mark.parametrize("name", ["PreTrainedTokenizerFast", "LlamaTokenizerFast", None])
+def test_other_tokenizers_are_read_by_the_auto_class(
+    name: str | None, model: Path, tmp_path: Path
+) -> None:
+    folder = _copy(model, tmp_path / "other")
+    config = folder / "tokenizer_config.json"
+    facts = json.loads(config.read_text()) | {"tokenizer_class": name}
+    config.write_text(json.dumps({key: value for key, value in facts.items() if value}))
+    assert load_tokenizer(folder)("é")["input_ids"] == [1, 0xC3 + 3, 0xA9 + 3]
+
+
 def test_a_folder_without_tokenizer(model: Path, tmp_path: Path) -> None:
     folder = _copy(model, tmp_path / "m")
     for name in ("tokenizer.json", "tokenizer_config.json"):
