@@ -9,7 +9,8 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 # mypy does not follow an editable install, so the namespace package is laid out for it.
 LINT_ROOT := build/lint
 
-.PHONY: help install run test lint format unit test-slow coverage readme bench bench-gpu wheel clean
+.PHONY: help install run test lint format unit test-slow test-clients coverage compile readme images \
+	bench bench-gpu wheel clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,15 +42,21 @@ format: install ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff format .
 
 unit: install
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients"
 
 test-slow: install ## The tests marked slow: long runs on real data (needs ../shared/data).
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -m slow
 
-coverage: install ## Run the suite and print what it does not reach.
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term-missing
+test-clients: install ## Clients that others wrote against the local Vertex AI, each in a venv of its own.
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist loadscope -m clients tests/clients
 
-readme: install ## Rewrite the interface tables in the components' READMEs.
+coverage: install ## Run the suite and print what it does not reach.
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients" --cov --cov-report=term-missing
+
+compile: install ## Write the templates and the components to compiled/.
+	$(BIN)/kfp-llm-tuning compile
+
+readme: install ## Rewrite the interface tables in READMEs and docs.
 	$(BIN)/python -m kfp_llm_tuning.pipelines.readme_tables
 
 bench: install ## Run every benchmark (about half an hour; needs ../shared/data).

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from kfp import dsl
-from kfp.dsl import HTML, Artifact, Input, Model
+from kfp.dsl import HTML, Artifact, Input
 
+from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.components.upload import create_endpoint_and_deploy_model, upload_llm_model
 from kfp_llm_tuning.pipelines.platforms import Platform
 
@@ -28,15 +29,33 @@ def deployment_graph(platform: Platform) -> dsl.base_component.BaseComponent:
 
     @dsl.pipeline(name="deployment-graph", description="Registers and deploys a tuned model.")
     def graph(
-        saved_model: Input[Model],
+        saved_model: Input[Artifact],
         tensorboard_metrics: Input[Artifact],
         evaluation: Input[Artifact],
         validation_report: Input[HTML],
+        project: str,
+        location: str,
+        regional_endpoint: str,
+        encryption_spec_key_name: str,
+        service_account: str,
         model_display_name: str,
         large_model_reference: str,
+        parent_model: str,
+        version_aliases: str,
         upload_model: bool,
         upload_reason: str,
+        deploy_model: bool,
+        endpoint_resource_name: str,
+        traffic_percentage: int,
     ) -> DeploymentOutputs:
+        place = {
+            "project": project,
+            "location": location,
+            "regional_endpoint": regional_endpoint,
+            "encryption_spec_key_name": encryption_spec_key_name,
+            "registry_uri": platform.registry_uri,
+            "run_id": platform.run_id,
+        }
         uploaded = upload_llm_model(
             saved_model=saved_model,
             tensorboard_metrics=tensorboard_metrics,
@@ -44,17 +63,26 @@ def deployment_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             validation_report=validation_report,
             model_display_name=model_display_name,
             model_reference_name=large_model_reference,
-            run_id=platform.run_id,
-            registry_uri=platform.registry_uri,
+            serving_image=images.SERVING_IMAGE,
+            parent_model=parent_model,
+            version_aliases=version_aliases,
             upload_model=upload_model,
             upload_reason=upload_reason,
             labels=platform.labels,
+            **place,
         )
         deployed = create_endpoint_and_deploy_model(
             model_resource_name=uploaded.outputs["model_resource_name"],
+            model_reference_name=large_model_reference,
             display_name=model_display_name,
-            registry_uri=platform.registry_uri,
+            service_account=service_account,
+            deploy_model=deploy_model,
+            endpoint_resource_name=endpoint_resource_name,
+            traffic_percentage=traffic_percentage,
+            **place,
         )
+        for task in (uploaded, deployed):
+            task.set_caching_options(platform.caches_registration)
         return DeploymentOutputs(
             model_resource_name=uploaded.outputs["model_resource_name"],
             endpoint_resource_name=deployed.outputs["endpoint_resource_name"],

@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Model
+from kfp.dsl import Artifact, Dataset, Input
 
 from kfp_llm_tuning.components.evaluation import batch_predict, evaluate_model
+from kfp_llm_tuning.pipelines.platforms import Platform
 
 
 class EvaluationOutputs(NamedTuple):
@@ -16,8 +17,11 @@ class EvaluationOutputs(NamedTuple):
     gate_reason: str
 
 
-def evaluation_graph() -> dsl.base_component.BaseComponent:
-    """Builds the graph, which is the same on every platform.
+def evaluation_graph(platform: Platform) -> dsl.base_component.BaseComponent:
+    """Builds the graph for a platform.
+
+    Args:
+        platform: What the predictions run on.
 
     Returns:
         The graph, to be called as one task of a pipeline.
@@ -25,7 +29,7 @@ def evaluation_graph() -> dsl.base_component.BaseComponent:
 
     @dsl.pipeline(name="evaluation-graph", description="Base and tuned model compared.")
     def graph(
-        saved_model: Input[Model],
+        saved_model: Input[Artifact],
         tensorboard_metrics: Input[Artifact],
         training_records: Input[Dataset],
         evaluation_records: Input[Dataset],
@@ -45,6 +49,8 @@ def evaluation_graph() -> dsl.base_component.BaseComponent:
             **records,
         )
         tuned = batch_predict(saved_model=saved_model, **records)
+        for task in (base, tuned):
+            _give_accelerator(task, platform.prediction_accelerator)
         compared = evaluate_model(
             base_predictions=base.outputs["predictions"],
             tuned_predictions=tuned.outputs["predictions"],
@@ -59,3 +65,10 @@ def evaluation_graph() -> dsl.base_component.BaseComponent:
         )
 
     return graph
+
+
+def _give_accelerator(task: dsl.PipelineTask, accelerator: str) -> None:
+    """Asks for one GPU, and for the processors and memory of the machine that carries it."""
+    if accelerator:
+        task.set_accelerator_type(accelerator).set_accelerator_limit(1)
+        task.set_cpu_limit("12").set_memory_limit("48G")

@@ -1,29 +1,33 @@
-"""Writes the tables of inputs and outputs in the components' READMEs; `make readme` runs it.
+"""Writes the tables of inputs and outputs in READMEs and docs; `make readme` runs it.
 
-The tables come from the compiled interfaces, so they say what KFP sees: names, types, defaults and
-the descriptions of the docstrings.
+The tables come from the compiled interfaces and from the table of parameters, so they say what KFP
+sees: names, types, defaults and descriptions.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.pipelines.component_list import COMPONENTS, components_of, stages
+from kfp_llm_tuning.pipelines.parameters import CHAT, TEXT
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
+PARAMETERS_PAGE = COMPONENTS.parent / "docs" / "parameters.md"
 _BEGIN = "<!-- interface -->"
 _END = "<!-- /interface -->"
 _REQUIRED = "required"
 
 
-def readmes() -> list[Path]:
-    """Lists the README of every folder that has components."""
-    return [COMPONENTS / stage / "README.md" for stage in stages()]
+def pages() -> dict[Path, Callable[[], str]]:
+    """Lists the pages that have tables, and what writes those of each."""
+    readmes = {COMPONENTS / stage / "README.md": partial(interface, stage) for stage in stages()}
+    return {**readmes, PARAMETERS_PAGE: parameters_table}
 
 
 def interface(stage: str) -> str:
@@ -38,15 +42,45 @@ def interface(stage: str) -> str:
     return "\n\n".join(_section(name, component) for name, component in components_of(stage))
 
 
-def with_interface(text: str, stage: str) -> str:
-    """Puts the current tables between the marks of a README.
-
-    Args:
-        text: The README.
-        stage: Name of its folder.
+def parameters_table() -> str:
+    """Writes the table of the root inputs of both templates.
 
     Returns:
-        The README with the tables of now.
+        Markdown: a line an input, the published ones first.
+    """
+    rows = [
+        (
+            f"`{name}`",
+            entry.type.__name__,
+            _REQUIRED if entry.required else f"`{json.dumps(entry.default)}`",
+            _templates_with(name),
+            _publication(name),
+            _one_line(entry.help),
+        )
+        for name, entry in TEXT.items()
+    ]
+    return _table(("Input", "Type", "Default", "Template", "Published", "Meaning"), rows)
+
+
+def _templates_with(name: str) -> str:
+    return "both" if name in CHAT else "text"
+
+
+def _publication(name: str) -> str:
+    if not TEXT[name].published:
+        return "ours"
+    return "published" if name not in CHAT or CHAT[name].published else "published for text"
+
+
+def with_interface(text: str, tables: str) -> str:
+    """Puts the current tables between the marks of a page.
+
+    Args:
+        text: The page.
+        tables: Markdown.
+
+    Returns:
+        The page with the tables of now.
 
     Raises:
         ValueError: If the marks are missing, doubled or in the wrong order.
@@ -54,15 +88,15 @@ def with_interface(text: str, stage: str) -> str:
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (begin and end) or _BEGIN in after or _END in before:
-        raise ValueError(f"components/{stage}/README.md needs {_BEGIN} and {_END} once each")
-    return f"{before}{_BEGIN}\n\n{interface(stage)}\n\n{_END}{after}"
+        raise ValueError(f"the page needs {_BEGIN} and {_END} once each")
+    return f"{before}{_BEGIN}\n\n{tables}\n\n{_END}{after}"
 
 
 def main() -> None:
-    """Rewrites every README whose tables have changed."""
-    for path in readmes():
+    """Rewrites every page whose tables have changed."""
+    for path, tables in pages().items():
         text = path.read_text(encoding="utf-8")
-        current = with_interface(text, path.parent.name)
+        current = with_interface(text, tables())
         if current != text:
             path.write_text(current, encoding="utf-8")
 

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Model
+from kfp.dsl import Artifact, Dataset
 
+from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.components.dataset import (
     dataset_encoder,
     evaluation_dataset_encoder,
@@ -14,6 +15,7 @@ from kfp_llm_tuning.components.dataset import (
 from kfp_llm_tuning.components.tuning import (
     compose_params_for_model_tuner,
     large_language_model_tuner,
+    vertex_component,
 )
 from kfp_llm_tuning.components.validation import validate_dataset
 from kfp_llm_tuning.pipelines.platforms import Platform
@@ -22,7 +24,7 @@ from kfp_llm_tuning.pipelines.platforms import Platform
 class TuningOutputs(NamedTuple):
     """What the graph gives to those after it."""
 
-    saved_model: Model
+    saved_model: Artifact
     tensorboard_metrics: Artifact
     training_records: Dataset
     evaluation_records: Dataset
@@ -41,6 +43,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
 
     @dsl.pipeline(name="tuning-graph", description="From a dataset to a tuned model.")
     def graph(
+        project: str,
         model_display_name: str,
         large_model_reference: str,
         dataset_uri: str,
@@ -61,6 +64,15 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         regional_endpoint: str,
         use_tpu: bool,
         accelerator: str,
+        machine_spec: str,
+        service_account: str,
+        encryption_spec_key_name: str,
+        tpu_training_skip_cmek: bool,
+        tuning_strategy: str,
+        tuning_max_wait: str,
+        tuning_timeout: str,
+        restart_on_preemption: bool,
+        network_attachment: str,
     ) -> TuningOutputs:
         limits = {
             "large_model_reference": large_model_reference,
@@ -69,7 +81,10 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             "accelerator_type": accelerator,
         }
         exported = export_managed_dataset(
-            dataset_name=dataset_name, dataset_uri=dataset_uri, regional_endpoint=regional_endpoint
+            dataset_name=dataset_name,
+            dataset_uri=dataset_uri,
+            regional_endpoint=regional_endpoint,
+            export_directory=platform.export_directory,
         )
         training_uri = exported.outputs["export_location"]
         validated = validate_dataset(
@@ -95,6 +110,10 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         evaluation_encoded = evaluation_dataset_encoder(
             preprocessed=evaluation.outputs["preprocessed"], **limits
         )
+        datasets = {
+            "train_dataset": encoded.outputs["encoded"],
+            "evaluation_dataset": evaluation_encoded.outputs["encoded"],
+        }
         composed = compose_params_for_model_tuner(
             model_display_name=model_display_name,
             large_model_reference=large_model_reference,
@@ -110,15 +129,34 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             location=location,
             pipeline_region=platform.pipeline_region,
             use_tpu=use_tpu,
-            train_dataset=encoded.outputs["encoded"],
-            evaluation_dataset=evaluation_encoded.outputs["encoded"],
-        )
-        tuned = large_language_model_tuner(
-            payload=composed.outputs["payload"],
-            train_dataset=encoded.outputs["encoded"],
-            evaluation_dataset=evaluation_encoded.outputs["encoded"],
+            machine_spec=machine_spec,
+            service_account=service_account,
+            network=platform.network,
+            network_attachment=network_attachment,
+            persistent_resource_id=platform.persistent_resource_id,
+            encryption_spec_key_name=encryption_spec_key_name,
+            tpu_training_skip_cmek=tpu_training_skip_cmek,
+            strategy=tuning_strategy,
+            max_wait=tuning_max_wait,
+            timeout=tuning_timeout,
+            restart_on_preemption=restart_on_preemption,
             checkpoint_directory=platform.checkpoint_directory,
+            image_registry=images.REGISTRY,
+            **datasets,
         )
+        if platform.tunes_in_place:
+            tuned = large_language_model_tuner(
+                payload=composed.outputs["payload"],
+                checkpoint_directory=platform.checkpoint_directory,
+                **datasets,
+            )
+        else:
+            tuned = vertex_component.large_language_model_tuner(
+                project=project,
+                location=composed.outputs["location"],
+                payload_first_part=composed.outputs["payload_first_part"],
+                payload_second_part=composed.outputs["payload_second_part"],
+            )
         return TuningOutputs(
             saved_model=tuned.outputs["saved_model"],
             tensorboard_metrics=tuned.outputs["tensorboard_metrics"],

@@ -37,7 +37,7 @@ def tuning_pipeline(
         The pipeline, to be compiled or called.
     """
     # kfp builds no graph inside another's function.
-    graphs = _Graphs(tuning_graph(platform), evaluation_graph(), deployment_graph(platform))
+    graphs = _Graphs(tuning_graph(platform), evaluation_graph(platform), deployment_graph(platform))
 
     def pipeline(*values: Any) -> PipelineOutputs:
         return _compose(platform, graphs, name, dict(zip(parameters, values, strict=True)))
@@ -83,6 +83,8 @@ def _compose(
         template=template,
         platform=platform.name,
         pipeline_region=platform.pipeline_region,
+        service_account=platform.service_account,
+        run_time=platform.run_time,
         **{name: inputs[name] for name in inputs if name in _VALIDATED},
     )
     validated.set_caching_options(enable_caching=False)
@@ -93,6 +95,9 @@ def _compose(
         location=validated.outputs["adapter_training_location"],
         regional_endpoint=validated.outputs["regional_endpoint"],
         use_tpu=validated.outputs["use_tpu"],
+        machine_spec=validated.outputs["machine_spec"],
+        service_account=validated.outputs["service_account"],
+        model_display_name=validated.outputs["model_display_name"],
         **{name: inputs[name] for name in _TUNED},
     )
     evaluated = graphs.evaluation(
@@ -114,17 +119,21 @@ def _compose(
             location=platform.pipeline_region,
             tensorboard_id=inputs["tensorboard_resource_id"],
             metrics_directory_uri=tuned.outputs["tensorboard_metrics"],
-            experiment_name=f"large-language-model-tuner-{platform.run_id}",
+            experiment_name=f"large-language-model-tuner-{platform.run_id}-{dsl.PIPELINE_TASK_ID_PLACEHOLDER}",
+            registry_uri=platform.registry_uri,
         )
     deployed = graphs.deployment(
         saved_model=tuned.outputs["saved_model"],
         tensorboard_metrics=tuned.outputs["tensorboard_metrics"],
         evaluation=evaluated.outputs["evaluation"],
         validation_report=tuned.outputs["validation_report"],
-        model_display_name=inputs["model_display_name"],
-        large_model_reference=inputs["large_model_reference"],
+        location=validated.outputs["model_location"],
+        regional_endpoint=validated.outputs["regional_endpoint"],
+        service_account=validated.outputs["service_account"],
+        model_display_name=validated.outputs["model_display_name"],
         upload_model=evaluated.outputs["gate_passed"],
         upload_reason=evaluated.outputs["gate_reason"],
+        **{name: inputs[name] for name in _DEPLOYED},
     )
     return PipelineOutputs(
         model_resource_name=deployed.outputs["model_resource_name"],
@@ -133,7 +142,7 @@ def _compose(
 
 
 _TUNED = (
-    "model_display_name",
+    "project",
     "large_model_reference",
     "dataset_uri",
     "dataset_name",
@@ -148,6 +157,23 @@ _TUNED = (
     "tuning_method",
     "seed",
     "strict_validation",
+    "encryption_spec_key_name",
+    "tpu_training_skip_cmek",
+    "tuning_strategy",
+    "tuning_max_wait",
+    "tuning_timeout",
+    "restart_on_preemption",
+    "network_attachment",
+)
+_DEPLOYED = (
+    "project",
+    "large_model_reference",
+    "encryption_spec_key_name",
+    "parent_model",
+    "version_aliases",
+    "deploy_model",
+    "endpoint_resource_name",
+    "traffic_percentage",
 )
 # validate-pipeline checks every root input but the two that only say how to go on.
 _VALIDATED = frozenset(validate_pipeline.component_spec.inputs)
