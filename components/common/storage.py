@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 
+logger = logging.getLogger(__name__)
+
+# Seconds before the second and every later try.
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+# What another try does not mend.
+_LASTING = (
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+    ImportError,
+    TypeError,
+    ValueError,
+)
 # fsspec's own packages for schemes that a plain install does not open.
 _PACKAGE_OF_SCHEME = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "abfs": "adlfs", "az": "adlfs"}
 
@@ -89,22 +107,114 @@ def download_directory(uri: str, target: Path) -> None:
     Args:
         uri: The folder, at any URI that fsspec opens.
         target: Where its contents go; made where it is not there.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
     """
-    filesystem, path = url_to_fs(uri)
+    filesystem, root = _folder(uri)
     target.mkdir(parents=True, exist_ok=True)
-    filesystem.get(path.rstrip("/") + "/", f"{target}/", recursive=True)
+    _retried(filesystem.get, f"{root}/", f"{target}/", recursive=True)
 
 
-def upload_directory(source: Path, uri: str) -> None:
-    """Copies a folder's contents, its subfolders included, to a URI.
+def mirror_directory(source: Path, uri: str, last: Sequence[str] = ()) -> None:
+    """Makes a folder at a URI equal to a local one, so that no half of it is taken for the whole.
 
     Args:
         source: The local folder.
-        uri: Where its contents go.
+        uri: The folder to write; files that the local one does not have are deleted.
+        last: Files without which a reader does not take the folder for whole: deleted before
+            anything else is written, and written after everything else, in this order.
     """
+    filesystem, root = _folder(uri)
+    local = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    remote = _retried(_files, filesystem, root)
+    _delete(filesystem, root, [name for name in last if name in remote])
+    _put(filesystem, source, root, sorted(local - {*last}))
+    _delete(filesystem, root, sorted(remote - local - {*last}))
+    for name in last:
+        _put(filesystem, source, root, [name] if name in local else [])
+
+
+def upload_file(source: Path, uri: str) -> None:
+    """Copies a file to a URI.
+
+    Args:
+        source: The local file.
+        uri: Where it goes, its name included.
+    """
+    folder, _, name = uri.rpartition("/")
+    filesystem, root = _folder(folder)
+    _put_all(filesystem, {f"{root}/{name}": source})
+
+
+def delete_directory(uri: str, first: str) -> None:
+    """Deletes a folder with all that it holds.
+
+    Args:
+        uri: The folder; it need not be there.
+        first: The file that says that the folder is whole: deleted before the others.
+    """
+    filesystem, root = _folder(uri)
+    _delete(filesystem, root, [first])
+    if _retried(filesystem.exists, root):
+        _retried(filesystem.rm, root, recursive=True)
+
+
+def matching(uri: str, pattern: str) -> list[str]:
+    """Lists the files of a folder whose names match.
+
+    Args:
+        uri: The folder; it need not be there.
+        pattern: A glob pattern, for example ``step-*/complete.json``.
+
+    Returns:
+        Names relative to the folder, in no order.
+    """
+    filesystem, root = _folder(uri)
+    found = _retried(filesystem.glob, f"{root}/{pattern}")
+    return [path.removeprefix(f"{root}/") for path in found]
+
+
+def _folder(uri: str) -> tuple[Any, str]:
+    """Gives a folder's filesystem, whose listings are read anew, and its path without a slash."""
     filesystem, path = url_to_fs(uri)
-    filesystem.makedirs(path, exist_ok=True)
-    filesystem.put(f"{source}/", path.rstrip("/") + "/", recursive=True)
+    filesystem.invalidate_cache()
+    return filesystem, path.rstrip("/")
+
+
+def _files(filesystem: Any, root: str) -> set[str]:
+    return {path.removeprefix(f"{root}/") for path in filesystem.find(root)}
+
+
+def _put(filesystem: Any, source: Path, root: str, names: Sequence[str]) -> None:
+    _put_all(filesystem, {f"{root}/{name}": source / name for name in names})
+
+
+def _put_all(filesystem: Any, sources: Mapping[str, Path]) -> None:
+    """Uploads files, side by side where the filesystem can."""
+    if isinstance(filesystem, LocalFileSystem):  # The only one here whose folders must exist.
+        for path in sources:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+    _retried(filesystem.put, [str(source) for source in sources.values()], list(sources))
+
+
+def _delete(filesystem: Any, root: str, names: Sequence[str]) -> None:
+    for name in names:
+        with suppress(FileNotFoundError):
+            _retried(filesystem.rm_file, f"{root}/{name}")
+
+
+def _retried(action: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Calls again, after growing pauses, what failed for a reason that may pass."""
+    for pause in _PAUSES:
+        try:
+            return action(*arguments, **keywords)
+        except _LASTING:
+            raise
+        except Exception as error:
+            logger.warning("%s: %s. Trying again in %.0f s.", type(error).__name__, error, pause)
+            time.sleep(pause * random.uniform(0.5, 1.0))
+    return action(*arguments, **keywords)
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:

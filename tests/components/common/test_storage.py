@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -40,15 +41,138 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, uri: str, message: str) -> 
         pass
 
 
-def test_folders_travel_whole(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    (source / "inner").mkdir(parents=True)
-    (source / "a").write_text("1", encoding="utf-8")
-    (source / "inner" / "b").write_text("2", encoding="utf-8")
-    storage.upload_directory(source, "memory://folder")
-    storage.download_directory("memory://folder", tmp_path / "target")
-    assert (tmp_path / "target" / "a").read_text(encoding="utf-8") == "1"
-    assert (tmp_path / "target" / "inner" / "b").read_text(encoding="utf-8") == "2"
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder of three files, of which marker says that it is whole."""
+    folder = tmp_path / "source"
+    (folder / "inner").mkdir(parents=True)
+    for name in ("a", "inner/b", "marker"):
+        (folder / name).write_text(name, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(params=["memory", "local"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty place at a URI."""
+    if request.param == "memory":
+        return f"memory://{tmp_path.name}/remote"
+    return f"local://{tmp_path}/remote"
+
+
+def read(uri: str) -> dict[str, str]:
+    """Reads every file below a URI."""
+    filesystem, root = fsspec.core.url_to_fs(uri)
+    return {
+        path.removeprefix(f"{root}/"): filesystem.cat_file(path).decode()
+        for path in filesystem.find(root)
+    }
+
+
+def test_folders_travel_whole(source: Path, remote: str, tmp_path: Path) -> None:
+    storage.mirror_directory(source, remote)
+    storage.download_directory(remote, tmp_path / "target")
+    found = {
+        str(path.relative_to(tmp_path / "target")): path.read_text(encoding="utf-8")
+        for path in (tmp_path / "target").rglob("*")
+        if path.is_file()
+    }
+    assert found == read(remote) == {"a": "a", "inner/b": "inner/b", "marker": "marker"}
+
+
+def test_a_mirror_deletes_what_is_stale(source: Path, remote: str) -> None:
+    storage.mirror_directory(source, remote, last=["marker"])
+    (source / "a").unlink()
+    (source / "inner" / "b").write_text("new", encoding="utf-8")
+    storage.mirror_directory(source, remote, last=["marker"])
+    assert read(remote) == {"inner/b": "new", "marker": "marker"}
+
+
+def test_the_marker_goes_first_and_comes_last(
+    source: Path, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.mirror_directory(source, remote, last=["marker", "never"])
+    filesystem, root = fsspec.core.url_to_fs(remote)
+    calls: list[str] = []
+
+    def note(method: str, subject: int) -> None:
+        do = getattr(filesystem, method)
+
+        def noted(*paths: str, **keywords: Any) -> None:
+            calls.append(f"{method} {paths[subject].removeprefix(f'{root}/')}")
+            do(*paths, **keywords)
+
+        monkeypatch.setattr(filesystem, method, noted)
+
+    note("put_file", 1)
+    note("rm_file", 0)
+    (source / "a").rename(source / "c")
+    storage.mirror_directory(source, remote, last=["marker", "never"])
+    assert calls == [
+        "rm_file marker",
+        "put_file c",
+        "put_file inner/b",
+        "rm_file a",
+        "put_file marker",
+    ]
+
+
+def test_matching_names_and_deleted_folders(source: Path, remote: str) -> None:
+    assert storage.matching(remote, "*/marker") == []
+    for name in ("step-1", "step-2"):
+        storage.mirror_directory(source, f"{remote}/{name}")
+    storage.upload_file(source / "a", f"{remote}/step-3/a")
+    assert sorted(storage.matching(remote, "step-*/marker")) == ["step-1/marker", "step-2/marker"]
+    storage.delete_directory(f"{remote}/step-1", first="marker")
+    storage.delete_directory(f"{remote}/step-9", first="marker")
+    assert storage.matching(remote, "step-*/marker") == ["step-2/marker"]
+    assert "step-3/a" in read(remote)
+
+
+@pytest.mark.parametrize("failures", [1, 4])
+def test_what_may_pass_is_tried_again(
+    source: Path,
+    remote: str,
+    failures: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pauses = failing_uploads(monkeypatch, remote, [ConnectionError("reset")] * failures)
+    storage.mirror_directory(source, remote)
+    assert len(read(remote)) == 3
+    assert len(pauses) == failures
+    assert pauses == sorted(pauses)
+    assert "ConnectionError: reset. Trying again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(ConnectionError("reset"), 4), (PermissionError("denied"), 0)]
+)
+def test_what_does_not_pass_is_raised(
+    source: Path, remote: str, error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = failing_uploads(monkeypatch, remote, [error] * 9)
+    with pytest.raises(type(error)):
+        storage.mirror_directory(source, remote, last=["marker"])
+    assert len(pauses) == tries
+    assert "marker" not in read(remote)
+
+
+def failing_uploads(
+    monkeypatch: pytest.MonkeyPatch, uri: str, errors: list[Exception]
+) -> list[float]:
+    """Makes uploads fail with the errors, one each, and gives the pauses that are made."""
+    filesystem, _ = fsspec.core.url_to_fs(uri)
+    put_file = filesystem.put_file
+
+    def failing(source: str, path: str, **keywords: Any) -> None:
+        if errors:
+            raise errors.pop()
+        put_file(source, path, **keywords)
+
+    monkeypatch.setattr(filesystem, "put_file", failing)
+    pauses: list[float] = []
+    monkeypatch.setattr(storage.time, "sleep", pauses.append)
+    return pauses
 
 
 def test_atomic_write_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
