@@ -104,7 +104,7 @@ def _run_in(directory: Path) -> int:
         record = run_directory.read(directory)
         display.console.print(f"[bold]{record.template}[/]  run {directory.name}")
         registry_uri = default_registry_uri(directory.parent)
-        platform = platforms.local(directory, registry_uri, record.labels)
+        platform = platforms.local(directory, registry_uri, record.labels, record.started_at)
         runner = LocalRunner(directory, display)
         begun = time.monotonic()
         succeeded = runner.run(build(record.template, platform), dict(record.parameters))
