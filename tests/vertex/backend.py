@@ -68,9 +68,12 @@ class Backend:
         environment: What child processes need to reach this server.
         predictor: Answers predictions, with the arguments of `Runner.predict` up to `parameters`.
         templates: The compiled template for each templateUri; the longest prefix counts.
-        publisher_models: Names of the models of the Model Garden.
         handles: The runs that are going on, by the job's name.
         job_end_listeners: Called with the name of every pipeline job that ends.
+        execution_events: The events of each metadata execution.
+        time_series_points: The points of each TensorBoard time series, by step.
+        imported_files: The files of each dataset.
+        version_counts: How many versions each model has had; numbers are not used again.
         context_members: The artifacts and executions of each metadata context.
     """
 
@@ -81,13 +84,16 @@ class Backend:
     environment: Mapping[str, str] = field(default_factory=dict)
     predictor: Callable[[dict[str, Any], Sequence[Any], Any], list[Any]] | None = None
     templates: dict[str, Path] = field(default_factory=dict)
-    publisher_models: set[str] = field(default_factory=set)
     faults: Faults = field(default_factory=Faults)
     clock: Clock = field(default_factory=Clock)
     requests: list[LoggedRequest] = field(default_factory=list)
     handles: dict[str, Handle] = field(default_factory=dict)
     job_end_listeners: list[Callable[[str], None]] = field(default_factory=list)
     context_members: dict[str, set[str]] = field(default_factory=dict)
+    execution_events: dict[str, list[Message]] = field(default_factory=dict)
+    time_series_points: dict[str, dict[int, Any]] = field(default_factory=dict)
+    imported_files: dict[str, list[str]] = field(default_factory=dict)
+    version_counts: dict[str, int] = field(default_factory=dict)
     registry: Registry = field(default_factory=load_registry)
 
     def __post_init__(self) -> None:

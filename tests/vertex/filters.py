@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -27,7 +26,7 @@ _SPACE = re.compile(r"\s*")
 _FIELD = re.compile(r"[A-Za-z_][\w\-/]*(?:\.(?:\"[^\"]*\"|'[^']*'|[\w\-/]+))*")
 _OPERATOR = re.compile(r"<=|>=|!=|=!|=|<|>|:")
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
-_BARE = re.compile(r"[^\s()\"']+")
+_BARE = re.compile(r"[^\s()\"',]+")
 _WORD = {word: re.compile(rf"{word}\b") for word in ("AND", "OR", "NOT")}
 
 
@@ -100,10 +99,15 @@ class _Parser:
         if self._take(re.compile(r"\(")):
             return self._call(field)
         operator = self._need(_OPERATOR).replace("=!", "!=")
-        return functools.partial(
-            _compare, path=_path(field), operator=operator, value=self._value(),
-            virtual=self._virtual,
-        )  # fmt: skip
+        alternatives = [self._comparison(field, operator)]
+        while self._take(re.compile(",")):
+            alternatives.append(self._comparison(field, operator))
+        return lambda resource: any(matches(resource) for matches in alternatives)
+
+    def _comparison(self, field: str, operator: str) -> Predicate:
+        value = self._value()
+        path, virtual = _path(field), self._virtual
+        return lambda resource: _compare(resource, path, operator, value, virtual)
 
     def _call(self, name: str) -> Predicate:
         function = self._functions.get(name)

@@ -18,7 +18,8 @@ from google.protobuf.message import Message
 from tests.vertex.backend import Backend
 from tests.vertex.errors import ApiError
 from tests.vertex.faults import ConnectionDropped
-from tests.vertex.registry import Method
+from tests.vertex.rest import HOST_HEADER, check_region
+from tests.vertex.services import project_grpc
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _LIFE = datetime.timedelta(days=30)
@@ -56,22 +57,34 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._backend = backend
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        method = self._backend.registry.methods.get(handler_call_details.method)
+        path = handler_call_details.method
+        if path in project_grpc.METHODS:
+            return grpc.unary_unary_rpc_method_handler(
+                _behaviour(lambda request: project_grpc.serve(self._backend, path, request)),
+                request_deserializer=project_grpc.METHODS[path].FromString,
+                response_serializer=_serialize,
+            )
+        method = self._backend.registry.methods.get(path)
         if method is None or method.streaming != "unary_unary":
             return None  # gRPC then answers UNIMPLEMENTED
         return grpc.unary_unary_rpc_method_handler(
-            _behaviour(self._backend, method),
+            _behaviour(lambda request: self._backend.call(method, request, api="grpc")),
             request_deserializer=method.request.FromString,
-            response_serializer=method.response.SerializeToString,
+            response_serializer=_serialize,
         )
 
 
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
 def _behaviour(
-    backend: Backend, method: Method
+    serve: Callable[[Message], Message],
 ) -> Callable[[Message, grpc.ServicerContext], Message]:
     def answer(request: Message, context: grpc.ServicerContext) -> Message:
         try:
-            return backend.call(method, request, api="grpc")
+            _check_region(request, context)
+            return serve(request)
         except ApiError as error:
             context.abort(error.code, error.message)
         except ConnectionDropped:
@@ -79,6 +92,15 @@ def _behaviour(
         raise AssertionError("abort raises")
 
     return answer
+
+
+def _check_region(request: Message, context: grpc.ServicerContext) -> None:
+    """Refuse a location that is not that of the host which a redirected client meant."""
+    host = dict(context.invocation_metadata()).get(HOST_HEADER.lower(), "")
+    for field in ("parent", "name", "endpoint"):
+        value = getattr(request, field, "")
+        if isinstance(value, str):
+            check_region(host, value)
 
 
 def _make_certificate() -> tuple[bytes, bytes]:

@@ -86,15 +86,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _dispatch(self, body: bytes) -> tuple[HTTPStatus, str, bytes]:
         url = urlsplit(self.path)
         host = self.headers.get(HOST_HEADER, "aiplatform.googleapis.com")
-        vertex_host = _VERTEX_HOST.fullmatch(host)
-        if vertex_host is None:
+        if not _VERTEX_HOST.fullmatch(host):
             query = dict(parse_qsl(url.query))
             answer = project.serve(self.backend, self.command, host, unquote(url.path), query, body)
             return HTTPStatus.OK, "application/json; charset=UTF-8", json.dumps(answer).encode()
         found = self.backend.registry.match(self.command, unquote(url.path))
         if found is None:
             raise errors.unimplemented(f"No method has the route {self.command} {url.path}.")
-        _check_region(vertex_host.group(1), url.path)
+        check_region(host, url.path)
         route, path_fields = found
         query_items = parse_qsl(url.query, keep_blank_values=True)
         content_type = self.headers.get("Content-Type", "")
@@ -223,8 +222,19 @@ def _query_value(field: FieldDescriptor, text: str) -> Any:
     return text
 
 
-def _check_region(host_region: str | None, path: str) -> None:
-    location = re.search(r"/projects/[^/]+/locations/([^/:]+)", path)
+def check_region(host: str, path: str) -> None:
+    """Refuse a location that is not that of the host.
+
+    Args:
+        host: The host that the client meant, such as us-central1-aiplatform.googleapis.com.
+        path: A path or a resource's name.
+
+    Raises:
+        ApiError: they differ (400).
+    """
+    vertex_host = _VERTEX_HOST.fullmatch(host)
+    host_region = vertex_host.group(1) if vertex_host else None
+    location = re.search(r"\bprojects/[^/]+/locations/([^/:]+)", path)
     if host_region and location and location.group(1) not in (host_region, "-"):
         raise errors.invalid(
             f"List of found errors: 1.Field: location; Message: The location {location.group(1)} "

@@ -62,14 +62,14 @@ def add(call: Call, name: str, resource: Any) -> None:
     if "name" in resource.DESCRIPTOR.fields_by_name:
         resource.name = name
     check_labels(resource)
-    _stamp(call, resource, "create_time", "update_time")
+    stamp(call, resource, "create_time", "update_time")
     call.store.create(name, resource)
 
 
 def save(call: Call, resource: Any) -> None:
     """Store a changed resource."""
     check_labels(resource)
-    _stamp(call, resource, "update_time")
+    stamp(call, resource, "update_time")
     call.store.put(resource.name, resource)
 
 
@@ -230,7 +230,9 @@ def check_etag(current: Any, etag: str) -> None:
     """
     if etag and current is not None and getattr(current, "etag", "") != etag:
         raise errors.ApiError(
-            grpc.StatusCode.ABORTED, f"The etag {etag} is stale: {current.name} has changed."
+            grpc.StatusCode.ABORTED,
+            f"Specified {current.DESCRIPTOR.name} `etag`: `{etag}` does not match server `etag`: "
+            f"`{current.etag}`",  # the SDK parses this and tries again
         )
 
 
@@ -258,16 +260,15 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def _stamp(call: Call, resource: Any, *times: str) -> None:
+def stamp(call: Call, resource: Any, *times: str) -> None:
+    """Set the times that a change sets, and the etag."""
     fields = resource.DESCRIPTOR.fields_by_name
     now = call.backend.clock.timestamp()
     for time in times:
         if time in fields:
             getattr(resource, time).CopyFrom(now)
     if "etag" in fields:
-        resource.etag = ""
-        content = resource.SerializeToString(deterministic=True)
-        resource.etag = hashlib.sha256(content).hexdigest()[:16]
+        resource.etag = str(now.ToMicroseconds())
 
 
 def _fits(method: Method, verb: str, resource: str) -> bool:
