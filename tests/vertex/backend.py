@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +74,7 @@ class Backend:
         execution_events: The events of each metadata execution.
         time_series_points: The points of each TensorBoard time series, by step.
         imported_files: The files of each dataset.
+        queued_runs: The times whose runs each schedule still has to start.
         version_counts: How many versions each model has had; numbers are not used again.
         context_members: The artifacts and executions of each metadata context.
     """
@@ -93,6 +95,7 @@ class Backend:
     execution_events: dict[str, list[Message]] = field(default_factory=dict)
     time_series_points: dict[str, dict[int, Any]] = field(default_factory=dict)
     imported_files: dict[str, list[str]] = field(default_factory=dict)
+    queued_runs: dict[str, list[datetime]] = field(default_factory=dict)
     version_counts: dict[str, int] = field(default_factory=dict)
     registry: Registry = field(default_factory=load_registry)
 

@@ -28,7 +28,7 @@ from tests.vertex.project_facts import ProjectFacts
 from tests.vertex.redirect import sitecustomize as redirect
 from tests.vertex.rest import RestServer
 from tests.vertex.runner_protocol import Event, State
-from tests.vertex.services import custom_jobs, pipelines
+from tests.vertex.services import custom_jobs, pipelines, schedules
 from tests.vertex.storage import StorageServer
 from tests.vertex.store import Store
 
@@ -71,6 +71,7 @@ class LocalVertex:
         self.storage_folder.mkdir(exist_ok=True)
         self.backend = Backend(folder / "runs", storage_folder=self.storage_folder)
         self.storage = StorageServer(self.storage_folder, self.backend.faults)
+        schedules.attach(self.backend)
         self._rest = RestServer(self.backend, rest_port)
         self._grpc = GrpcServer(self.backend, folder, grpc_port)
         self.rest_url, self.grpc_address = self._rest.url, self._grpc.address

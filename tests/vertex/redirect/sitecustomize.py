@@ -175,7 +175,7 @@ _PATCHES: dict[str, Patch] = {
 
 
 def _forget_storage_clients() -> None:
-    """Forget gcsfs's file systems: it keeps them for ever, with the address that they began with."""
+    """Forget gcsfs's file systems: it keeps them for ever, with the address of their beginning."""
     gcsfs = sys.modules.get("gcsfs")
     if gcsfs is not None:
         gcsfs.GCSFileSystem.clear_instance_cache()

@@ -1,4 +1,4 @@
-"""What runs leave in the metadata store: contexts, executions and artifacts, and who is in which."""
+"""What runs leave in the metadata store: contexts with executions and artifacts as members."""
 
 from __future__ import annotations
 

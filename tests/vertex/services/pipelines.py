@@ -19,7 +19,7 @@ PipelineJob = aiplatform_v1.PipelineJob.pb()
 State = aiplatform_v1.PipelineState
 
 _ID_PATTERN = r"[a-z][a-z0-9-]{0,127}"
-_FINAL_STATES = {
+FINAL_STATES = {
     State.PIPELINE_STATE_SUCCEEDED,
     State.PIPELINE_STATE_FAILED,
     State.PIPELINE_STATE_CANCELLED,
@@ -31,6 +31,20 @@ _BILLING_LABEL = "vertex-ai-pipelines-run-billing-id"
 @handles("PipelineService.CreatePipelineJob")
 def create_job(call: Call, request: Any) -> Message:
     """Check a job, store it and start it."""
+    return submit(call, request)
+
+
+def submit(call: Call, request: Any, schedule_name: str = "") -> Message:
+    """Check a job, store it and start it.
+
+    Args:
+        call: The call.
+        request: The request.
+        schedule_name: The schedule that starts it.
+
+    Returns:
+        The stored job.
+    """
     generic.check_parent(call, request.parent)
     require(request, "pipeline_job")
     job = request.pipeline_job
@@ -39,7 +53,7 @@ def create_job(call: Call, request: Any) -> Message:
     check_id("pipeline_job_id", job_id, _ID_PATTERN)
     name = f"{request.parent}/pipelineJobs/{job_id}"
     job.display_name = job.display_name or job_id
-    job.state = State.PIPELINE_STATE_PENDING
+    job.state, job.schedule_name = State.PIPELINE_STATE_PENDING, schedule_name
     generic.check_labels(job)
     job.labels[_BILLING_LABEL] = str(runner_protocol.job_uuid(name))
     job.ClearField("job_detail")
@@ -116,7 +130,7 @@ def report(backend: Backend, name: str, event: Event) -> None:
         if name not in backend.store:
             return
         job = backend.store.fetch(name, PipelineJob)
-        if job.state in _FINAL_STATES:
+        if job.state in FINAL_STATES:
             return
         at = event.time or backend.clock.now()
         detail = task_details.note_task(job, event, at)
@@ -125,7 +139,7 @@ def report(backend: Backend, name: str, event: Event) -> None:
         job.update_time.FromDatetime(at)
         backend.store.put(name, job)
         lineage.note_task(backend, job, detail)
-        ended = job.state in _FINAL_STATES
+        ended = job.state in FINAL_STATES
     if ended:
         backend.handles.pop(name, None)
         for listener in backend.job_end_listeners:
@@ -136,7 +150,7 @@ def _note_run(job: Any, event: Event, at: Any) -> None:
     job.state = getattr(State, f"PIPELINE_STATE_{event.state}")
     if event.state == "RUNNING" or not job.HasField("start_time"):
         job.start_time.FromDatetime(at)
-    if job.state in _FINAL_STATES:
+    if job.state in FINAL_STATES:
         job.end_time.FromDatetime(at)
     if event.state == "FAILED":
         job.error.code = _FAILED_PRECONDITION
@@ -171,7 +185,7 @@ def _start(backend: Backend, name: str) -> None:
 
 def _cancel(call: Call, name: str) -> None:
     job = call.store.fetch(name, PipelineJob)
-    if job.state in _FINAL_STATES:
+    if job.state in FINAL_STATES:
         raise errors.failed_precondition(
             f"The PipelineJob {name} is in the state {State(job.state).name} and cannot be "
             "cancelled."
@@ -187,7 +201,7 @@ def _cancel(call: Call, name: str) -> None:
 
 def _delete(call: Call, name: str) -> None:
     job = call.store.fetch(name, PipelineJob)
-    if job.state not in _FINAL_STATES:
+    if job.state not in FINAL_STATES:
         raise errors.failed_precondition(f"The PipelineJob {name} is still active.")
     call.store.remove(name)
 
