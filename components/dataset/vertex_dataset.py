@@ -129,7 +129,9 @@ def _exports_to(found: Any, folder: str) -> bool:
     if found.HasField("error") or not found.metadata.Is(kind):
         return False
     metadata = ExportDataOperationMetadata.deserialize(found.metadata.value)
-    return bool(metadata.gcs_output_directory.startswith(folder))
+    result = ExportDataResponse.deserialize(found.response.value)
+    places = [metadata.gcs_output_directory, *result.exported_files]
+    return any(place.startswith(folder) for place in places)
 
 
 def _one_file(dataset_name: str, exported_files: Iterable[str], folder: str) -> str:

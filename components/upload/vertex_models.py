@@ -8,6 +8,7 @@ requests have made two of them, the newer one stays, which has the aliases.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -42,6 +43,8 @@ from kfp_llm_tuning.components.upload.vertex_names import resource_id
 _PREDICT_ROUTE = "/predict"
 _HEALTH_ROUTE = "/health"
 _PORT = 8080
+# A request whose answer was lost is done within this time, or never.
+_LATE_SECONDS = 60.0
 
 _logger = logging.getLogger(__name__)
 
@@ -90,12 +93,21 @@ def register(vertex: Vertex, model: VertexModel) -> Ensured[Model]:
         UserError: If Vertex AI refuses.
     """
     registration = _OfParent(vertex, model) if model.parent_model else _OfItsOwn(vertex, model)
-    return ensure(
-        registration.find,
-        registration.start,
-        f"register the model {model.display_name} as {registration.name}",
-        "parent_model" if model.parent_model else "upload-llm-model",
-    )
+
+    def ensured() -> Ensured[Model]:
+        return ensure(
+            registration.find,
+            registration.start,
+            f"register the model {model.display_name} as {registration.name}",
+            "parent_model" if model.parent_model else "",
+        )
+
+    registered = ensured()
+    if registration.may_come_late:
+        _logger.warning("Vertex AI may still get a request of which no answer came: waiting.")
+        time.sleep(_LATE_SECONDS)
+        registered = Ensured(ensured().resource, registered.operation)
+    return registered
 
 
 def read_version(vertex: Vertex, resource_name: str) -> Model:
@@ -130,11 +142,19 @@ class _OfItsOwn:
         self._client = vertex.client(aiplatform_v1.ModelServiceClient)
         self.name = _target(vertex, model)
 
+    @property
+    def may_come_late(self) -> bool:
+        """Whether a lost request that is done late would make a second version."""
+        return False
+
     def find(self) -> Model | None:
-        return or_none(lambda: self._client.get_model(name=self.name, **ONCE))
+        return self._read(f"{self.name}@1")
 
     def start(self) -> Operation:
         return self._upload(UploadModelRequest(model_id=self.name.rpartition("/")[2]))
+
+    def _read(self, name: str) -> Model | None:
+        return or_none(lambda: self._client.get_model(name=name, **ONCE))
 
     def _upload(self, request: UploadModelRequest) -> Operation:
         request.parent = self._vertex.parent
@@ -144,6 +164,14 @@ class _OfItsOwn:
 
 class _OfParent(_OfItsOwn):
     """Finds and starts the registration of a further version of a model."""
+
+    def __init__(self, vertex: Vertex, model: VertexModel) -> None:
+        super().__init__(vertex, model)
+        self._requests = 0
+
+    @property
+    def may_come_late(self) -> bool:
+        return self._requests > 1
 
     def find(self) -> Model | None:
         run = self._model.labels[RUN_LABEL]
@@ -155,7 +183,8 @@ class _OfParent(_OfItsOwn):
         return versions[-1] if versions else None
 
     def start(self) -> Operation:
-        if super().find() is not None:
+        if self._read(self.name) is not None:
+            self._requests += 1
             return self._upload(UploadModelRequest(parent_model=self.name))
         if self._model.parent_model.startswith("projects/"):
             raise UserError(_no_parent(self.name))
@@ -163,7 +192,7 @@ class _OfParent(_OfItsOwn):
             return super().start()
         except exceptions.Conflict:
             # Another run makes the parent at this moment: this one's is then a further version.
-            appeared(super().find)
+            appeared(lambda: self._read(self.name))
             message = f"{self.name} was made by another run"
             raise exceptions.Aborted(message) from None  # type: ignore[no-untyped-call]
 

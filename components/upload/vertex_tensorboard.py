@@ -217,19 +217,22 @@ def _series_request(run: str, tag: str) -> CreateTensorboardTimeSeriesRequest:
 def _batches(
     curves: dict[str, list[Point]], series: dict[str, str]
 ) -> Iterator[list[TimeSeriesData]]:
+    size = _VALUES_IN_A_REQUEST
     for tag, points in curves.items():
-        for start in range(0, len(points), _VALUES_IN_A_REQUEST):
+        for start in range(0, len(points), size):
             yield [
                 TimeSeriesData(
                     tensorboard_time_series_id=series[tag],
                     value_type=_SCALAR,
-                    values=map(_data_point, points[start : start + _VALUES_IN_A_REQUEST]),
+                    values=[_data_point(point) for point in points[start : start + size]],
                 )
             ]
 
 
 def _data_point(point: Point) -> TimeSeriesDataPoint:
-    seconds, nanos = divmod(round(point.wall_time * 10**9), 10**9)
+    # Seconds and their fraction apart: their product is no exact float.
+    seconds = int(point.wall_time)
+    nanos = min(round((point.wall_time - seconds) * 10**9), 10**9 - 1)
     return TimeSeriesDataPoint(
         step=point.step,
         wall_time={"seconds": seconds, "nanos": nanos},
