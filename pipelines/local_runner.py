@@ -15,13 +15,16 @@ import signal
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
 
 import psutil
+
+from kfp_llm_tuning.components.common.storage import is_local
 
 # Each task's process carries the folder of its run, so that one left behind by a killed run can
 # be told from all others.
@@ -64,6 +67,9 @@ class Observer(Protocol):
         """A task has ended; its state and outputs are set."""
 
 
+_current_task: ContextVar[TaskResult] = ContextVar("_current_task")
+
+
 class LocalRunner:
     """Runs one pipeline in a folder of its own.
 
@@ -72,18 +78,20 @@ class LocalRunner:
         interrupted: Whether a signal asked the run to stop.
     """
 
-    def __init__(self, directory: Path, observer: Observer) -> None:
-        """Takes the run's folder, where logs, outputs and the cache are kept.
+    def __init__(self, directory: Path, observer: Observer, cache: Path | None = None) -> None:
+        """Takes the run's folder, where logs and outputs are kept.
 
         Args:
             directory: The run's folder.
             observer: Told of each task.
+            cache: Folder of what earlier tries did; by default in the run's own.
         """
         self.directory = directory
         self.tasks: list[TaskResult] = []
         self.interrupted = False
         self._observer = observer
-        self._process: subprocess.Popen[str] | None = None
+        self._cache = cache or directory / "cache"
+        self._processes: set[subprocess.Popen[str]] = set()
 
     def run(self, pipeline: Callable[..., Any], arguments: dict[str, Any]) -> bool:
         """Runs the pipeline; tasks that an earlier try finished are taken from the cache.
@@ -102,7 +110,7 @@ class LocalRunner:
             pipeline_root=str(self.directory / "tasks"),
             raise_on_error=False,
             enable_caching=True,
-            cache_root=str(self.directory / "cache"),
+            cache_root=str(self._cache),
         )
         logs = self.directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -146,14 +154,16 @@ class LocalRunner:
             task.state = "failed"
             return {}, status.Status.FAILURE
         self._observer.started(task)
+        _current_task.set(task)
         begun = time.monotonic()
         outputs, outcome = execute(**keywords)
         task.seconds = time.monotonic() - begun
         task.outputs = {key: getattr(value, "path", value) for key, value in outputs.items()}
         for artifact in (value for value in outputs.values() if hasattr(value, "path")):
-            # Metrics are kept in the artifact's metadata. kfp.local's cache takes an artifact
-            # without a file for one that was deleted, and would do the finished task again.
-            Path(artifact.path).touch()
+            if is_local(artifact.uri):
+                # Metrics are kept in the artifact's metadata. kfp.local's cache takes an artifact
+                # without a file for one that was deleted, and would do the finished task again.
+                Path(artifact.path).touch()
         if outcome != status.Status.SUCCESS:
             task.state = "failed"
         else:
@@ -162,16 +172,7 @@ class LocalRunner:
         return outputs, outcome
 
     def _start(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        task = self.tasks[-1]
-        environment = {
-            **os.environ,
-            "PYTHONUNBUFFERED": "1",
-            # A bar that is drawn anew is a new line in a log.
-            "TQDM_DISABLE": "1",
-            RUN_VARIABLE: str(self.directory),
-            RUNNER_PID_VARIABLE: str(os.getpid()),
-            **(env_vars or {}),
-        }
+        task = _current_task.get()
         with (
             task.log.open("a", encoding="utf-8") as log,
             subprocess.Popen(
@@ -180,29 +181,41 @@ class LocalRunner:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env=environment,
+                env={**self._environment(), **(env_vars or {})},
                 # A Ctrl-C reaches this process alone, which passes it on once.
                 start_new_session=True,
             ) as process,
         ):
-            self._process = process
+            self._processes.add(process)
             assert process.stdout is not None
             for line in process.stdout:
                 log.write(line)
                 log.flush()
                 self._observer.printed(task, line.rstrip("\n"))
             task.exit_code = process.wait()
-            self._process = None
+            self._processes.remove(process)
         return task.exit_code
+
+    def _environment(self) -> Mapping[str, str]:
+        return {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            # A bar that is drawn anew is a new line in a log.
+            "TQDM_DISABLE": "1",
+            RUN_VARIABLE: str(self.directory),
+            RUNNER_PID_VARIABLE: str(os.getpid()),
+        }
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         def stop(_number: int, _frame: object) -> None:
-            if self._process is not None:
-                # The shell that kfp puts around a task must live to pass on the exit code.
+            for process in list(self._processes):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    inside = psutil.Process(self._process.pid).children(recursive=True)
-                    (kill if self.interrupted else terminate)(inside)
+                    outer = psutil.Process(process.pid)
+                    inside = [outer, *outer.children(recursive=True)]
+                    # The shell that kfp puts around a task must live to pass on the exit code.
+                    asked = [member for member in inside if member.name() != "sh"]
+                    (kill if self.interrupted else terminate)(asked)
             self.interrupted = True
 
         previous = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}

@@ -1,0 +1,99 @@
+"""Answers predictions with a deployed model, in the shapes that the published clients read.
+
+It stands where the container of a deployed model would; the model is loaded once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.upload.prediction import (
+    Answer,
+    Predictor,
+    Question,
+    question,
+    text_question,
+)
+from tests.vertex.redirect.sitecustomize import STORAGE_FOLDER_VARIABLE
+
+_loaded: dict[Path, Predictor] = {}
+_lock = threading.Lock()
+
+
+def predict(
+    model: dict[str, Any],
+    instances: Sequence[Any],
+    parameters: Any,
+    environment: Mapping[str, str],
+    folder: Path,
+) -> list[Any]:
+    """Answers a prediction; see `Runner` in runner_protocol.py."""
+    storage = Path(environment[STORAGE_FOLDER_VARIABLE])
+    try:
+        questions = [_question(instance) for instance in instances]
+        limit = _max_output_tokens(parameters or {})
+        with _lock:
+            if folder not in _loaded:
+                _loaded[folder] = Predictor(storage / model["artifactUri"].removeprefix("gs://"))
+            answers = _loaded[folder].answer(questions, limit)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    return [
+        _chat_prediction(answer) if asked.is_chat else _text_prediction(answer)
+        for asked, answer in zip(questions, answers, strict=True)
+    ]
+
+
+def _question(instance: Any) -> Question:
+    if isinstance(instance, dict) and "prefix" in instance:
+        return text_question(f"{instance['prefix']}{instance.get('suffix') or ''}")
+    if isinstance(instance, dict) and "messages" in instance:
+        return question({**instance, "messages": _messages(instance)})
+    return question(instance)
+
+
+def _messages(instance: dict[str, Any]) -> list[dict[str, str]]:
+    """Examples stand before the conversation; clients call the model ``bot``."""
+    turns = [
+        {"author": author, "content": example[side]["content"]}
+        for example in instance.get("examples") or []
+        for author, side in (("user", "input"), ("assistant", "output"))
+    ]
+    return turns + [
+        {
+            "author": "user" if message.get("author", "user") == "user" else "assistant",
+            "content": message["content"],
+        }
+        for message in instance["messages"]
+    ]
+
+
+def _max_output_tokens(parameters: Mapping[str, Any]) -> int:
+    value = parameters.get("maxOutputTokens", parameters.get("maxDecodeSteps", 0))
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"maxOutputTokens must be a positive integer, not {value!r}.")
+    return int(value)
+
+
+def _text_prediction(answer: Answer) -> dict[str, Any]:
+    return {
+        "content": answer.content,
+        "safetyAttributes": _safety(),
+        "citationMetadata": {"citations": []},
+    }
+
+
+def _chat_prediction(answer: Answer) -> dict[str, Any]:
+    return {
+        "candidates": [{"author": "bot", "content": answer.content}],
+        "safetyAttributes": [_safety()],
+        "citationMetadata": [{"citations": []}],
+    }
+
+
+def _safety() -> dict[str, Any]:
+    return {"categories": [], "scores": [], "blocked": False}
