@@ -37,24 +37,31 @@ _STYLE = {
 
 
 def histogram(
-    values: Sequence[float], title: str, x_label: str, limit: float | None = None, bins: int = 30
+    values: Sequence[int],
+    title: str,
+    x_label: str,
+    y_label: str,
+    limit: int | None = None,
+    bins: int = 30,
 ) -> str:
-    """Draws how often values occur.
+    """Draws how often whole numbers occur.
 
     Args:
         values: What to count; an empty sequence gives an empty chart.
         title: Above the chart.
         x_label: The values' name and unit.
+        y_label: What has these values.
         limit: Drawn as a vertical line, where given.
-        bins: Number of columns.
+        bins: Most columns; each holds as many whole numbers as every other.
 
     Returns:
         An ``<svg>`` element.
     """
     with rc_context(_STYLE):
-        figure, axes = _chart(title, x_label, "examples")
+        figure, axes = _chart(title, x_label, y_label)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         if len(values):
-            axes.hist(values, bins=bins, color=PALETTE[0])
+            axes.hist(values, bins=_edges(min(values), max(values), bins), color=PALETTE[0])
         if limit is not None:
             axes.axvline(limit, color=PALETTE[1], linestyle="--", label=f"limit {limit:,.0f}")
             axes.legend()
@@ -138,6 +145,12 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
                     ink = "#ffffff" if count > most / 2 else "#10233a"
                     axes.text(x, y, f"{count:,}", ha="center", va="center", color=ink, fontsize=9)
         return _svg(figure, "Confusion matrix")
+
+
+def _edges(low: int, high: int, most: int) -> list[float]:
+    """Cuts between whole numbers, so that no column holds more of them than its neighbours."""
+    width = -(-(high - low + 1) // most)
+    return [edge - 0.5 for edge in range(low, high + width + 1, width)]
 
 
 def _chart(

@@ -10,15 +10,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 _COMPONENTS = Path(__file__).parents[1]
+# From here on fractions are written with an exponent: an untuned model's perplexity, for instance.
+_UNREADABLE = 1e9
 
 
 def _number(value: float | int | None, digits: int = 4) -> str:
     """Writes a number for people: thousands separated, no needless digits, a dash for none."""
     if value is None:
         return "–"
-    if isinstance(value, int) or float(value).is_integer() and abs(value) >= 10:
+    if isinstance(value, int) or (value.is_integer() and 10 <= abs(value) < _UNREADABLE):
         return f"{int(value):,}"
-    return f"{value:,.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if abs(value) < 1000 or abs(value) >= _UNREADABLE:
+        return f"{value:,.{digits}g}"
+    return f"{value:,.0f}"
 
 
 def _environment() -> Environment:

@@ -6,11 +6,14 @@ from importlib.util import find_spec
 
 from kfp_llm_tuning.components.common.report import render
 from kfp_llm_tuning.components.validation.dataset import Validation
+from kfp_llm_tuning.components.validation.rows import RowFormat
 from kfp_llm_tuning.components.validation.summary import Summary
 from kfp_llm_tuning.components.validation.vocabulary import escape
 
 # More bars are hard to read; the rest is counted.
 _MOST_BARS = 30
+# So many problems are shown at once, so that the charts are not far below; a click shows the rest.
+_UNFOLDED_PROBLEMS = 5
 
 
 def render_report(validation: Validation) -> str:
@@ -31,6 +34,7 @@ def render_report(validation: Validation) -> str:
         sets=[(name, dataset) for name, dataset in named if dataset],
         charts=_charts(validation),
         can_draw=find_spec("matplotlib") is not None,
+        unfolded=_UNFOLDED_PROBLEMS,
         hidden_labels=max(0, len(summary.training.labels) - _MOST_BARS),
     )
 
@@ -43,14 +47,16 @@ def _charts(validation: Validation) -> list[str]:
 
     summary, values = validation.summary, validation.histograms
     charts = []
-    for title, tokens, lengths in (
-        ("Input tokens", values.input_tokens, summary.training.input_tokens),
-        ("Output tokens", values.output_tokens, summary.training.output_tokens),
+    is_chat = summary.row_format == RowFormat.CHAT
+    inputs, outputs = ("conversations", "assistant messages") if is_chat else ("examples",) * 2
+    for title, tokens, lengths, counted in (
+        ("Input tokens", values.input_tokens, summary.training.input_tokens, inputs),
+        ("Output tokens", values.output_tokens, summary.training.output_tokens, outputs),
     ):
         if lengths:
             # The limit is drawn where it helps: next to texts that come near it.
             limit = lengths.limit if lengths.maximum > lengths.limit / 2 else None
-            charts.append(histogram(tokens, title, "tokens", limit))
+            charts.append(histogram(tokens, title, "tokens", counted, limit))
     return charts + _bar_charts(summary)
 
 

@@ -27,7 +27,7 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_page_escapes_data_and_names_no_other_host(template: str) -> None:
-    chart = charts.histogram([1, 2, 2], "Lengths", "tokens", limit=2)
+    chart = charts.histogram([1, 2, 2], "Lengths", "tokens", "rows", limit=2)
     page = report.render(
         template, "T <x>", text="<script>alert(1)</script>", count=1234567, chart=chart
     )
@@ -47,7 +47,7 @@ def test_a_name_that_the_page_lacks_is_an_error(template: str) -> None:
 @pytest.mark.parametrize(
     "chart",
     [
-        charts.histogram([], "Empty", "x"),
+        charts.histogram([], "Empty", "x", "y"),
         charts.bars(["a & b", "<c>"], [1, 2], "Bars"),
         charts.bars([], [], "No bars"),
         charts.lines({"a": ([1, 2], [3, 4]), "b": ([1], [2])}, "Lines", "x", "y"),
@@ -61,6 +61,19 @@ def test_charts_are_well_formed_and_take_the_pages_colour(chart: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "most", "edges"),
+    [
+        (7, 7, 30, [6.5, 7.5]),
+        (7, 9, 30, [6.5, 7.5, 8.5, 9.5]),
+        (0, 9, 5, [-0.5, 1.5, 3.5, 5.5, 7.5, 9.5]),
+        (0, 6, 3, [-0.5, 2.5, 5.5, 8.5]),
+    ],
+)
+def test_columns_hold_whole_numbers(low: int, high: int, most: int, edges: list[float]) -> None:
+    assert charts._edges(low, high, most) == edges
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (None, "–"),
@@ -69,6 +82,9 @@ def test_charts_are_well_formed_and_take_the_pages_colour(chart: str) -> None:
         (0.123456, "0.1235"),
         (0.0, "0"),
         (98765.4, "98,765"),
+        (35_416_897_139_984.0, "3.542e+13"),
+        (12_345_678_901, "12,345,678,901"),
+        (float("inf"), "inf"),
     ],
 )
 def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
