@@ -29,8 +29,8 @@ def jobs() -> None:
 
 @jobs.command("list")
 @place_options
-@click.option("--state", type=click.Choice(_STATES), default="", help="Only jobs in this state.")
-@click.option("--template", type=click.Choice(list(TEMPLATES)), default="", help="Only its jobs.")
+@click.option("--state", type=click.Choice(_STATES), help="Only jobs in this state.")
+@click.option("--template", type=click.Choice(list(TEMPLATES)), help="Only its jobs.")
 @click.option("--model", default="", help="Only jobs that tune a model of this display name.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only jobs with it.")
 @click.option(
@@ -45,8 +45,8 @@ def list_jobs(
     project: str,
     region: str,
     api_endpoint: str,
-    state: str,
-    template: str,
+    state: str | None,
+    template: str | None,
     model: str,
     labels: tuple[str, ...],
     limit: int,
@@ -56,7 +56,7 @@ def list_jobs(
     from kfp_llm_tuning.pipelines.vertex import jobs as service
     from kfp_llm_tuning.pipelines.vertex.job_view import view
 
-    chosen = service.JobFilter(state, template, model, parse_labels(labels))
+    chosen = service.JobFilter(state or "", template or "", model, parse_labels(labels))
     vertex = vertex_at(project, region, api_endpoint)
     found = [view(job) for job in islice(service.list_jobs(vertex, chosen), limit)]
     if as_json:

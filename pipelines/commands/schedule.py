@@ -86,15 +86,16 @@ def create(name: str, dry_run: bool, **options: Any) -> None:
 @click.option(
     "--state",
     type=click.Choice(["active", "paused", "completed"]),
-    default="",
     help="Only schedules in this state.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def list_schedules(project: str, region: str, api_endpoint: str, state: str, as_json: bool) -> None:
+def list_schedules(
+    project: str, region: str, api_endpoint: str, state: str | None, as_json: bool
+) -> None:
     """List schedules, the newest first."""
     from kfp_llm_tuning.pipelines.vertex import schedules
 
-    found = schedules.list_schedules(_vertex(project, region, api_endpoint), state)
+    found = schedules.list_schedules(_vertex(project, region, api_endpoint), state or "")
     if as_json:
         click.echo(json.dumps([_as_json(one) for one in found], indent=2))
     elif found:

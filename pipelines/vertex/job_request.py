@@ -62,7 +62,7 @@ def pipeline_job_body(
     else:
         problems += settings_problems(settings, parameters)
     try:
-        spec = _spec(request, source)
+        spec = job_spec(request, source)
     except UserError as error:
         problems += error.problems
     raise_all(problems)
@@ -129,7 +129,19 @@ def pipeline_job_message(body: Mapping[str, Any]) -> PipelineJob:
     return job
 
 
-def _spec(request: Request, source: TemplateSource) -> dict[str, Any]:
+def job_spec(request: Request, source: TemplateSource) -> dict[str, Any]:
+    """Compiles or reads the pipeline spec of a job.
+
+    Args:
+        request: What to run.
+        source: Where the spec comes from.
+
+    Returns:
+        The spec.
+
+    Raises:
+        UserError: If a file is no template of ours or another one, or if images have no registry.
+    """
     if source.file is None:
         spec = template.pipeline_spec(request.template, source.image_registry)
     else:

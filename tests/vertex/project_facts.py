@@ -6,6 +6,11 @@ import re
 from dataclasses import dataclass, field
 
 
+def _default_role_members() -> dict[str, set[str]]:
+    accounts = (f"{number}-compute@developer.gserviceaccount.com" for number in ("1234", "5678"))
+    return {"roles/aiplatform.user": {f"serviceAccount:{account}" for account in accounts}}
+
+
 @dataclass
 class ProjectFacts:
     """Facts that the APIs about projects answer with.
@@ -19,6 +24,10 @@ class ProjectFacts:
             {"aiplatform.googleapis.com/custom_model_training_nvidia_a100_80gb_gpus":
             {"us-central1": 8}}; other metrics have `default_quota`.
         default_quota: The limit where `quotas` says nothing.
+        role_members: Who has each role on every project, such as {"roles/aiplatform.user":
+            {"serviceAccount:1234-compute@developer.gserviceaccount.com"}}.
+        keys: Encryption keys and their states; None means that all are there and enabled.
+        repositories: Artifact Registry repositories that exist; None means that all do.
     """
 
     numbers: dict[str, str] = field(
@@ -29,6 +38,9 @@ class ProjectFacts:
     service_accounts: set[str] | None = None
     quotas: dict[str, dict[str, int]] = field(default_factory=dict)
     default_quota: int = 64
+    role_members: dict[str, set[str]] = field(default_factory=_default_role_members)
+    keys: dict[str, str] | None = None
+    repositories: set[str] | None = None
 
     def canonical_name(self, name: str) -> str:
         """A resource's name with the project's id in the place of its number."""

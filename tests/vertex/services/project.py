@@ -80,14 +80,14 @@ def _test_permissions(backend: Backend, project: str, body: Answer, **_: Any) ->
 
 
 def _get_service(backend: Backend, project: str, service: str, **_: Any) -> Answer:
-    _, number = _project(backend, project)
+    number = _project(backend, project)[1]
     state = "DISABLED" if service in backend.project_facts.disabled_apis else "ENABLED"
     return {"name": f"projects/{number}/services/{service}", "state": state}
 
 
 def _list_quotas(backend: Backend, project: str, service: str, **_: Any) -> Answer:
     """The consumer quota metrics that the facts name."""
-    _, number = _project(backend, project)
+    number = _project(backend, project)[1]
     parent = f"projects/{number}/services/{service}/consumerQuotaMetrics"
     metrics = [
         {
@@ -112,7 +112,7 @@ def _list_quotas(backend: Backend, project: str, service: str, **_: Any) -> Answ
 def _get_quota_info(
     backend: Backend, project: str, service: str, quota_id: str, **_: Any
 ) -> Answer:
-    _, number = _project(backend, project)
+    number = _project(backend, project)[1]
     facts = backend.project_facts
     limits = facts.quotas.get(f"{service}/{quota_id}", {})
     return {
@@ -132,6 +132,40 @@ def _get_service_account(backend: Backend, project: str, email: str, **_: Any) -
     if known is not None and email not in known:
         raise errors.ApiError(grpc.StatusCode.NOT_FOUND, f"Unknown service account {email}.")
     return {"name": f"projects/{project}/serviceAccounts/{email}", "email": email}
+
+
+def _test_account_permissions(
+    backend: Backend, project: str, email: str, body: Answer, **_: Any
+) -> Answer:
+    _get_service_account(backend, project, email)
+    missing = backend.project_facts.missing_permissions
+    granted = [name for name in body.get("permissions", []) if name not in missing]
+    return {"permissions": granted} if granted else {}
+
+
+def _get_policy(backend: Backend, project: str, **_: Any) -> Answer:
+    _project(backend, project)
+    members = backend.project_facts.role_members
+    return {
+        "bindings": [{"role": role, "members": sorted(who)} for role, who in members.items()],
+        "etag": "BwX=",
+    }
+
+
+def _get_key(backend: Backend, name: str, **_: Any) -> Answer:
+    keys = backend.project_facts.keys
+    if keys is not None and name not in keys:
+        raise errors.ApiError(grpc.StatusCode.NOT_FOUND, f"CryptoKey {name} not found.")
+    state = "ENABLED" if keys is None else keys[name]
+    version = {"name": f"{name}/cryptoKeyVersions/1", "state": state}
+    return {"name": name, "purpose": "ENCRYPT_DECRYPT", "primary": version}
+
+
+def _get_repository(backend: Backend, name: str, **_: Any) -> Answer:
+    repositories = backend.project_facts.repositories
+    if repositories is not None and name not in repositories:
+        raise errors.ApiError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
+    return {"name": name, "format": "DOCKER"}
 
 
 def _get_region(backend: Backend, project: str, region: str, **_: Any) -> Answer:
@@ -180,6 +214,26 @@ _ROUTES: list[_Route] = [
         "iam.serviceAccounts.get",
         "iam.googleapis.com", "GET", r"/v1/projects/([^/]+)/serviceAccounts/([^/]+)",
         _get_service_account,
+    ),
+    (
+        "iam.serviceAccounts.testIamPermissions",
+        "iam.googleapis.com", "POST",
+        r"/v1/projects/([^/]+)/serviceAccounts/([^/:]+):testIamPermissions",
+        _test_account_permissions,
+    ),
+    (
+        "cloudresourcemanager.projects.getIamPolicy",
+        _RESOURCE_MANAGER, "POST", r"/v[13]/projects/([^/:]+):getIamPolicy", _get_policy,
+    ),
+    (
+        "cloudkms.cryptoKeys.get",
+        "cloudkms.googleapis.com", "GET",
+        r"/v1/(projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+)", _get_key,
+    ),
+    (
+        "artifactregistry.repositories.get",
+        "artifactregistry.googleapis.com", "GET",
+        r"/v1/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)", _get_repository,
     ),
     (
         "compute.regions.get",

@@ -1,0 +1,89 @@
+"""``kfp-llm-tuning plan``: looks at everything on Vertex AI before anything is spent."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
+from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kfp_llm_tuning.pipelines.planning.estimate import Estimate
+    from kfp_llm_tuning.pipelines.planning.plan import Plan
+
+_MARKS = {"ok": "✓", "warning": "!", "unknown": "?", "problem": "✗"}
+_COLOURS = {"ok": "green", "warning": "yellow", "unknown": "yellow", "problem": "red"}
+
+
+@click.command(context_settings={"max_content_width": 100})
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@job_options
+@click.pass_context
+def plan(context: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Check everything that submit would need, and estimate time and cost.
+
+    Takes the options of submit. Looks at credentials, APIs, permissions, quota, buckets, accounts,
+    keys and images, validates the dataset, and changes nothing. The exit code is 0 where nothing
+    stands against submitting, else 1.
+    """
+    from kfp_llm_tuning.pipelines.planning.plan import make_plan
+    from kfp_llm_tuning.pipelines.vertex.job_settings import settle
+
+    job = JobOptions.of(options)
+    request, settings = settle(job.request(), job.settings())
+    made = make_plan(request, settings, job.template())
+    if as_json:
+        click.echo(json.dumps(made.as_json(), indent=2))
+    else:
+        _show(made)
+    if not made.ready:
+        context.exit(EXIT_USER_ERROR)
+
+
+def _show(made: Plan) -> None:
+    from rich.console import Console
+
+    # Names and texts are other people's: nothing in them is markup.
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    for check in made.checks:
+        line = f"{_MARKS[check.status]} {check.subject:<16} {check.text}"
+        console.print(line, style=_COLOURS[check.status])
+        if check.fix:
+            console.print(f"  {'':<16} {check.fix}")
+    if made.estimate:
+        _show_estimate(console, made.estimate)
+    problems = sum(check.status == "problem" for check in made.checks)
+    if problems:
+        console.print(f"\n✗ Not ready: {problems} problem{'s' * (problems > 1)}.", style="bold red")
+    else:
+        console.print("\n✓ Ready to submit.", style="bold green")
+
+
+def _show_estimate(console: Console, estimate: Estimate) -> None:
+    from kfp_llm_tuning.pipelines.run_display import format_seconds
+
+    steps = f"{estimate.steps:,} steps of {estimate.batch_size} examples"
+    console.print(f"\n  {steps}, {estimate.epochs:.2f} epochs, {estimate.tokens:,} tokens")
+    if estimate.tuning_hours is not None and estimate.total_hours is not None:
+        tuning = format_seconds(estimate.tuning_hours * 3600)
+        console.print(f"  about {tuning} of tuning, {_hours(estimate.total_hours)} in all")
+    if estimate.cost is not None:
+        low, high = estimate.cost / estimate.uncertainty, estimate.cost * estimate.uncertainty
+        console.print(f"  about ${estimate.cost:,.2f} (${low:,.2f} to ${high:,.2f})")
+    if estimate.endpoint_cost_per_hour:
+        rate = f"${estimate.endpoint_cost_per_hour:,.2f} an hour"
+        console.print(f"  the endpoint then costs about {rate} until it is undeployed")
+    console.print("  Assumptions:")
+    for assumption in estimate.assumptions:
+        console.print(f"    {assumption}")
+
+
+def _hours(hours: float) -> str:
+    from kfp_llm_tuning.pipelines.run_display import format_seconds
+
+    return format_seconds(hours * 3600)

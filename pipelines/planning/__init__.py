@@ -1,0 +1,1 @@
+"""What ``plan`` looks at and reckons before anything is spent on Vertex AI."""

@@ -1,0 +1,207 @@
+"""Estimates time and cost of a run; every assumption stands in assumptions.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kfp_llm_tuning.components.common.tables import load_table
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.tuning.model_references import ModelReference
+    from kfp_llm_tuning.components.validation.summary import Summary
+
+TABLE = Path(__file__).with_name("assumptions.yaml")
+_CHARACTERS_PER_TOKEN = 4
+_BYTES_PER_PARAMETER = 2
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be tuned.
+
+    Attributes:
+        steps: Batches.
+        batch_size: Examples a batch.
+        examples: Training examples.
+        tokens_per_example: Mean, truncated ones as they are tuned on.
+        parameters: Of the model; 0 where its name does not tell.
+        tuning: "adapter" or "full".
+        machine: Name in machine_specs.yaml.
+        strategy: STANDARD, SPOT or FLEX_START.
+        deploys: Whether the model is deployed.
+    """
+
+    steps: int
+    batch_size: int
+    examples: int
+    tokens_per_example: float
+    parameters: int
+    tuning: str
+    machine: str
+    strategy: str = "STANDARD"
+    deploys: bool = True
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run takes; None where it cannot be reckoned.
+
+    Attributes:
+        steps: Batches.
+        batch_size: Examples a batch.
+        epochs: Passes over the training set.
+        tokens: That are tuned on.
+        tuning_hours: The tuner's steps.
+        total_hours: The whole pipeline, without waiting for a machine.
+        cost: US dollars, the endpoint left out.
+        endpoint_cost_per_hour: US dollars; 0 where nothing is deployed.
+        uncertainty: Time and cost may be wrong by this factor either way.
+        assumptions: A sentence each.
+    """
+
+    steps: int
+    batch_size: int
+    epochs: float
+    tokens: int
+    tuning_hours: float | None
+    total_hours: float | None
+    cost: float | None
+    endpoint_cost_per_hour: float | None
+    uncertainty: float
+    assumptions: tuple[str, ...]
+
+
+def workload(
+    summary: Summary, reference: ModelReference, machine: str, strategy: str, deploys: bool
+) -> Workload | None:
+    """Describes a run by its validated dataset.
+
+    Args:
+        summary: Of the validation.
+        reference: The model.
+        machine: Name in machine_specs.yaml.
+        strategy: How the machine is obtained; empty for STANDARD.
+        deploys: Whether the model is deployed.
+
+    Returns:
+        The work; None where no example is good.
+    """
+    from kfp_llm_tuning.components.upload.serving_machines import named_megabytes
+
+    if summary.steps is None:
+        return None
+    megabytes = named_megabytes(reference.checkpoint) or 0
+    return Workload(
+        steps=summary.steps.train_steps,
+        batch_size=summary.steps.batch_size,
+        examples=summary.training.training_examples,
+        tokens_per_example=_tokens_per_example(summary, reference),
+        parameters=megabytes * 10**6 // _BYTES_PER_PARAMETER,
+        tuning=reference.tuning,
+        machine=machine,
+        strategy=strategy or "STANDARD",
+        deploys=deploys,
+    )
+
+
+def estimate(work: Workload) -> Estimate:
+    """Reckons time and cost.
+
+    Args:
+        work: What is to be tuned.
+
+    Returns:
+        The estimate with its assumptions.
+    """
+    table = load_table(TABLE)
+    machine, minutes = table["machines"][work.machine], table["minutes"]
+    seen = work.steps * work.batch_size
+    tokens = round(seen * work.tokens_per_example)
+    hours = _tuning_hours(work, tokens, table)
+    other = minutes["other_tasks"] + minutes["machine_start"]
+    total = None if hours is None else hours + (other + work.deploys * minutes["deployment"]) / 60
+    rate = _rate(machine["price"], work.strategy, table)
+    return Estimate(
+        steps=work.steps,
+        batch_size=work.batch_size,
+        epochs=seen / work.examples,
+        tokens=tokens,
+        tuning_hours=hours,
+        total_hours=total,
+        cost=_cost(hours, rate, table),
+        endpoint_cost_per_hour=_endpoint_rate(work, table),
+        uncertainty=table["uncertainty"],
+        assumptions=tuple(_assumptions(work, rate, table)),
+    )
+
+
+def _tokens_per_example(summary: Summary, reference: ModelReference) -> float:
+    training = summary.training
+    sizes = []
+    for tokens, characters, limit in (
+        (training.input_tokens, training.input_characters, reference.max_input_tokens),
+        (training.output_tokens, training.output_characters, reference.max_output_tokens),
+    ):
+        mean = tokens.mean if tokens else 0.0
+        if not tokens and characters:
+            mean = characters.mean / _CHARACTERS_PER_TOKEN
+        sizes.append(min(mean, limit))
+    return max(1.0, sum(sizes))
+
+
+def _tuning_hours(work: Workload, tokens: int, table: Any) -> float | None:
+    if not work.parameters:
+        return None
+    operations = table["operations_per_parameter"][work.tuning] * work.parameters * tokens
+    speed = table["machines"][work.machine]["teraflops"] * 10**12 * table["utilisation"]
+    return float(operations / speed / 3600)
+
+
+def _rate(price: float | None, strategy: str, table: Any) -> float | None:
+    if price is None:
+        return None
+    return float(price * table["strategy_prices"][strategy] * (1 + table["vertex_fee"]))
+
+
+def _cost(hours: float | None, rate: float | None, table: Any) -> float | None:
+    if hours is None or rate is None:
+        return None
+    minutes = table["minutes"]
+    tuner = (hours + minutes["machine_start"] / 60) * rate
+    tasks = minutes["other_tasks"] / 60 * table["other_tasks_price"]
+    return float(tuner + tasks + table["pipeline_run_price"])
+
+
+def _endpoint_rate(work: Workload, table: Any) -> float | None:
+    from kfp_llm_tuning.components.common.errors import UserError
+    from kfp_llm_tuning.components.upload.serving_machines import serving_machine
+
+    if not work.deploys:
+        return 0.0
+    megabytes = work.parameters * _BYTES_PER_PARAMETER // 10**6
+    try:
+        machine = serving_machine(megabytes or None)
+    except UserError:
+        return None
+    return _rate(table["serving"].get(machine.machine_type), "STANDARD", table)
+
+
+def _assumptions(work: Workload, rate: float | None, table: Any) -> list[str]:
+    machine, minutes = table["machines"][work.machine], table["minutes"]
+    price = "no public list price" if rate is None else f"${rate:,.2f} an hour"
+    size = f"{work.parameters / 1e9:.2g} billion parameters" if work.parameters else "unknown size"
+    return [
+        f"{work.tokens_per_example:,.0f} tokens an example, a model of {size}, "
+        f"{work.tuning} tuning.",
+        f"{work.machine}: {machine['teraflops']:,} TFLOP/s, of which "
+        f"{table['utilisation']:.0%} are used.",
+        f"{work.machine}, {work.strategy}: {price} with Vertex AI's fee of "
+        f"{table['vertex_fee']:.0%}.",
+        f"{minutes['machine_start']} minutes to start the machine, {minutes['other_tasks']} for "
+        f"the other tasks" + (f", {minutes['deployment']} to deploy." if work.deploys else "."),
+        f"Time and cost may be wrong by a factor of {table['uncertainty']:g} either way; waiting "
+        "for a machine is not in them. Prices were written down on "
+        f"{table['stated']} and are no offer.",
+    ]
