@@ -115,9 +115,13 @@ class Faults:
         fault = self._take(method)
         if fault is None:
             return handler()
-        if fault.kind == "slow":
+        if fault.kind == "slow" and not fault.after_commit:
             self._stopped.wait(fault.seconds)
             return handler()
+        if fault.kind == "slow":
+            answer = handler()
+            self._stopped.wait(fault.seconds)
+            return answer
         if fault.kind == "duplicate":
             return _deliver_twice(handler)
         if fault.after_commit:

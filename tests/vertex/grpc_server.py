@@ -52,7 +52,7 @@ class GrpcServer:
         self._server.stop(grace=None).wait()
 
 
-class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
@@ -75,7 +75,8 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+    serialized: bytes = message.SerializeToString()
+    return serialized
 
 
 def _behaviour(

@@ -54,7 +54,7 @@ class Operations:
         metadata_class = message_type(metadata_type)
         metadata = metadata_class() if metadata_class else None
         if metadata is not None and "generic_metadata" in metadata.DESCRIPTOR.fields_by_name:
-            generic = metadata.generic_metadata  # type: ignore[attr-defined]
+            generic = metadata.generic_metadata
             generic.create_time.CopyFrom(self._clock.timestamp())
             generic.update_time.CopyFrom(generic.create_time)
         self._records[name] = _Record(response, metadata, version, self.looks)

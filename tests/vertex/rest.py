@@ -139,8 +139,8 @@ def parse_request(
     """
     request = route.method.request()
     if route.body and "http_body" in request.DESCRIPTOR.fields_by_name:
-        request.http_body.data = body  # type: ignore[attr-defined]
-        request.http_body.content_type = content_type  # type: ignore[attr-defined]
+        request.http_body.data = body
+        request.http_body.content_type = content_type
     elif route.body:
         target = request if route.body == "*" else getattr(request, route.body)
         target.SetInParent()

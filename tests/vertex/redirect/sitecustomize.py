@@ -118,7 +118,7 @@ def _patch_grpc(module: ModuleType) -> None:
 def _host_interceptor(host: str) -> Any:
     import grpc
 
-    class HostInterceptor(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    class HostInterceptor(grpc.UnaryUnaryClientInterceptor):
         """Adds the host that a call was meant for to its metadata."""
 
         def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:

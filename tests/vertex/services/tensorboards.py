@@ -59,7 +59,7 @@ def create_runs(call: Call, request: Any) -> Message:
     response = call.method.response()
     _check_parents(request, request.parent)
     _check_new(call, request, "tensorboard_run", _RUNS)
-    response.tensorboard_runs.extend(create_run(call, item) for item in request.requests)  # type: ignore[attr-defined]
+    response.tensorboard_runs.extend(create_run(call, item) for item in request.requests)
     return response
 
 
@@ -71,7 +71,7 @@ def create_many_time_series(call: Call, request: Any) -> Message:
         if not item.parent.startswith(f"{request.parent}/runs/"):
             raise errors.invalid(f"{item.parent} is no run of {request.parent}.")
     created = [create_time_series(call, item) for item in request.requests]
-    response.tensorboard_time_series.extend(created)  # type: ignore[attr-defined]
+    response.tensorboard_time_series.extend(created)
     return response
 
 

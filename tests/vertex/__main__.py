@@ -1,0 +1,68 @@
+"""Runs a local Vertex AI until Ctrl-C: for curl, Node and clients in other environments.
+
+Prints the lines that redirect a shell to it::
+
+    python -m tests.vertex --bucket my-bucket > vertex.env &
+    source vertex.env
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from tests.vertex.local_vertex import LocalVertex
+
+_TICK_SECONDS = 1.0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the servers until the process is interrupted or terminated.
+
+    Args:
+        arguments: The command line; None means that of the process.
+    """
+    options = _parse(arguments)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="local-vertex-"))
+    vertex = LocalVertex(folder, options.execute, options.rest_port, options.grpc_port)
+    for bucket in options.bucket:
+        vertex.storage.create_bucket(bucket)
+    for template in options.template:
+        uri, _, path = template.rpartition("=")
+        vertex.templates[uri] = Path(path)
+    for name, value in vertex.environment().items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    sys.stdout.write(f"# Project {vertex.project}; files in {folder}; ends with Ctrl-C.\n")
+    sys.stdout.flush()
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.wait(_TICK_SECONDS):
+        vertex.clock.advance()
+    vertex.close()
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.vertex", description=__doc__)
+    parser.add_argument("--folder", type=Path, help="for buckets and runs (default: a new one)")
+    parser.add_argument("--execute", action="store_true", help="really run pipelines and jobs")
+    parser.add_argument("--rest-port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--grpc-port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--bucket", action="append", default=[], help="make this bucket")
+    parser.add_argument(
+        "--template",
+        action="append",
+        default=[],
+        metavar="URI=PATH",
+        help="the compiled template that a templateUri stands for",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()
