@@ -121,10 +121,11 @@ def _section(name: str, component: BaseComponent) -> str:
 
 
 def _described_arguments(component: BaseComponent) -> dict[str, str]:
-    """Reads the arguments' descriptions: of output artifacts, KFP keeps none."""
+    """Reads the arguments' descriptions: of outputs that are arguments, KFP keeps none."""
     from docstring_parser import parse
 
-    function = getattr(component, "python_func", None)
+    # A container component's function goes by another name than a Python component's.
+    function = getattr(component, "python_func", None) or getattr(component, "pipeline_func", None)
     parameters = parse(function.__doc__ or "").params if function else []
     return {parameter.arg_name: parameter.description or "" for parameter in parameters}
 

@@ -42,7 +42,7 @@ def test_every_input_and_output_is_described(stage: str) -> None:
 def test_tables_say_type_default_and_meaning() -> None:
     text = readme_tables.interface("upload")
     assert text.startswith("### upload-llm-model\n\nRegisters a tuned model")
-    assert "| `saved_model` | Artifact | required | The tuned model," in text
+    assert "| `saved_model` | Model | required | The tuned model," in text
     assert "| `upload_model` | Boolean | `true` | Whether to register;" in text
     assert '| `upload_reason` | String | `""` |' in text
     assert "| `tensorboard_uri` | String | " in text
