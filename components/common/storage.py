@@ -97,8 +97,8 @@ def _cannot_open(uri: str, where: str, error: Exception) -> Problem:
 
 def exists(uri: str) -> bool:
     """Tells whether a file or folder is at the URI."""
-    filesystem, path = url_to_fs(uri)
-    return bool(filesystem.exists(path))
+    filesystem, path = _open(uri)
+    return bool(_retried(filesystem.exists, path))
 
 
 def download_directory(uri: str, target: Path) -> None:
@@ -111,9 +111,23 @@ def download_directory(uri: str, target: Path) -> None:
     Raises:
         FileNotFoundError: If there is no such folder.
     """
-    filesystem, root = _folder(uri)
+    filesystem, root = _open(uri)
     target.mkdir(parents=True, exist_ok=True)
     _retried(filesystem.get, f"{root}/", f"{target}/", recursive=True)
+
+
+def download_file(uri: str, target: Path) -> None:
+    """Copies a file to this machine.
+
+    Args:
+        uri: The file, at any URI that fsspec opens.
+        target: Where it goes, its name included.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    filesystem, path = _open(uri)
+    _retried(filesystem.get_file, path, str(target))
 
 
 def mirror_directory(source: Path, uri: str, last: Sequence[str] = ()) -> None:
@@ -125,7 +139,7 @@ def mirror_directory(source: Path, uri: str, last: Sequence[str] = ()) -> None:
         last: Files without which a reader does not take the folder for whole: deleted before
             anything else is written, and written after everything else, in this order.
     """
-    filesystem, root = _folder(uri)
+    filesystem, root = _open(uri)
     local = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
     remote = _retried(_files, filesystem, root)
     _delete(filesystem, root, [name for name in last if name in remote])
@@ -143,7 +157,7 @@ def upload_file(source: Path, uri: str) -> None:
         uri: Where it goes, its name included.
     """
     folder, _, name = uri.rpartition("/")
-    filesystem, root = _folder(folder)
+    filesystem, root = _open(folder)
     _put_all(filesystem, {f"{root}/{name}": source})
 
 
@@ -154,7 +168,7 @@ def delete_directory(uri: str, first: str) -> None:
         uri: The folder; it need not be there.
         first: The file that says that the folder is whole: deleted before the others.
     """
-    filesystem, root = _folder(uri)
+    filesystem, root = _open(uri)
     _delete(filesystem, root, [first])
     if _retried(filesystem.exists, root):
         _retried(filesystem.rm, root, recursive=True)
@@ -170,13 +184,13 @@ def matching(uri: str, pattern: str) -> list[str]:
     Returns:
         Names relative to the folder, in no order.
     """
-    filesystem, root = _folder(uri)
+    filesystem, root = _open(uri)
     found = _retried(filesystem.glob, f"{root}/{pattern}")
     return [path.removeprefix(f"{root}/") for path in found]
 
 
-def _folder(uri: str) -> tuple[Any, str]:
-    """Gives a folder's filesystem, whose listings are read anew, and its path without a slash."""
+def _open(uri: str) -> tuple[Any, str]:
+    """Gives the filesystem, whose listings are read anew, and the path without a slash behind."""
     filesystem, path = url_to_fs(uri)
     filesystem.invalidate_cache()
     return filesystem, path.rstrip("/")

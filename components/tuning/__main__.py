@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
 import docstring_parser
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error
+from kfp_llm_tuning.components.common.errors import exit_on_error
+from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 _EPILOG = """\b
@@ -40,74 +40,68 @@ def _overrides(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(epilog=_EPILOG)
 @click.option("--payload", default="{}", help="JSON of the arguments, or a file that holds it.")
+@click.option("--train-dataset", required=True, help="Output folder of dataset-encoder.")
 @click.option(
-    "--train-dataset",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Output folder of dataset-encoder.",
+    "--evaluation-dataset", default="", help="Output folder of evaluation-dataset-encoder."
 )
-@click.option(
-    "--evaluation-dataset",
-    type=click.Path(path_type=Path),
-    help="Output folder of evaluation-dataset-encoder.",
-)
-@click.option(
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Where the saved model goes; replaced.",
-)
+@click.option("--output", required=True, help="Where the saved model goes; replaced.")
 @click.option(
     "--metrics",
-    type=click.Path(path_type=Path),
+    default="",
     help="Where event files and history.jsonl go.  [default: OUTPUT-metrics]",
 )
 @click.option(
     "--checkpoints",
-    type=click.Path(path_type=Path),
+    default="",
     help="Where checkpoints are kept; the same folder resumes.  [default: OUTPUT-checkpoints]",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Processes that share the batch; 0 starts one for each GPU.  [default: 0]",
 )
 @_overrides
 def main(
     payload: str,
-    train_dataset: Path,
-    evaluation_dataset: Path | None,
-    output: Path,
-    metrics: Path | None,
-    checkpoints: Path | None,
+    train_dataset: str,
+    evaluation_dataset: str,
+    output: str,
+    metrics: str,
+    checkpoints: str,
+    processes: int,
     **overrides: Any,
 ) -> None:
-    """Tunes a language model on an encoded dataset; run again, it goes on where it stopped."""
+    """Tunes a language model on an encoded dataset; run again, it goes on where it stopped.
+
+    Every folder and file may be a path or a URI (gs://, s3:// ...).
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with exit_on_error():
         arguments = _arguments(payload, overrides)
-        from kfp_llm_tuning.components.tuning.tune import TuningPaths, tune
+        from kfp_llm_tuning.components.tuning.session import run
+        from kfp_llm_tuning.components.tuning.staging import TuningPlaces
 
-        tune(
-            arguments,
-            TuningPaths(
-                train_dataset=train_dataset,
-                evaluation_dataset=evaluation_dataset,
-                output=output,
-                metrics=metrics or output.with_name(f"{output.name}-metrics"),
-                checkpoints=checkpoints or output.with_name(f"{output.name}-checkpoints"),
-            ),
+        beside = output.rstrip("/")
+        places = TuningPlaces(
+            train_dataset=train_dataset,
+            evaluation_dataset=evaluation_dataset,
+            output=output,
+            metrics=metrics or f"{beside}-metrics",
+            checkpoints=checkpoints or f"{beside}-checkpoints",
         )
+        run(arguments, places, processes)
 
 
 def _arguments(payload: str, overrides: dict[str, Any]) -> TuningArguments:
-    text = payload if payload.lstrip().startswith("{") else _read(Path(payload))
+    text = payload if payload.lstrip().startswith("{") else _read(payload)
     given = {name: value for name, value in overrides.items() if value is not None}
     return TuningArguments.from_json(text, given)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            Problem(f"cannot read {path} ({error.strerror}).", "--payload", "JSON or a file of it")
-        ) from error
+def _read(uri: str) -> str:
+    with open_input(uri, "--payload") as stream:
+        return stream.read().decode("utf-8", errors="replace")
 
 
 if __name__ == "__main__":

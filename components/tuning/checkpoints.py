@@ -19,10 +19,11 @@ from kfp_llm_tuning.components.common.storage import write_atomically
 
 logger = logging.getLogger(__name__)
 
-_PREFIX = "step-"
+PREFIX = "step-"
 # Written last: sizes and hashes of every other file. A checkpoint without it does not count.
-_MARKER = "complete.json"
-_OWNER = "run.json"
+MARKER = "complete.json"
+# Names the run that a folder of checkpoints belongs to.
+OWNER = "run.json"
 _LOCK = ".lock"
 _KEEP = 2
 
@@ -87,7 +88,7 @@ class CheckpointDirectory:
             logger.warning("%s cannot be locked: let only one tuner write to it.", self.path)
 
     def _check_owner(self, fingerprint: str) -> None:
-        owner = self.path / _OWNER
+        owner = self.path / OWNER
         if not owner.exists():
             write_atomically(owner, json.dumps({"fingerprint": fingerprint}))
         elif json.loads(owner.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
@@ -99,9 +100,18 @@ class CheckpointDirectory:
                 )
             )
 
+    def newest_first(self) -> list[Checkpoint]:
+        """Lists the checkpoints, without a look at whether they are whole."""
+        found = [
+            Checkpoint(int(path.name.removeprefix(PREFIX)), path)
+            for path in self.path.glob(f"{PREFIX}*")
+            if path.name.removeprefix(PREFIX).isdigit()
+        ]
+        return sorted(found, key=lambda checkpoint: checkpoint.step, reverse=True)
+
     def newest(self) -> Checkpoint | None:
         """Finds the newest checkpoint that is whole; says which ones were passed over."""
-        for checkpoint in self._newest_first():
+        for checkpoint in self.newest_first():
             reason = _damage(checkpoint.path)
             if not reason:
                 return checkpoint
@@ -110,7 +120,7 @@ class CheckpointDirectory:
 
     def at(self, step: int) -> Checkpoint | None:
         """Finds the whole checkpoint of one step."""
-        checkpoint = Checkpoint(step, self.path / f"{_PREFIX}{step}")
+        checkpoint = Checkpoint(step, self.path / f"{PREFIX}{step}")
         return checkpoint if not _damage(checkpoint.path) else None
 
     def begin(self, step: int) -> Path:
@@ -137,32 +147,43 @@ class CheckpointDirectory:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
-        write_atomically(folder / _MARKER, json.dumps({"step": step, "files": files}, indent=1))
-        target = self.path / f"{_PREFIX}{step}"
-        if target.exists():  # A damaged one that was passed over, or this very step again.
-            shutil.rmtree(target)
-        folder.rename(target)
-        _sync(self.path)
+        write_atomically(folder / MARKER, json.dumps({"step": step, "files": files}, indent=1))
+        self._put_in_place(step)
         self._delete_old(best_step)
 
+    def adopt(self, step: int) -> str:
+        """Makes a checkpoint count that was copied, marker and all, to where :meth:`begin` said.
+
+        Args:
+            step: The step that :meth:`begin` was called with.
+
+        Returns:
+            What is wrong with the copy, which then does not count; empty where it is whole.
+        """
+        reason = _damage(self.writing(step))
+        if reason:
+            shutil.rmtree(self.writing(step))
+        else:
+            self._put_in_place(step)
+        return reason
+
+    def _put_in_place(self, step: int) -> None:
+        target = self.path / f"{PREFIX}{step}"
+        if target.exists():  # A damaged one that was passed over, or this very step again.
+            shutil.rmtree(target)
+        self.writing(step).rename(target)
+        _sync(self.path)
+
     def _delete_old(self, best_step: int) -> None:
-        for checkpoint in self._newest_first()[_KEEP:]:
+        for checkpoint in self.newest_first()[_KEEP:]:
             if checkpoint.step != best_step:
                 shutil.rmtree(checkpoint.path, ignore_errors=True)
-
-    def _newest_first(self) -> list[Checkpoint]:
-        found = [
-            Checkpoint(int(path.name.removeprefix(_PREFIX)), path)
-            for path in self.path.glob(f"{_PREFIX}*")
-            if path.name.removeprefix(_PREFIX).isdigit()
-        ]
-        return sorted(found, key=lambda checkpoint: checkpoint.step, reverse=True)
 
 
 def _damage(folder: Path) -> str:
     """Says what is wrong with a checkpoint; empty where it is whole."""
     try:
-        files = json.loads((folder / _MARKER).read_text(encoding="utf-8"))["files"]
+        files = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
         for name, (size, digest) in files.items():
             path = folder / name
             if path.stat().st_size != size:
@@ -172,7 +193,7 @@ def _damage(folder: Path) -> str:
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{_MARKER} cannot be read ({error})"
+        return f"{MARKER} cannot be read ({error})"
     return ""
 
 

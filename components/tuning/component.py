@@ -23,27 +23,24 @@ def large_language_model_tuner(
         evaluation_dataset: Output of evaluation-dataset-encoder; its set may be empty.
         saved_model: Merged model in Hugging Face layout, its adapter and its provenance.
         tensorboard_metrics: Event files and history.jsonl.
-        checkpoint_directory: Folder that a repeated task finds again; empty puts the checkpoints
-            beside the saved model.
+        checkpoint_directory: Folder, a path or a URI, that a repeated task finds again; empty puts
+            the checkpoints beside the saved model.
     """
-    from pathlib import Path
-
     from kfp_llm_tuning.components.common.errors import exit_on_error
 
     with exit_on_error():
         from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-        from kfp_llm_tuning.components.tuning.tune import TuningPaths, tune
+        from kfp_llm_tuning.components.tuning.session import run
+        from kfp_llm_tuning.components.tuning.staging import TuningPlaces
 
-        output = Path(saved_model.path)
-        checkpoints = checkpoint_directory or f"{output}-checkpoints"
-        provenance = tune(
+        provenance = run(
             TuningArguments.from_json(payload),
-            TuningPaths(
-                train_dataset=Path(train_dataset.path),
-                evaluation_dataset=Path(evaluation_dataset.path),
-                output=output,
-                metrics=Path(tensorboard_metrics.path),
-                checkpoints=Path(checkpoints),
+            TuningPlaces(
+                train_dataset=train_dataset.path,
+                evaluation_dataset=evaluation_dataset.path,
+                output=saved_model.path,
+                metrics=tensorboard_metrics.path,
+                checkpoints=checkpoint_directory or f"{saved_model.path}-checkpoints",
             ),
         )
         saved_model.metadata["framework"] = "transformers"

@@ -121,6 +121,10 @@ def test_matching_names_and_deleted_folders(source: Path, remote: str) -> None:
     for name in ("step-1", "step-2"):
         storage.mirror_directory(source, f"{remote}/{name}")
     storage.upload_file(source / "a", f"{remote}/step-3/a")
+    storage.download_file(f"{remote}/step-3/a", source / "copy")
+    assert (source / "copy").read_text(encoding="utf-8") == "a"
+    assert storage.exists(f"{remote}/step-3/a")
+    assert not storage.exists(f"{remote}/step-3/b")
     assert sorted(storage.matching(remote, "step-*/marker")) == ["step-1/marker", "step-2/marker"]
     storage.delete_directory(f"{remote}/step-1", first="marker")
     storage.delete_directory(f"{remote}/step-9", first="marker")

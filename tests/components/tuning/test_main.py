@@ -6,19 +6,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from click.testing import CliRunner, Result
 
-from kfp_llm_tuning.components.tuning import tune as tune_module
+from kfp_llm_tuning.components.tuning import session
 from kfp_llm_tuning.components.tuning.__main__ import main
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Records the tuner's calls instead of tuning."""
+    """Records what would be tuned instead of tuning."""
     made: list[Any] = []
-    monkeypatch.setattr(tune_module, "tune", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(session, "run", lambda *arguments: made.append(arguments))
     return made
 
 
@@ -50,28 +51,43 @@ def test_options_win_over_the_payload_file(calls: list[Any], tmp_path: Path) -> 
         *("--payload", str(payload), "--batch-size", "2", "--enable-early-stopping", "true")
     )
     assert result.exit_code == 0, result.output
-    ((arguments, paths),) = calls
+    ((arguments, places, processes),) = calls
     assert arguments == TuningArguments(
         "byte-tiny", batch_size=2, train_steps=9, enable_early_stopping=True
     )
-    assert paths.train_dataset == Path("data")
-    assert paths.evaluation_dataset is None
-    assert paths.metrics == Path("out/model-metrics")
-    assert paths.checkpoints == Path("out/model-checkpoints")
+    assert places.train_dataset == "data"
+    assert places.evaluation_dataset == ""
+    assert places.metrics == "out/model-metrics"
+    assert places.checkpoints == "out/model-checkpoints"
+    assert processes == 0
+
+
+def test_every_place_may_be_a_uri(calls: list[Any]) -> None:
+    with fsspec.open("memory://payload.json", "w") as stream:
+        stream.write('{"model_reference": "byte-tiny"}')
+    uris = ["--train-dataset", "gs://b/train", "--output", "gs://b/model/", "--processes", "2"]
+    result = invoke("--payload", "memory://payload.json", *uris)
+    assert result.exit_code == 0, result.output
+    ((arguments, places, processes),) = calls
+    assert arguments == TuningArguments("byte-tiny")
+    assert places.train_dataset == "gs://b/train"
+    assert places.metrics == "gs://b/model-metrics"
+    assert places.checkpoints == "gs://b/model-checkpoints"
+    assert processes == 2
 
 
 def test_options_alone_do(calls: list[Any]) -> None:
     assert invoke("--model-reference", "byte-tiny", "--checkpoints", "kept").exit_code == 0
-    ((arguments, paths),) = calls
+    ((arguments, places, _),) = calls
     assert arguments == TuningArguments("byte-tiny")
-    assert paths.checkpoints == Path("kept")
+    assert places.checkpoints == "kept"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([], "model_reference is missing"),
-        (["--payload", "no-such-file"], "cannot read no-such-file"),
+        (["--payload", "no-such-file"], "--payload: no file at no-such-file"),
         (["--payload", "{"], "not JSON"),
         (["--payload", '{"model_reference": "m", "steps": 3}'], "unknown argument 'steps'"),
         (["--model-reference", "m", "--train-steps", "0"], "train_steps: 0 is out of range"),

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, get_scheduler
 
 from kfp_llm_tuning.components.common.errors import RunAgain, UserError
 from kfp_llm_tuning.components.tuning import micro_batches
-from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.batching import EncodedSet, StepSampler
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
 from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
-from kfp_llm_tuning.components.tuning.tune import TuningPaths, tune
+from tests.components.tuning.runs import (
+    Run,
+    assert_close_history,
+    assert_same_result,
+    start,
+    wait_for,
+)
 
 TRAIN_TAGS = {
     "/train_total_loss",
@@ -30,96 +33,6 @@ TRAIN_TAGS = {
     "/train_num_predictions",
 }
 EVALUATION_TAGS = {tag.replace("train", "eval") for tag in TRAIN_TAGS}
-MEASURED = {"tokens_per_second", "memory_bytes", "wall_time"}
-DEFAULTS: dict[str, Any] = {
-    "tuning": "full",
-    "train_steps": 12,
-    "batch_size": 6,
-    "learning_rate": 0.01,
-    "precision": "fp32",
-    "evaluation_interval": 4,
-    "logging_interval": 3,
-    "checkpoint_interval": 2,
-}
-
-
-class Run:
-    """One run's arguments and folders."""
-
-    def __init__(self, folder: Path, model: Path, train: Path, evaluation: Path | None) -> None:
-        self.folder = folder
-        self._model = model
-        self.paths = TuningPaths(
-            train, evaluation, folder / "model", folder / "metrics", folder / "checkpoints"
-        )
-
-    def arguments(self, **changes: Any) -> TuningArguments:
-        return TuningArguments(**(DEFAULTS | {"model_reference": str(self._model)} | changes))
-
-    def tune(self, **changes: Any) -> dict[str, Any]:
-        return tune(self.arguments(**changes), self.paths)
-
-    def command(self, **changes: Any) -> list[str]:
-        return [
-            *("-m", "kfp_llm_tuning.components.tuning"),
-            *("--payload", self.arguments(**changes).to_json()),
-            *("--train-dataset", str(self.paths.train_dataset)),
-            *("--evaluation-dataset", str(self.paths.evaluation_dataset)),
-            *("--output", str(self.paths.output)),
-            *("--metrics", str(self.paths.metrics)),
-            *("--checkpoints", str(self.paths.checkpoints)),
-        ]
-
-    def history(self) -> list[dict[str, Any]]:
-        lines = (self.paths.metrics / "history.jsonl").read_text().splitlines()
-        return [
-            {key: value for key, value in json.loads(line).items() if key not in MEASURED}
-            for line in lines
-        ]
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        found: dict[str, torch.Tensor] = load_file(self.paths.output / "model.safetensors")
-        return found
-
-    def steps_on_disk(self) -> list[int]:
-        return sorted(int(path.name[5:]) for path in self.paths.checkpoints.glob("step-*"))
-
-
-@pytest.fixture
-def make_run(
-    tmp_path: Path, tiny_model: Path, train_folder: Path, evaluation_folder: Path
-) -> Callable[..., Run]:
-    def make(name: str = "run", *, evaluation: Path | None = evaluation_folder) -> Run:
-        return Run(tmp_path / name, tiny_model, train_folder, evaluation)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def whole_run(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_model: Path,
-    train_folder: Path,
-    evaluation_folder: Path,
-) -> Run:
-    """An uninterrupted run of the defaults."""
-    run = Run(tmp_path_factory.mktemp("whole"), tiny_model, train_folder, evaluation_folder)
-    run.tune()
-    return run
-
-
-def assert_same_result(run: Run, expected: Run) -> None:
-    """Bit for bit."""
-    assert run.history() == expected.history()
-    assert run.weights().keys() == expected.weights().keys()
-    for name, weight in expected.weights().items():
-        assert torch.equal(run.weights()[name], weight), name
-
-
-def assert_close_history(run: Run, expected: Run) -> None:
-    for entry, other in zip(run.history(), expected.history(), strict=True):
-        assert entry == pytest.approx(other, rel=2e-4)
-
 
 # What a run leaves
 
@@ -287,17 +200,6 @@ def test_two_processes_give_the_values_of_one(make_run: Callable[..., Run], whol
 # Resume
 
 
-def start(command: list[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(
-        [sys.executable, *command],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize(
     "changes", [{}, {"tuning": "adapter", "lora_dropout": 0.3, "learning_rate": 0.05}]
 )
@@ -346,15 +248,7 @@ def test_kill_9_loses_only_what_no_checkpoint_has(
 
 
 def wait_for_step(run: Run, step: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    history = run.paths.metrics / "history.jsonl"
-    while time.monotonic() < deadline:
-        if history.exists() and f'"step": {step}, ' in history.read_text():
-            return
-        if process.poll() is not None:
-            pytest.fail(f"ended before step {step}: {process.communicate()[0]}")
-        time.sleep(0.005)
-    pytest.fail(f"step {step} was not reached")
+    wait_for(run.paths.metrics / "history.jsonl", f'"step": {step}, ', process)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(

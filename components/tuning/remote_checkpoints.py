@@ -1,0 +1,74 @@
+"""Checkpoints of a run at a URI, so that another machine goes on where this one is lost."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from kfp_llm_tuning.components.common import storage
+from kfp_llm_tuning.components.tuning.checkpoints import (
+    MARKER,
+    OWNER,
+    PREFIX,
+    CheckpointDirectory,
+)
+from kfp_llm_tuning.components.tuning.run_state import RunState
+
+logger = logging.getLogger(__name__)
+
+
+class RemoteCheckpoints:
+    """A copy of a checkpoint directory; every checkpoint in it is whole or does not count."""
+
+    def __init__(self, local: Path, uri: str) -> None:
+        """Names the two places.
+
+        Args:
+            local: The checkpoint directory of this machine.
+            uri: Its copy.
+        """
+        self._local = CheckpointDirectory(local)
+        self._uri = uri
+
+    def fetch(self) -> None:
+        """Brings the newest whole checkpoint, the best one if it is kept, and whose they are."""
+        self._local.path.mkdir(parents=True, exist_ok=True)
+        if storage.exists(storage.join(self._uri, OWNER)):
+            storage.download_file(storage.join(self._uri, OWNER), self._local.path / OWNER)
+        steps = self._steps()
+        newest = next((step for step in steps if self._fetch(step)), None)
+        if newest is None:
+            return
+        logger.info("Fetched the checkpoint of step %d from %s.", newest, self._uri)
+        state, _ = RunState.load(self._local.path / f"{PREFIX}{newest}")
+        if state.best.step in steps and state.best.step != newest:
+            self._fetch(state.best.step)
+
+    def push(self) -> None:
+        """Copies what is new here, then deletes there what is no longer here."""
+        if not storage.exists(storage.join(self._uri, OWNER)):
+            storage.upload_file(self._local.path / OWNER, storage.join(self._uri, OWNER))
+        there = self._steps()
+        here = self._local.newest_first()
+        for checkpoint in here:
+            if checkpoint.step not in there:
+                storage.mirror_directory(checkpoint.path, self._at(checkpoint.step), last=[MARKER])
+        for step in {*there} - {checkpoint.step for checkpoint in here}:
+            storage.delete_directory(self._at(step), first=MARKER)
+
+    def _fetch(self, step: int) -> bool:
+        storage.download_directory(self._at(step), self._local.begin(step))
+        reason = self._local.adopt(step)
+        if reason:
+            logger.warning("Deleting %s: %s.", self._at(step), reason)
+            storage.delete_directory(self._at(step), first=MARKER)
+        return not reason
+
+    def _steps(self) -> list[int]:
+        """Lists the steps of the whole checkpoints there, newest first."""
+        names = storage.matching(self._uri, f"{PREFIX}*/{MARKER}")
+        numbers = [name.removeprefix(PREFIX).removesuffix(f"/{MARKER}") for name in names]
+        return sorted((int(number) for number in numbers if number.isdigit()), reverse=True)
+
+    def _at(self, step: int) -> str:
+        return storage.join(self._uri, f"{PREFIX}{step}")

@@ -1,0 +1,54 @@
+"""One start of the tuner: brings what is remote, tunes in one process or several, takes it away."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.export import PROVENANCE
+from kfp_llm_tuning.components.tuning.launch import launch, processes_to_start
+from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, TuningPlaces, staged
+from kfp_llm_tuning.components.tuning.tune import tune
+
+
+def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) -> dict[str, Any]:
+    """Tunes a model, or goes on where an interrupted run stopped, and saves it.
+
+    Args:
+        arguments: What to do.
+        places: Where to read and write.
+        processes: How many processes share the batch; 0 means one for each GPU.
+
+    Returns:
+        The content of the saved model's tuning.json.
+
+    Raises:
+        UserError: For a mistake in arguments or data, or a place that cannot be read or written.
+        RunAgain: If interrupted, after a checkpoint was saved.
+        SystemExit: If one of several processes failed; it has told why.
+    """
+    with staged(places) as staging:
+        count = processes_to_start(processes, arguments.batch_size)
+        if count > 1:
+            scratch = {SCRATCH_VARIABLE: str(staging.scratch)}
+            launch(count, _command(arguments, places), scratch)
+        else:
+            mirror = staging.mirror()
+            try:
+                tune(arguments, staging.paths, [mirror])
+            finally:
+                mirror.wait()
+        provenance = staging.paths.output / PROVENANCE
+        facts: dict[str, Any] = json.loads(provenance.read_text(encoding="utf-8"))
+    return facts
+
+
+def _command(arguments: TuningArguments, places: TuningPlaces) -> list[str]:
+    """Writes what this call does as arguments of the Python interpreter."""
+    options = {"payload": arguments.to_json(), **dataclasses.asdict(places)}
+    words = ["-m", "kfp_llm_tuning.components.tuning"]
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", value] if value else []
+    return words
