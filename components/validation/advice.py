@@ -29,11 +29,11 @@ class Dataset:
     """One set as the advice sees it.
 
     Attributes:
-        uri: The file.
+        name: What the file is called in findings.
         memory: Its examples.
     """
 
-    uri: str
+    name: str
     memory: Memory
 
 
@@ -50,18 +50,18 @@ def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     for dataset in (training, evaluation):
         if dataset:
             for finding in _advise_alone(dataset.memory):
-                yield replace(finding, file=dataset.uri)
+                yield replace(finding, file=dataset.name)
     if evaluation:
         for finding in _leakage(training.memory, evaluation.memory):
-            yield replace(finding, file=evaluation.uri)
+            yield replace(finding, file=evaluation.name)
     yield from _near_duplicates(training, evaluation)
     labels = label_counts(training.memory)
     if labels:
         for finding in _advise_labels(training.memory, labels):
-            yield replace(finding, file=training.uri)
+            yield replace(finding, file=training.name)
         if evaluation:
             for finding in _unknown_labels(evaluation.memory, labels):
-                yield replace(finding, file=evaluation.uri)
+                yield replace(finding, file=evaluation.name)
 
 
 def label_counts(memory: Memory) -> dict[str, int]:
@@ -145,7 +145,7 @@ def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[
                 "of the training set."
             )
             kind = "near_leakage"
-        yield replace(_warning(kind, what, second.place), file=second_set.uri)
+        yield replace(_warning(kind, what, second.place), file=second_set.name)
 
 
 def _advise_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:

@@ -260,7 +260,8 @@ def _other_format(fields: Fields, path: str, row_format: RowFormat) -> Finding |
 
 def _not_an_object(value: Any, path: str, row_format: RowFormat) -> Finding:
     what = f"the row is {_describe(value)}."
-    return Finding("not_an_object", what, _EXAMPLE[row_format], path=path)
+    fix = "Write every example on a line of its own." if isinstance(value, list) and value else ""
+    return Finding("not_an_object", what, _EXAMPLE[row_format], fix, path=path)
 
 
 def _describe(value: Any) -> str:

@@ -19,8 +19,11 @@ def check_training_counts(scan: Scan, row_format: RowFormat) -> Iterator[Finding
         row_format: Text is limited by examples, chat by messages.
 
     Yields:
-        Errors for what the tuner refuses, a warning for few examples.
+        Errors for what the tuner refuses, a warning for few examples; nothing where the file is no
+        JSONL, since that is told already.
     """
+    if not scan.is_jsonl:
+        return
     name = "examples" if row_format == RowFormat.TEXT else "conversations"
     most = f" and at most {limits.MAXIMUM_EXAMPLES:,}" if row_format == RowFormat.TEXT else ""
     allowed = f"at least {limits.MINIMUM_EXAMPLES}{most} {name}"
@@ -45,8 +48,10 @@ def check_evaluation_counts(scan: Scan) -> Iterator[Finding]:
         scan: Its counts.
 
     Yields:
-        An error or a warning.
+        An error or a warning; nothing where the file is no JSONL.
     """
+    if not scan.is_jsonl:
+        return
     low, high = limits.MINIMUM_EXAMPLES, limits.MAXIMUM_EVALUATION_EXAMPLES
     advised = limits.ADVISED_EVALUATION_EXAMPLES
     what = f"the evaluation set has {_count(scan.examples, 'examples')}."

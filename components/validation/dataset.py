@@ -16,7 +16,12 @@ from kfp_llm_tuning.components.validation.count_rules import (
     check_training_counts,
 )
 from kfp_llm_tuning.components.validation.examples import Memory
-from kfp_llm_tuning.components.validation.findings import Finding, Findings, Severity
+from kfp_llm_tuning.components.validation.findings import (
+    Finding,
+    Findings,
+    Severity,
+    name_files,
+)
 from kfp_llm_tuning.components.validation.row_format import row_format_for
 from kfp_llm_tuning.components.validation.rows import Row, RowFormat
 from kfp_llm_tuning.components.validation.scan import Place, Scan, scan
@@ -137,11 +142,12 @@ class _Validator:
         request = self._request
         if request.default_context and self._format == RowFormat.TEXT:
             self._findings.add(_context_with_text())
-        training = self._scan(request.dataset_uri)
+        names = name_files(request.dataset_uri, request.evaluation_data_uri)
+        training = self._scan(request.dataset_uri, names[0])
         self._add(check_training_counts(training.scan, self._format), training)
         evaluation = None
         if request.evaluation_data_uri:
-            evaluation = self._scan(request.evaluation_data_uri)
+            evaluation = self._scan(request.evaluation_data_uri, names[1])
             self._add(check_evaluation_counts(evaluation.scan), evaluation)
         self._advise(training, evaluation)
         steps = self._steps(training)
@@ -149,14 +155,14 @@ class _Validator:
             self._add(check_steps(steps), training)
         return self._result(training, evaluation, steps)
 
-    def _scan(self, uri: str) -> _Checked:
+    def _scan(self, uri: str, name: str) -> _Checked:
         memory = Memory()
 
         def visit(place: Place, row: Row) -> None:
             memory.add(place, row)
             self._count_tokens(place, row)
 
-        scanned = scan(uri, self._format, self._findings, visit)
+        scanned = scan(uri, self._format, self._findings, visit, name=name)
         tokens = self._counter.finish() if self._counter else None
         checked = _Checked(scanned, memory, tokens)
         self._add(tokens.truncated if tokens else (), checked)
@@ -193,11 +199,11 @@ class _Validator:
 
     def _add(self, findings: Iterable[Finding], checked: _Checked) -> None:
         for finding in findings:
-            self._findings.add(replace(finding, file=checked.scan.uri))
+            self._findings.add(replace(finding, file=checked.scan.name))
 
     def _advise(self, training: _Checked, evaluation: _Checked | None) -> None:
-        other = Dataset(evaluation.scan.uri, evaluation.memory) if evaluation else None
-        for finding in advise(Dataset(training.scan.uri, training.memory), other):
+        other = Dataset(evaluation.scan.name, evaluation.memory) if evaluation else None
+        for finding in advise(Dataset(training.scan.name, training.memory), other):
             self._findings.add(finding)
 
     def _steps(self, training: _Checked) -> StepsSummary | None:

@@ -30,7 +30,7 @@ class Finding:
         severity: Errors refuse the dataset, warnings do in strict mode, notes never.
         line: Line of the file, from 1; 0 for the dataset as a whole.
         path: Field within the line: ``messages[2].author``.
-        file: The dataset's URI.
+        file: The dataset, as :func:`name_files` names it.
         repeated: How many further lines have just the same to be said.
     """
 
@@ -47,15 +47,32 @@ class Finding:
     @property
     def where(self) -> str:
         """The file's name, line and field: ``train.jsonl line 3, messages[2].author``."""
-        name = self.file.rstrip("/").rpartition("/")[2] or self.file
         line = f"line {self.line}" if self.line else ""
         if self.repeated:
             line += f" and {self.repeated:,} more line{'s' if self.repeated > 1 else ''}"
-        return ", ".join(part for part in (f"{name} {line}".strip(), self.path) if part)
+        return ", ".join(part for part in (f"{self.file} {line}".strip(), self.path) if part)
 
     def problem(self) -> Problem:
         """The finding as the message that a user reads."""
         return Problem(self.what, self.where, self.allowed, self.fix)
+
+
+def name_files(*uris: str) -> list[str]:
+    """Names files by the last parts of their URIs: as few as tell different ones apart.
+
+    Args:
+        uris: The files.
+
+    Returns:
+        One name each: ``train.jsonl``, or ``train/data.jsonl`` beside ``evaluation/data.jsonl``.
+    """
+    parts = [uri.rstrip("/").split("/") for uri in uris]
+    names = list(uris)
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(set(uris)):
+            break
+    return names
 
 
 class Findings:

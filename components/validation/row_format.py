@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.validation.lines import BYTE_ORDER_MARK, Chunk, read_chunks
-from kfp_llm_tuning.components.validation.rows import RowFormat
-from kfp_llm_tuning.components.validation.syntax import JSON_WHITESPACE, Fields, parse
+from kfp_llm_tuning.components.validation.rows import DECODE_ERRORS, RowFormat
 
-_TELLING = {
-    **dict.fromkeys(("input_text", "output_text"), RowFormat.TEXT),
-    **dict.fromkeys(("messages", "contents", "conversations"), RowFormat.CHAT),
-}
+
+class _Fields(msgspec.Struct):
+    """Which of the telling fields an object has; their values are not looked at."""
+
+    messages: msgspec.Raw | UnsetType = UNSET
+    contents: msgspec.Raw | UnsetType = UNSET
+    conversations: msgspec.Raw | UnsetType = UNSET
+    input_text: msgspec.Raw | UnsetType = UNSET
+    output_text: msgspec.Raw | UnsetType = UNSET
+    data: msgspec.Raw | UnsetType = UNSET
+
+
+# The latter two are other tools' names for it: what to write instead is told of a chat row.
+_CHAT_FIELDS = ("messages", "contents", "conversations")
+_TEXT_FIELDS = ("input_text", "output_text")
+_decode_fields = msgspec.json.Decoder(_Fields).decode
+_decode_list = msgspec.json.Decoder(list[_Fields]).decode
 
 
 def row_format_for(model: ModelReference, uri: str) -> RowFormat:
@@ -33,7 +48,7 @@ def row_format_for(model: ModelReference, uri: str) -> RowFormat:
 
 
 def detect_format(uri: str) -> RowFormat:
-    """Looks at a file's first lines.
+    """Reads a file up to its first telling row.
 
     Args:
         uri: Any URI that fsspec opens.
@@ -45,21 +60,35 @@ def detect_format(uri: str) -> RowFormat:
         UserError: If the file cannot be opened.
     """
     with open_input(uri) as stream:
-        first = next(read_chunks(stream), None)
-    if not isinstance(first, Chunk):
-        return RowFormat.TEXT
-    for line in first.data.removeprefix(BYTE_ORDER_MARK).splitlines():
-        if line.strip(JSON_WHITESPACE):
-            for name in _field_names(line):
-                if name in _TELLING:
-                    return _TELLING[name]
-    return RowFormat.TEXT
+        chunks = (part.data for part in read_chunks(stream) if isinstance(part, Chunk))
+        return next(filter(None, map(format_of_lines, chunks)), RowFormat.TEXT)
 
 
-def _field_names(line: bytes) -> tuple[str, ...]:
-    value = parse(line)
-    if isinstance(value, Fields) and "data" in value.names:
-        entries = value.get("data")
-        if isinstance(entries, list) and entries and isinstance(entries[0], Fields):
-            return (*value.names, *entries[0].names)
-    return value.names if isinstance(value, Fields) else ()
+def format_of_lines(data: bytes) -> RowFormat | None:
+    """Looks for the first telling row.
+
+    Args:
+        data: Whole lines; what is no JSON object tells nothing.
+
+    Returns:
+        Its format; None where no row tells.
+    """
+    lines = data.removeprefix(BYTE_ORDER_MARK).split(b"\n")
+    return next(filter(None, map(_format_of_line, lines)), None)
+
+
+def _format_of_line(line: bytes) -> RowFormat | None:
+    try:
+        fields = _decode_fields(line)
+        if fields.data is not UNSET and not _format_of(fields):
+            return next(filter(None, map(_format_of, _decode_list(fields.data))), None)
+    except DECODE_ERRORS:
+        return None
+    return _format_of(fields)
+
+
+def _format_of(fields: _Fields) -> RowFormat | None:
+    for names, row_format in ((_CHAT_FIELDS, RowFormat.CHAT), (_TEXT_FIELDS, RowFormat.TEXT)):
+        if any(getattr(fields, name) is not UNSET for name in names):
+            return row_format
+    return None

@@ -16,7 +16,12 @@ from kfp_llm_tuning.components.validation.file_formats import (
     HEAD_BYTES,
     recognise_other_format,
 )
-from kfp_llm_tuning.components.validation.findings import Finding, Findings, Severity
+from kfp_llm_tuning.components.validation.findings import (
+    Finding,
+    Findings,
+    Severity,
+    name_files,
+)
 from kfp_llm_tuning.components.validation.limits import ADVISED_WINDOW, MAXIMUM_LINE_BYTES
 from kfp_llm_tuning.components.validation.lines import (
     BYTE_ORDER_MARK,
@@ -57,6 +62,8 @@ class Scan:
 
     Attributes:
         uri: The file.
+        name: What it is called in findings.
+        is_jsonl: Whether it was read; False where it is a table, an archive or the like.
         bytes: Its size, decompressed, as far as it was read.
         lines: Lines, blank ones included.
         blank_lines: Lines of nothing but white space.
@@ -68,6 +75,8 @@ class Scan:
     """
 
     uri: str
+    name: str
+    is_jsonl: bool = True
     bytes: int = 0
     lines: int = 0
     blank_lines: int = 0
@@ -84,6 +93,7 @@ def scan(
     findings: Findings,
     visit: Visitor,
     window: int = ADVISED_WINDOW,
+    name: str = "",
 ) -> Scan:
     """Checks every row of a file.
 
@@ -93,6 +103,7 @@ def scan(
         findings: Takes what is found.
         visit: Called with every good example of the first ``window`` of them.
         window: How many good examples are visited.
+        name: What the file is called in findings; empty for the last part of its URI.
 
     Returns:
         The counts.
@@ -100,7 +111,9 @@ def scan(
     Raises:
         UserError: If the file cannot be opened.
     """
-    return _Scanner(uri, row_format, findings, visit, window).run()
+    scanned = Scan(uri, name or name_files(uri)[0])
+    _Scanner(scanned, row_format, findings, visit, window).run()
+    return scanned
 
 
 class _Scanner:
@@ -108,7 +121,7 @@ class _Scanner:
 
     def __init__(
         self,
-        uri: str,
+        scanned: Scan,
         row_format: RowFormat,
         findings: Findings,
         visit: Visitor,
@@ -120,9 +133,9 @@ class _Scanner:
         self._window = window
         self._fast = FastCheck(row_format)
         self._names = _FieldNames(row_format)
-        self._scan = Scan(uri)
+        self._scan = scanned
 
-    def run(self) -> Scan:
+    def run(self) -> None:
         with open_input(self._scan.uri) as stream:
             parts = read_chunks(stream)
             first = next(parts, None)
@@ -131,12 +144,12 @@ class _Scanner:
             if first:
                 for part in chain([first], parts):
                     self._check_part(part)
-        return self._scan
 
     def _check_beginning(self, chunk: Chunk) -> Chunk | None:
         """Strips the byte order mark; gives None where the file is not JSONL at all."""
         other = recognise_other_format(chunk.data[:HEAD_BYTES])
         if other:
+            self._scan.is_jsonl = False
             self._add(other)
             return None
         if not chunk.data.startswith(BYTE_ORDER_MARK):
@@ -203,7 +216,7 @@ class _Scanner:
             self._scan.visited += 1
 
     def _add(self, finding: Finding, line: int = 0) -> None:
-        self._findings.add(replace(finding, file=self._scan.uri, line=line))
+        self._findings.add(replace(finding, file=self._scan.name, line=line))
 
 
 class _FieldNames:

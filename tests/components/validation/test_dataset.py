@@ -309,6 +309,26 @@ class TestLabels:
 
 
 @pytest.mark.usefixtures("no_tokenizer")
+def test_sets_of_one_name_are_told_apart(write: Write, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    rows = text_rows(100)
+    training = write([*rows, {"input_text": ""}], "one/data.jsonl")
+    evaluation = write([*text_rows(20, first=500), {"input_text": ""}], "two/data.jsonl")
+    assert messages(check(training, evaluation))[::2] == [
+        "one/data.jsonl line 101, input_text: input_text is empty. Allowed: text.",
+        "two/data.jsonl line 21, input_text: input_text is empty. Allowed: text.",
+    ]
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_file_that_is_no_jsonl_is_not_called_too_small(tmp_path: Path) -> None:
+    table = tmp_path / "train.jsonl"
+    table.write_text("input_text,output_text\na,b\n")
+    assert check(str(table), str(table)).summary.errors_by_kind == {"other_file_format": 2}
+
+
+@pytest.mark.usefixtures("no_tokenizer")
 def test_strict_makes_warnings_errors(write: Write) -> None:
     file = write([*text_rows(100), text_rows(1)[0]])
     relaxed, strict = (check(file, strict=strict).summary for strict in (False, True))

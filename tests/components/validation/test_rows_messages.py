@@ -34,7 +34,10 @@ def messages(*pairs: tuple[object, object]) -> bytes:
 
 # Line, then every message without the file's name and line.
 BROKEN_TEXT = {
-    "array": (b"[1, 2]", [f": the row is a list of 2. {TEXT_FORM}"]),
+    "array": (
+        b"[1, 2]",
+        [f": the row is a list of 2. {TEXT_FORM} Write every example on a line of its own."],
+    ),
     "empty array": (b"[]", [f": the row is an empty list. {TEXT_FORM}"]),
     "string": (b'"abc"', [f': the row is a text ("abc"). {TEXT_FORM}']),
     "number": (b"12", [f": the row is a number (12). {TEXT_FORM}"]),
