@@ -106,7 +106,8 @@ def compose_params_for_model_tuner(
             max_context_length=max_context_length,
             evaluation_interval=evaluation_interval,
             enable_early_stopping=enable_early_stopping,
-            enable_checkpoint_selection=enable_checkpoint_selection,
+            # Published clients send a boolean, which KFP hands over as it is.
+            enable_checkpoint_selection=str(enable_checkpoint_selection),
             use_tpu=use_tpu,
             seed=seed,
         )

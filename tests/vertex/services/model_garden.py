@@ -19,6 +19,7 @@ _SCHEMAS = {
     "codechat": "codechat_generation_1.0.0.yaml",
     "code": "code_generation_1.0.0.yaml",
 }
+_NEWEST = "002"
 _NAME = re.compile(r"publishers/google/models/((text|chat|codechat|code)-bison(-32k)?)(?:@(\w+))?")
 
 
@@ -29,12 +30,14 @@ def get_publisher_model(call: Call, request: Any) -> Message:
     if found is None:
         raise errors.not_found(request.name)
     schema = f"{_SCHEMA_FOLDER}/{_SCHEMAS[found.group(2)]}"
+    version = found.group(4) or _NEWEST
     model = aiplatform_v1.PublisherModel.pb()(
         name=request.name.partition("@")[0],
-        version_id=found.group(4) or "002",
+        version_id=version,
         launch_stage=aiplatform_v1.PublisherModel.LaunchStage.GA,
         publisher_model_template=(
-            "projects/{project}/locations/{location}/publishers/google/models/" + found.group(1)
+            "projects/{user-project}/locations/{location}/publishers/google/models/"
+            f"{found.group(1)}@{version}"
         ),
     )
     model.predict_schemata.instance_schema_uri = schema

@@ -17,7 +17,8 @@ _Types = pipeline_spec_pb2.ParameterType.ParameterTypeEnum
 _KINDS: dict[int, set[str]] = {
     _Types.NUMBER_DOUBLE: {"number_value"},
     _Types.NUMBER_INTEGER: {"number_value"},
-    _Types.STRING: {"string_value"},
+    # Every Google SDK sends a boolean for the published enable_checkpoint_selection, a STRING.
+    _Types.STRING: {"string_value", "bool_value"},
     _Types.BOOLEAN: {"bool_value"},
     _Types.LIST: {"list_value"},
     _Types.STRUCT: {"struct_value"},
