@@ -17,8 +17,10 @@ from tests.vertex.local_vertex import LocalVertex
 TEMPLATES = Path(__file__).parents[2] / "compiled" / "vertex"
 TEXT_TEMPLATE = TEMPLATES / "tune-large-model.yaml"
 CHAT_TEMPLATE = TEMPLATES / "tune-large-chat-model.yaml"
-# Of the whole flow on two busy cores. A script that hangs must not hang the suite.
-_LIMIT_S = 900
+# A script that hangs must not hang the suite: seconds for one that only calls the service, and for
+# one that waits for the whole flow on two busy cores.
+_CALLS_LIMIT_S = 120
+_FLOW_LIMIT_S = 900
 
 
 def run_sdk(version: str, vertex: LocalVertex, script: str, *arguments: object) -> Any:
@@ -34,7 +36,7 @@ def run_sdk(version: str, vertex: LocalVertex, script: str, *arguments: object) 
         What the script reports in its last line of JSON.
     """
     path = Path(__file__).parent / "scripts" / script
-    return _run([sdk_python(version), path, *arguments], vertex.environment())
+    return _run([sdk_python(version), path, *arguments], vertex.environment(), _limit(vertex))
 
 
 def run_node(vertex: LocalVertex, script: str, *arguments: object) -> Any:
@@ -50,7 +52,7 @@ def run_node(vertex: LocalVertex, script: str, *arguments: object) -> Any:
     """
     path = Path(__file__).parent / "node" / script
     variables = vertex.environment() | {"NODE_PATH": str(node_modules())}
-    return _run(["node", path, *arguments], variables)
+    return _run(["node", path, *arguments], variables, _limit(vertex))
 
 
 def run_curl(*arguments: object) -> Any:
@@ -62,7 +64,7 @@ def run_curl(*arguments: object) -> Any:
     Returns:
         The answer's JSON.
     """
-    return _run(["curl", "--silent", "--show-error", *arguments], {})
+    return _run(["curl", "--silent", "--show-error", *arguments], {}, _CALLS_LIMIT_S)
 
 
 @contextmanager
@@ -94,13 +96,17 @@ def meanwhile(act: Callable[[], bool]) -> Iterator[None]:
     assert done.is_set(), "the client ended before what it should have waited for"
 
 
-def _run(command: list[object], variables: dict[str, str]) -> Any:
+def _limit(vertex: LocalVertex) -> int:
+    return _FLOW_LIMIT_S if vertex.backend.runner else _CALLS_LIMIT_S
+
+
+def _run(command: list[object], variables: dict[str, str], limit_s: int) -> Any:
     done = subprocess.run(
         [str(part) for part in command],
         env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables},
         capture_output=True,
         text=True,
-        timeout=_LIMIT_S,
+        timeout=limit_s,
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout.strip().splitlines()[-1])

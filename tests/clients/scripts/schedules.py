@@ -39,7 +39,9 @@ runs = []
 while not runs:  # Until the service's clock has come to Monday.
     time.sleep(0.5)
     runs = schedule.list_jobs()
-report["runs"] = [run.gca_resource.schedule_name for run in runs]
+report["runs"] = [
+    aiplatform.PipelineJob.get(run.resource_name).gca_resource.schedule_name for run in runs
+]
 
 schedule.pause()
 report["states"].append(schedule.state.name)

@@ -11,8 +11,8 @@ from vertexai.language_models import (
     CodeChatModel,
     CodeGenerationModel,
     TextGenerationModel,
-    TuningEvaluationSpec,
 )
+from vertexai.preview.language_models import TuningEvaluationSpec
 
 project, templates, tensorboard = sys.argv[1:]
 KEY = f"projects/{project}/locations/us-central1/keyRings/ring/cryptoKeys/key"

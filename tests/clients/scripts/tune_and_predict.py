@@ -10,8 +10,8 @@ from vertexai.language_models import (
     ChatModel,
     CodeGenerationModel,
     TextGenerationModel,
-    TuningEvaluationSpec,
 )
+from vertexai.preview.language_models import TuningEvaluationSpec
 
 kind, project, templates, tensorboard = sys.argv[1:]
 vertexai.init(project=project, location="us-central1", staging_bucket="gs://staging")
