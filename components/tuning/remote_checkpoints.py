@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kfp_llm_tuning.components.common import storage
 from kfp_llm_tuning.components.tuning.checkpoints import (
@@ -48,12 +48,13 @@ class RemoteCheckpoints:
         """Copies what is new here, then deletes there what is no longer here."""
         if not storage.exists(storage.join(self._uri, OWNER)):
             storage.upload_file(self._local.path / OWNER, storage.join(self._uri, OWNER))
-        there = self._steps()
+        whole = self._steps()
         here = self._local.newest_first()
         for checkpoint in here:
-            if checkpoint.step not in there:
+            if checkpoint.step not in whole:
                 storage.mirror_directory(checkpoint.path, self._at(checkpoint.step), last=[MARKER])
-        for step in {*there} - {checkpoint.step for checkpoint in here}:
+        begun = self._steps("*")
+        for step in {*begun} - {checkpoint.step for checkpoint in here}:
             storage.delete_directory(self._at(step), first=MARKER)
 
     def _fetch(self, step: int) -> bool:
@@ -64,10 +65,13 @@ class RemoteCheckpoints:
             storage.delete_directory(self._at(step), first=MARKER)
         return not reason
 
-    def _steps(self) -> list[int]:
-        """Lists the steps of the whole checkpoints there, newest first."""
-        names = storage.matching(self._uri, f"{PREFIX}*/{MARKER}")
-        numbers = [name.removeprefix(PREFIX).removesuffix(f"/{MARKER}") for name in names]
+    def _steps(self, file: str = MARKER) -> list[int]:
+        """Lists the steps there, newest first, whose folder has a file: the whole ones."""
+        folders = {
+            PurePosixPath(name).parts[0]
+            for name in storage.matching(self._uri, f"{PREFIX}*/{file}")
+        }
+        numbers = [name.removeprefix(PREFIX) for name in folders]
         return sorted((int(number) for number in numbers if number.isdigit()), reverse=True)
 
     def _at(self, step: int) -> str:

@@ -1,0 +1,74 @@
+"""The command on remote folders: every session starts on a machine whose disk is empty."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.components.tuning.runs import (
+    Run,
+    assert_close_history,
+    assert_same_result,
+    start,
+    wait_for,
+)
+
+# Another name of file://, which the tuner does not take for a disk of its own.
+REMOTE = "local://"
+
+
+def start_on_new_machine(run: Run, machine: Path, *options: str) -> subprocess.Popen[str]:
+    machine.mkdir()
+    return start([*run.command(REMOTE), *options], TMPDIR=str(machine))
+
+
+def wait_for_copy(run: Run, step: int, process: subprocess.Popen[str]) -> None:
+    wait_for(run.paths.checkpoints / f"step-{step}" / "complete.json", "files", process)
+
+
+def test_killed_twice_on_machines_that_are_lost(
+    make_run: Callable[..., Run], whole_run: Run, tmp_path: Path
+) -> None:
+    run = make_run()
+    interrupted = start_on_new_machine(run, tmp_path / "first")
+    wait_for_copy(run, 2, interrupted)
+    interrupted.send_signal(signal.SIGTERM)
+    output, _ = interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 75, output
+    saved = run.steps_on_disk()[-1]
+    assert f"step {saved} of 12 is saved" in output
+    assert not list((tmp_path / "first").glob("kfp-llm-tuning-*"))
+
+    killed = start_on_new_machine(run, tmp_path / "second")
+    wait_for_copy(run, saved + saved % 2 + 2, killed)
+    killed.kill()
+    killed.communicate()
+    assert not run.paths.output.exists()
+
+    last = start_on_new_machine(run, tmp_path / "third")
+    output, _ = last.communicate(timeout=120)
+    assert last.returncode == 0, output
+    assert "Fetched the checkpoint of step" in output
+    assert_same_result(run, whole_run)
+    assert run.steps_on_disk() == [10, 12]
+    assert (run.paths.output / "README.md").exists()
+    assert not list((tmp_path / "third").glob("kfp-llm-tuning-*"))
+
+
+def test_several_processes_are_started_interrupted_and_go_on(
+    make_run: Callable[..., Run], whole_run: Run, tmp_path: Path
+) -> None:
+    run = make_run()
+    interrupted = start_on_new_machine(run, tmp_path / "first", "--processes", "2")
+    wait_for_copy(run, 4, interrupted)
+    interrupted.send_signal(signal.SIGTERM)
+    output, _ = interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 75, output
+    assert "Interrupted: received SIGTERM" in output
+
+    last = start_on_new_machine(run, tmp_path / "second", "--processes", "2")
+    output, _ = last.communicate(timeout=120)
+    assert last.returncode == 0, output
+    assert_close_history(run, whole_run)
