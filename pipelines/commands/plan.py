@@ -50,11 +50,12 @@ def _show(made: Plan) -> None:
 
     # Names and texts are other people's: nothing in them is markup.
     console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    width = max(len(check.subject) for check in made.checks)
     for check in made.checks:
-        line = f"{_MARKS[check.status]} {check.subject:<16} {check.text}"
+        line = f"{_MARKS[check.status]} {check.subject:<{width}}  {check.text}"
         console.print(line, style=_COLOURS[check.status])
         if check.fix:
-            console.print(f"  {'':<16} {check.fix}")
+            console.print(f"  {'':<{width}}  {check.fix}")
     if made.estimate:
         _show_estimate(console, made.estimate)
     problems = sum(check.status == "problem" for check in made.checks)

@@ -156,7 +156,8 @@ def _tuning_hours(work: Workload, tokens: int, table: Any) -> float | None:
         return None
     operations = table["operations_per_parameter"][work.tuning] * work.parameters * tokens
     speed = table["machines"][work.machine]["teraflops"] * 10**12 * table["utilisation"]
-    return float(operations / speed / 3600)
+    seconds = max(operations / speed, work.steps * table["shortest_step"])
+    return float(seconds / 3600)
 
 
 def _rate(price: float | None, strategy: str, table: Any) -> float | None:
@@ -196,7 +197,7 @@ def _assumptions(work: Workload, rate: float | None, table: Any) -> list[str]:
         f"{work.tokens_per_example:,.0f} tokens an example, a model of {size}, "
         f"{work.tuning} tuning.",
         f"{work.machine}: {machine['teraflops']:,} TFLOP/s, of which "
-        f"{table['utilisation']:.0%} are used.",
+        f"{table['utilisation']:.0%} are used; at least {table['shortest_step']:g} s a step.",
         f"{work.machine}, {work.strategy}: {price} with Vertex AI's fee of "
         f"{table['vertex_fee']:.0%}.",
         f"{minutes['machine_start']} minutes to start the machine, {minutes['other_tasks']} for "

@@ -66,7 +66,10 @@ def model_id(display_name: str) -> str:
     """Makes the id of the model that gets a version with every run."""
     for date in _DATES:
         display_name = display_name.replace(date, "")
-    short = re.sub(r"[^a-z0-9_]+", "-", display_name.lower()).strip("-")[:60]
+    short = re.sub(r"[^a-z0-9_]+", "-", display_name.lower()).strip("-")[:50].rstrip("-")
+    if not display_name.isascii():
+        # Names of other scripts would all be one.
+        short = f"{short}-{_digest(display_name)[:8]}".lstrip("-")
     return short if short[:1].isalpha() else f"m-{short}".rstrip("-")
 
 
@@ -149,10 +152,13 @@ def _times(timing: Timing, cron: str) -> tuple[dict[str, str], list[Problem]]:
 
 
 def _with_token(body: dict[str, Any]) -> dict[str, Any]:
-    canonical = json.dumps(body, sort_keys=True).encode()
     job = body["createPipelineJobRequest"]["pipelineJob"]
     job["labels"] = {
         **job.get("labels", {}),
-        TOKEN_LABEL: hashlib.sha256(canonical).hexdigest()[:32],
+        TOKEN_LABEL: _digest(json.dumps(body, sort_keys=True))[:32],
     }
     return body
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
