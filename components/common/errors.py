@@ -91,6 +91,19 @@ def raise_all(problems: Sequence[Problem]) -> None:
 
 
 @contextmanager
+def collect(problems: list[Problem]) -> Iterator[None]:
+    """Adds a user's mistakes to a list, to be raised later with others.
+
+    Args:
+        problems: Takes the problems.
+    """
+    try:
+        yield
+    except UserError as error:
+        problems += error.problems
+
+
+@contextmanager
 def exit_on_error() -> Iterator[None]:
     """Ends the process as the design's table of exit codes says; wraps every component's body.
 

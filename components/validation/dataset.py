@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.tuning.model_references import resolve
-from kfp_llm_tuning.components.validation.advice import Dataset, advise, label_counts
+from kfp_llm_tuning.components.validation.advice import Dataset, advise
 from kfp_llm_tuning.components.validation.count_rules import (
     check_evaluation_counts,
     check_steps,
@@ -24,18 +25,19 @@ from kfp_llm_tuning.components.validation.findings import (
 )
 from kfp_llm_tuning.components.validation.row_format import row_format_for
 from kfp_llm_tuning.components.validation.rows import Row, RowFormat
-from kfp_llm_tuning.components.validation.scan import Place, Scan, scan
-from kfp_llm_tuning.components.validation.summary import (
-    DatasetSummary,
-    FindingSummary,
-    Lengths,
-    StepsSummary,
-    Summary,
+from kfp_llm_tuning.components.validation.scan import Place, scan
+from kfp_llm_tuning.components.validation.summarise import (
+    Checked,
+    count_training_examples,
+    list_bounds,
+    list_notes,
+    summarise,
+    summarise_finding,
 )
-from kfp_llm_tuning.components.validation.vocabulary import quote
+from kfp_llm_tuning.components.validation.summary import StepsSummary, Summary
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.validation.tokens import TokenCounter, TokenCounts
+    from kfp_llm_tuning.components.validation.tokens import TokenCounter
 
 MAX_PRINTED_PROBLEMS = 20
 
@@ -107,18 +109,10 @@ def validate_dataset(request: Request) -> Validation:
         The result; ``summary.valid`` says whether the dataset may be tuned on.
 
     Raises:
-        UserError: If a file cannot be opened or the model reference is unknown.
+        UserError: If a file cannot be opened or the model reference is unknown; all of these
+            together.
     """
     return _Validator(request).run()
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """One set after its scan."""
-
-    scan: Scan
-    memory: Memory
-    tokens: TokenCounts | None
 
 
 class _Validator:
@@ -127,12 +121,18 @@ class _Validator:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._accelerator = request.accelerator_type.upper() or "GPU"
-        self._model = resolve(
-            request.large_model_reference,
-            request.tuning_method,
-            self._accelerator,
-            request.max_context_length,
-        )
+        problems: list[Problem] = []
+        with collect(problems):
+            self._model = resolve(
+                request.large_model_reference,
+                request.tuning_method,
+                self._accelerator,
+                request.max_context_length,
+            )
+        for uri in filter(None, (request.dataset_uri, request.evaluation_data_uri)):
+            with collect(problems), open_input(uri):
+                pass
+        raise_all(problems)
         self._format = row_format_for(self._model, request.dataset_uri)
         self._findings = Findings(request.max_printed_problems)
         self._counter: TokenCounter | None = None
@@ -155,7 +155,7 @@ class _Validator:
             self._add(check_steps(steps), training)
         return self._result(training, evaluation, steps)
 
-    def _scan(self, uri: str, name: str) -> _Checked:
+    def _scan(self, uri: str, name: str) -> Checked:
         memory = Memory()
 
         def visit(place: Place, row: Row) -> None:
@@ -164,9 +164,9 @@ class _Validator:
 
         scanned = scan(uri, self._format, self._findings, visit, name=name)
         tokens = self._counter.finish() if self._counter else None
-        checked = _Checked(scanned, memory, tokens)
+        checked = Checked(scanned, memory, tokens)
         self._add(tokens.truncated if tokens else (), checked)
-        self._add(_notes(scanned), checked)
+        self._add(list_notes(scanned), checked)
         return checked
 
     def _count_tokens(self, place: Place, row: Row) -> None:
@@ -197,17 +197,17 @@ class _Validator:
         self._counter = None
         self._can_count = False
 
-    def _add(self, findings: Iterable[Finding], checked: _Checked) -> None:
+    def _add(self, findings: Iterable[Finding], checked: Checked) -> None:
         for finding in findings:
             self._findings.add(replace(finding, file=checked.scan.name))
 
-    def _advise(self, training: _Checked, evaluation: _Checked | None) -> None:
+    def _advise(self, training: Checked, evaluation: Checked | None) -> None:
         other = Dataset(evaluation.scan.name, evaluation.memory) if evaluation else None
         for finding in advise(Dataset(training.scan.name, training.memory), other):
             self._findings.add(finding)
 
-    def _steps(self, training: _Checked) -> StepsSummary | None:
-        examples = _training_examples(training.scan)
+    def _steps(self, training: Checked) -> StepsSummary | None:
+        examples = count_training_examples(training.scan)
         batch = self._model.batch_sizes[self._accelerator]
         seen = self._request.train_steps * batch
         if not examples:
@@ -215,7 +215,7 @@ class _Validator:
         return StepsSummary(self._request.train_steps, batch, seen, seen / examples)
 
     def _result(
-        self, training: _Checked, evaluation: _Checked | None, steps: StepsSummary | None
+        self, training: Checked, evaluation: Checked | None, steps: StepsSummary | None
     ) -> Validation:
         strict = self._request.strict
         findings = self._findings.with_warnings_as_errors() if strict else self._findings
@@ -227,47 +227,21 @@ class _Validator:
             model_reference=self._request.large_model_reference,
             checkpoint=self._model.checkpoint_at_revision,
             row_format=self._format,
-            training=self._summarise(training),
-            evaluation=self._summarise(evaluation) if evaluation else None,
+            training=summarise(training, self._model),
+            evaluation=summarise(evaluation, self._model) if evaluation else None,
             steps=steps,
             errors=errors,
             warnings=findings.total(Severity.WARNING),
             errors_by_kind=findings.by_kind(Severity.ERROR),
             warnings_by_kind=findings.by_kind(Severity.WARNING),
-            findings=[_printed(found) for level in Severity for found in findings.printed(level)],
-            bounded=[sentence for entry in checked for sentence in _bounds(entry)],
+            findings=[
+                summarise_finding(found) for level in Severity for found in findings.printed(level)
+            ],
+            bounded=[sentence for entry in checked for sentence in list_bounds(entry)],
         )
         tokens = training.tokens
         histograms = Histograms(tokens.inputs, tokens.outputs) if tokens else Histograms([], [])
         return Validation(summary, findings, histograms)
-
-    def _summarise(self, checked: _Checked) -> DatasetSummary:
-        scanned, memory, tokens = checked.scan, checked.memory, checked.tokens
-        model = self._model
-        return DatasetSummary(
-            uri=scanned.uri,
-            bytes=scanned.bytes,
-            lines=scanned.lines,
-            blank_lines=scanned.blank_lines,
-            examples=scanned.examples,
-            good_examples=scanned.good_examples,
-            training_examples=_training_examples(scanned),
-            messages=scanned.messages,
-            advised_on=scanned.visited,
-            ignored_fields=dict(scanned.ignored_fields.most_common()),
-            input_characters=Lengths.of(memory.input_characters),
-            output_characters=Lengths.of(memory.output_characters),
-            input_tokens=Lengths.of(tokens.inputs, model.max_input_tokens) if tokens else None,
-            output_tokens=Lengths.of(tokens.outputs, model.max_output_tokens) if tokens else None,
-            labels=label_counts(memory),
-            conversation_pairs=dict(sorted(memory.pairs.items())),
-            samples=memory.samples,
-        )
-
-
-def _training_examples(scanned: Scan) -> int:
-    """Counts what the tuner sees: the assistant's messages are half of all."""
-    return scanned.messages // 2 or scanned.good_examples
 
 
 def _context_with_text() -> Finding:
@@ -277,41 +251,4 @@ def _context_with_text() -> Finding:
         "default_context with chat rows only",
         "Leave it empty, or put it at the beginning of every input_text.",
         path="default_context",
-    )
-
-
-def _notes(scanned: Scan) -> Iterator[Finding]:
-    if scanned.blank_lines:
-        what = f"blank lines are skipped: {scanned.blank_lines:,}."
-        yield Finding("blank_lines", what, severity=Severity.NOTE)
-    for name, count in scanned.ignored_fields.most_common():
-        what = f"the field {quote(name)} is not read; it stands in {count:,} examples."
-        yield Finding("ignored_field", what, severity=Severity.NOTE)
-
-
-def _bounds(checked: _Checked) -> Iterator[str]:
-    name = checked.scan.uri
-    unseen = checked.scan.good_examples - checked.scan.visited
-    if unseen:
-        yield (
-            f"{name}: duplicates, leakage, labels, ignored fields, lengths and tokens were looked "
-            f"at in the first {checked.scan.visited:,} good examples; {unseen:,} more were "
-            "checked for errors only, since so large a set is refused anyway."
-        )
-    if checked.tokens and checked.tokens.uncounted:
-        yield (
-            f"{name}: the token figures leave out {checked.tokens.uncounted:,} examples whose "
-            "bytes show that nothing of them is truncated."
-        )
-
-
-def _printed(finding: Finding) -> FindingSummary:
-    return FindingSummary(
-        severity=finding.severity,
-        kind=finding.kind,
-        where=finding.where,
-        line=finding.line,
-        path=finding.path,
-        message=str(Problem(finding.what, allowed=finding.allowed, fix=finding.fix)),
-        times=1 + finding.repeated,
     )

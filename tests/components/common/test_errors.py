@@ -8,6 +8,7 @@ from kfp_llm_tuning.components.common.errors import (
     Problem,
     RunAgain,
     UserError,
+    collect,
     exit_on_error,
     raise_all,
 )
@@ -54,3 +55,14 @@ def test_exit_codes(
     assert caught.value.code == code
     assert told in printed
     assert ("Traceback" in printed) == traceback
+
+
+def test_collected_problems_are_raised_together() -> None:
+    problems: list[Problem] = []
+    for number in (1, 2):
+        with collect(problems):
+            raise UserError(f"{number} is wrong.")
+    with collect(problems):
+        pass
+    with pytest.raises(UserError, match=r"(?s)2 problems.*1 is wrong.*2 is wrong"):
+        raise_all(problems)

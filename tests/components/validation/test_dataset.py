@@ -445,6 +445,15 @@ def test_no_file_is_a_user_error(tmp_path: Path) -> None:
         check(str(tmp_path / "missing.jsonl"))
 
 
+def test_files_and_model_that_are_not_there_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        check(str(tmp_path), str(tmp_path / "none.jsonl"), large_model_reference="text-bisn")
+    shown = [str(problem) for problem in caught.value.problems]
+    assert ["no model is called" in shown[0], "is a folder" in shown[1], "no file" in shown[2]] == [
+        True, True, True,
+    ]  # fmt: skip
+
+
 @pytest.mark.usefixtures("no_tokenizer")
 def test_any_fsspec_uri(write: Write) -> None:
     content = Path(write(text_rows(100))).read_bytes()

@@ -1,0 +1,111 @@
+"""Writes down what a set's scan found: its figures, its notes, what was not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.tuning.model_references import ModelReference
+from kfp_llm_tuning.components.validation.advice import label_counts
+from kfp_llm_tuning.components.validation.examples import Memory
+from kfp_llm_tuning.components.validation.findings import Finding, Severity
+from kfp_llm_tuning.components.validation.scan import Scan
+from kfp_llm_tuning.components.validation.summary import DatasetSummary, FindingSummary, Lengths
+from kfp_llm_tuning.components.validation.vocabulary import quote
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.validation.tokens import TokenCounts
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One set after its scan.
+
+    Attributes:
+        scan: Its counts.
+        memory: What is remembered of its good examples.
+        tokens: Their lengths in tokens; None where they could not be counted.
+    """
+
+    scan: Scan
+    memory: Memory
+    tokens: TokenCounts | None
+
+
+def summarise(checked: Checked, model: ModelReference) -> DatasetSummary:
+    """Puts a set into figures.
+
+    Args:
+        checked: The set.
+        model: Whose limits its lengths are held against.
+
+    Returns:
+        The figures.
+    """
+    scanned, memory, tokens = checked.scan, checked.memory, checked.tokens
+    return DatasetSummary(
+        uri=scanned.uri,
+        bytes=scanned.bytes,
+        lines=scanned.lines,
+        blank_lines=scanned.blank_lines,
+        examples=scanned.examples,
+        good_examples=scanned.good_examples,
+        training_examples=count_training_examples(scanned),
+        messages=scanned.messages,
+        advised_on=scanned.visited,
+        ignored_fields=dict(scanned.ignored_fields.most_common()),
+        input_characters=Lengths.of(memory.input_characters),
+        output_characters=Lengths.of(memory.output_characters),
+        input_tokens=Lengths.of(tokens.inputs, model.max_input_tokens) if tokens else None,
+        output_tokens=Lengths.of(tokens.outputs, model.max_output_tokens) if tokens else None,
+        labels=label_counts(memory),
+        conversation_pairs=dict(sorted(memory.pairs.items())),
+        samples=memory.samples,
+    )
+
+
+def count_training_examples(scanned: Scan) -> int:
+    """Counts what the tuner sees: good text rows, or the assistant's messages, half of all."""
+    return scanned.messages // 2 or scanned.good_examples
+
+
+def list_notes(scanned: Scan) -> Iterator[Finding]:
+    """Tells what was passed over: blank lines and fields that are not read."""
+    if scanned.blank_lines:
+        what = f"blank lines are skipped: {scanned.blank_lines:,}."
+        yield Finding("blank_lines", what, severity=Severity.NOTE)
+    for name, count in scanned.ignored_fields.most_common():
+        what = f"the field {quote(name)} is not read; it stands in {count:,} examples."
+        yield Finding("ignored_field", what, severity=Severity.NOTE)
+
+
+def list_bounds(checked: Checked) -> Iterator[str]:
+    """Tells in sentences what was not looked at."""
+    name = checked.scan.uri
+    unseen = checked.scan.good_examples - checked.scan.visited
+    if unseen:
+        yield (
+            f"{name}: duplicates, leakage, labels, ignored fields, lengths and tokens were looked "
+            f"at in the first {checked.scan.visited:,} good examples; {unseen:,} more were "
+            "checked for errors only, since so large a set is refused anyway."
+        )
+    if checked.tokens and checked.tokens.uncounted:
+        yield (
+            f"{name}: the token figures leave out {checked.tokens.uncounted:,} examples whose "
+            "bytes show that nothing of them is truncated."
+        )
+
+
+def summarise_finding(finding: Finding) -> FindingSummary:
+    """Writes a finding as it is printed."""
+    return FindingSummary(
+        severity=finding.severity,
+        kind=finding.kind,
+        where=finding.where,
+        line=finding.line,
+        path=finding.path,
+        message=str(Problem(finding.what, allowed=finding.allowed, fix=finding.fix)),
+        times=1 + finding.repeated,
+    )
