@@ -110,7 +110,7 @@ class _Run:
         if not trainer.run_state.finished:
             raise RunAgain(
                 f"{interruption.reason}; step {trainer.state.global_step} of "
-                f"{self.arguments.train_steps} is saved in {self.checkpoints.path}."
+                f"{self.arguments.train_steps} is saved."
             )
         facts = {
             **provenance.describe_run(self.arguments, trainer, self._select(trainer)),

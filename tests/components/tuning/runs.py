@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -39,6 +40,16 @@ class Run:
         self._model = model
         self.paths = TuningPaths(
             train, evaluation, folder / "model", folder / "metrics", folder / "checkpoints"
+        )
+
+    def copied_to(self, bucket: Path) -> Run:
+        """The same run, with data of its own in a bucket's folder."""
+        train, evaluation = self.paths.train_dataset, self.paths.evaluation_dataset
+        shutil.copytree(train, bucket / "train")
+        if evaluation is not None:
+            shutil.copytree(evaluation, bucket / "evaluation")
+        return Run(
+            bucket / "run", self._model, bucket / "train", evaluation and bucket / "evaluation"
         )
 
     def arguments(self, **changes: Any) -> TuningArguments:
