@@ -73,6 +73,7 @@ class PipelineRun:
             end_tree(self._process, patience_seconds=0)
 
     def _follow(self) -> None:
+        self._report(Event((), "RUNNING"))
         last: Event | None = None
         assert self._process.stdout is not None
         with self._process.stdout:
@@ -81,7 +82,7 @@ class PipelineRun:
                 if last.path:
                     self._report(last)
         self._process.wait()
-        if last is not None and not last.path and last.state != "RUNNING":
+        if last is not None and not last.path:
             self._report(last)
         elif self._cancelled:
             self._report(Event((), "CANCELLED"))

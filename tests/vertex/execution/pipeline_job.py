@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from tests.vertex.project_facts import ProjectFacts
 from tests.vertex.runner_protocol import job_uuid
 
 ParameterType = pipeline_spec_pb2.ParameterType
@@ -37,19 +38,18 @@ class PipelineJob:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_body(cls, body: dict[str, Any], project: str) -> PipelineJob:
+    def from_body(cls, body: dict[str, Any]) -> PipelineJob:
         """Reads the job's REST body.
 
         Args:
             body: The job, with its name and pipelineSpec.
-            project: The id of its project, whose number the name may have.
 
         Returns:
             The job.
         """
-        spec = _without_waiting(fill_in(body["pipelineSpec"], _placeholders(body, project)))
+        spec = _without_waiting(fill_in(body["pipelineSpec"], _placeholders(body)))
         proto = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-        _, project_in_name, _, location, _, job_id = body["name"].split("/")
+        _, project, _, location, _, job_id = body["name"].split("/")
         return cls(
             name=body["name"],
             job_id=job_id,
@@ -59,7 +59,7 @@ class PipelineJob:
             arguments=_arguments(body["runtimeConfig"], proto),
             environment={
                 "CLOUD_ML_JOB_ID": str(job_uuid(body["name"])),
-                "CLOUD_ML_PROJECT_ID": project_in_name,
+                "CLOUD_ML_PROJECT_ID": _project(project)[1],
                 "CLOUD_ML_REGION": location,
             },
         )
@@ -86,9 +86,14 @@ def fill_in(value: Any, placeholders: Mapping[str, str]) -> Any:
     return value
 
 
-def _placeholders(body: dict[str, Any], project: str) -> dict[str, str]:
+def _project(id_or_number: str) -> tuple[str, str]:
+    return ProjectFacts().find(id_or_number) or (id_or_number, id_or_number)
+
+
+def _placeholders(body: dict[str, Any]) -> dict[str, str]:
     name = body["name"]
-    _, project_in_name, _, location, _, job_id = name.split("/")
+    _, id_or_number, _, location, _, job_id = name.split("/")
+    project, number = _project(id_or_number)
     runtime = body["runtimeConfig"]
     machines = runtime.get("defaultRuntime", {}).get("persistentResourceRuntimeDetail", {})
     created = body.get("createTime", "")
@@ -96,7 +101,7 @@ def _placeholders(body: dict[str, Any], project: str) -> dict[str, str]:
         "pipeline_google_cloud_project_id": project,
         "pipeline_google_cloud_location": location,
         "pipeline_service_account": body.get(
-            "serviceAccount", f"{project_in_name}-compute@developer.gserviceaccount.com"
+            "serviceAccount", f"{number}-compute@developer.gserviceaccount.com"
         ),
         "pipeline_network": body.get("network", ""),
         "pipeline_persistent_resource_id": machines.get("persistentResourceName", ""),

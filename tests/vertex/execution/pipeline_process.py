@@ -20,7 +20,7 @@ from tests.vertex.runner_protocol import Event
 def main(folder: Path) -> None:
     """Runs the job of ``folder/job.json``."""
     body = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    job = PipelineJob.from_body(body, project=os.environ["GOOGLE_CLOUD_PROJECT"])
+    job = PipelineJob.from_body(body)
     os.chdir(folder)
     runner = VertexRunner(job, folder, _print)
     try:
