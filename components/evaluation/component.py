@@ -34,7 +34,7 @@ def batch_predict(
     from pathlib import Path
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
-    from kfp_llm_tuning.components.evaluation.prediction import BaseModel
+    from kfp_llm_tuning.components.evaluation.predicting_model import BaseModel
     from kfp_llm_tuning.components.evaluation.prediction import batch_predict as predict
 
     with exit_on_error():

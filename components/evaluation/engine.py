@@ -7,9 +7,7 @@ it.
 from __future__ import annotations
 
 import copy
-import logging
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,11 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from kfp_llm_tuning.components.evaluation.batches import (
+    TOKENS_PER_BATCH,
+    plan_batches,
+    with_progress,
+)
 from kfp_llm_tuning.components.tuning.base_models import load_tokenizer
 from kfp_llm_tuning.components.tuning.batching import Example, collate
 from kfp_llm_tuning.components.tuning.label_only_loss import label_logits, plan_forward
@@ -26,16 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Tokens = Sequence[int]
-
-# Rows in one forward pass: more gains nothing on CPU (measured: 16 to 32 are best).
-BATCH_SIZE = 32
-# Tokens, padding included, that one forward pass may hold in its cache: bounds memory.
-_TOKENS_PER_BATCH = 2**16
-# Logits in one forward pass: 2**27 take 512 MiB as float32.
-_LOGITS_PER_BATCH = 2**27
-_SECONDS_BETWEEN_LINES = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,8 +90,8 @@ class TransformersEngine:
             eos_token_id=list(stop_tokens),
             pad_token_id=self._pad,
         )
-        batches = _batches([len(prompt) + max_new_tokens for prompt in distinct])
-        for rows in _with_progress(batches, len(distinct), "prompts answered"):
+        batches = plan_batches([len(prompt) + max_new_tokens for prompt in distinct])
+        for rows in with_progress(batches, len(distinct), "prompts answered"):
             prompt_batch = [distinct[row] for row in rows]
             for prompt, generation in zip(
                 prompt_batch, self._generate_batch(prompt_batch, config), strict=True
@@ -121,8 +114,8 @@ class TransformersEngine:
         result = np.zeros(len(prompts))
         lengths = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
         vocabulary = self.model.config.get_text_config().vocab_size
-        batches = _batches(lengths, [len(c) * vocabulary for c in completions])
-        for rows in _with_progress(batches, len(prompts), "references scored"):
+        batches = plan_batches(lengths, [len(c) * vocabulary for c in completions])
+        for rows in with_progress(batches, len(prompts), "references scored"):
             result[rows] = self._score_batch(
                 [prompts[row] for row in rows], [completions[row] for row in rows]
             )
@@ -144,9 +137,9 @@ class TransformersEngine:
         """
         distinct = list(dict.fromkeys(map(tuple, prompts)))
         longest = max(map(len, choices))
-        batches = _batches([(len(prompt) + longest) * len(choices) for prompt in distinct])
+        batches = plan_batches([(len(prompt) + longest) * len(choices) for prompt in distinct])
         scores: dict[tuple[int, ...], NDArray[np.float64]] = {}
-        for rows in _with_progress(batches, len(distinct), "prompts scored for every label"):
+        for rows in with_progress(batches, len(distinct), "prompts scored for every label"):
             prompt_batch = [distinct[row] for row in rows]
             scores.update(
                 zip(prompt_batch, self._score_choices_batch(prompt_batch, choices), strict=True)
@@ -207,7 +200,7 @@ class TransformersEngine:
             use_cache=True,
         )
         width = ids.shape[1] + max(map(len, choices))
-        at_once = max(1, _TOKENS_PER_BATCH // (len(prompts) * width))
+        at_once = max(1, TOKENS_PER_BATCH // (len(prompts) * width))
         parts = [
             self._score_after(read, mask, choices[start : start + at_once])
             for start in range(0, len(choices), at_once)
@@ -286,43 +279,3 @@ def _log_likelihoods(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
     Summed as float64, so that the result does not depend on how rows were batched.
     """
     return -torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none").double()
-
-
-def _batches(tokens: Sequence[int], logits: Sequence[int] | None = None) -> list[list[int]]:
-    """Groups rows of similar length, the longest first, so that memory runs out early or never.
-
-    Args:
-        tokens: Tokens that each row keeps in the cache.
-        logits: Logits that each row computes at once, where that bounds the batch.
-
-    Returns:
-        Row indices of each batch.
-    """
-    batches: list[list[int]] = []
-    held = 0
-    for row in sorted(range(len(tokens)), key=lambda row: -tokens[row]):
-        cost = logits[row] if logits else 0
-        if (
-            not batches
-            or len(batches[-1]) == BATCH_SIZE
-            or (len(batches[-1]) + 1) * tokens[batches[-1][0]] > _TOKENS_PER_BATCH
-            or held + cost > _LOGITS_PER_BATCH
-        ):
-            batches.append([])
-            held = 0
-        batches[-1].append(row)
-        held += cost
-    return batches
-
-
-def _with_progress(batches: list[list[int]], total: int, what: str) -> Iterator[list[int]]:
-    """Yields the batches and logs how far they are, every few seconds and at the end."""
-    start = last = time.monotonic()
-    done = 0
-    for rows in batches:
-        yield rows
-        done += len(rows)
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES or done == total:
-            last = now
-            _log.info("%d of %d %s, %.1f a second", done, total, what, done / (now - start))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
+import msgspec
+
 from kfp_llm_tuning.components.dataset.artifacts import (
     Record,
     RecordsInfo,
@@ -24,62 +23,23 @@ from kfp_llm_tuning.components.evaluation.artifacts import (
     PredictionSet,
     write_predictions,
 )
-from kfp_llm_tuning.components.evaluation.labels import find_labels
+from kfp_llm_tuning.components.evaluation.predicting_model import (
+    BaseModel,
+    LocalModel,
+    bring_model,
+)
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.dataset.prompts import PromptFormatter
-    from kfp_llm_tuning.components.dataset.tokenization import Tokenization
-    from kfp_llm_tuning.components.dataset.tokenization import Tokens as EncodedText
+    from kfp_llm_tuning.components.dataset.tokenization import Tokens
     from kfp_llm_tuning.components.evaluation.engine import Generation, TransformersEngine
+    from kfp_llm_tuning.components.evaluation.questions import Questions
 
-_TUNING_FILE = "tuning.json"
 # An untuned model seldom ends its answers: this many times the longest reference tell it as well as
 # the model's own limit, in a fraction of the time.
 _LENGTH_FACTOR = 2
 _LENGTH_MARGIN = 16
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """Names an untuned model.
-
-    Attributes:
-        reference: A model reference, as the pipeline's ``large_model_reference``.
-        tuning_method: Decides the limits with the two below, as in tuning.
-        accelerator: "TPU" or "GPU".
-        max_context_length: "8k", "32k", or empty.
-    """
-
-    reference: str
-    tuning_method: str = "tune_v2"
-    accelerator: str = "GPU"
-    max_context_length: str = ""
-
-
-@dataclass(frozen=True)
-class _Model:
-    """A model on this machine, ready to be loaded."""
-
-    folder: Path
-    name: str
-    tuned: bool
-    max_input_tokens: int
-    max_output_tokens: int
-
-
-@dataclass(frozen=True)
-class _Questions:
-    """An evaluation set in tokens."""
-
-    records: Sequence[Record]
-    references: Sequence[str]
-    prompts: Sequence[EncodedText]
-    completions: Sequence[EncodedText]
-    stop_tokens: Sequence[int]
-    labels: Sequence[str] = ()
-    label_tokens: Sequence[Sequence[int]] = field(default=())
 
 
 def batch_predict(
@@ -139,22 +99,59 @@ def _predict(
     from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
     from kfp_llm_tuning.components.dataset.tokenization import Tokenization
     from kfp_llm_tuning.components.evaluation.engine import TransformersEngine
+    from kfp_llm_tuning.components.evaluation.questions import encode_questions
 
-    start = time.monotonic()
-    model = _tuned_model(named) if isinstance(named, Path) else _base_model(named)
-    engine = TransformersEngine(model.folder)
-    load_seconds = time.monotonic() - start
+    with _Stopwatch() as loading:
+        model = bring_model(named)
+        engine = TransformersEngine(model.folder)
     formatter = prompt_formatter(engine.tokenizer, records_info.prompt_format)
-    tokenization = Tokenization(
-        engine.tokenizer, formatter, model.max_input_tokens, model.max_output_tokens
-    )
-    questions = _encode(
+    questions = encode_questions(
         list(read_records(evaluation_records)),
         [record.completion for record in read_records(training_records)],
         formatter,
-        tokenization,
+        Tokenization(engine.tokenizer, formatter, model.max_input_tokens, model.max_output_tokens),
     )
     limit = answer_limit([c.ids for c in questions.completions], model.max_output_tokens)
+    _log_start(model, engine, questions, limit)
+    with _Stopwatch() as generating:
+        generations = engine.generate(
+            [prompt.ids for prompt in questions.prompts], limit, questions.stop_tokens
+        )
+    with _Stopwatch() as scoring:
+        likelihoods, label_scores = _score(engine, questions)
+    info = _describe(model, questions, generations, limit)
+    return PredictionSet(
+        msgspec.structs.replace(
+            info,
+            precision=engine.precision,
+            device=engine.device.type,
+            load_seconds=loading.seconds,
+            generation_seconds=generating.seconds,
+            scoring_seconds=scoring.seconds,
+            source_uri=records_info.source_uri,
+            source_sha256=records_info.source_sha256,
+        ),
+        _predictions(questions, generations, likelihoods, engine),
+        label_scores,
+    )
+
+
+class _Stopwatch:
+    """Times a block."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> _Stopwatch:
+        self._start = time.monotonic()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds = round(time.monotonic() - self._start, 3)
+
+
+def _log_start(
+    model: LocalModel, engine: TransformersEngine, questions: Questions, limit: int
+) -> None:
     _log.info(
         "%s model %s on %s in %s: %d prompts, answers of at most %d tokens.",
         "Tuned" if model.tuned else "Base",
@@ -164,106 +161,30 @@ def _predict(
         len(questions.records),
         limit,
     )
-    start = time.monotonic()
-    prompts = [prompt.ids for prompt in questions.prompts]
-    generations = engine.generate(prompts, limit, questions.stop_tokens)
-    generation_seconds = time.monotonic() - start
-    start = time.monotonic()
-    likelihoods, label_scores = _score(engine, questions)
-    scoring_seconds = time.monotonic() - start
-    return PredictionSet(
-        PredictionInfo(
-            examples=len(questions.records),
-            model=model.name,
-            tuned=model.tuned,
-            labels=list(questions.labels),
-            max_new_tokens=limit,
-            max_new_tokens_rule=_limit_rule(model.max_output_tokens),
-            unfinished=sum(not generation.finished for generation in generations),
-            duplicate_prompts=len(prompts) - len(set(map(tuple, prompts))),
-            truncated_inputs=sum(prompt.truncated for prompt in questions.prompts),
-            truncated_outputs=sum(completion.truncated for completion in questions.completions),
-            truncated_input_lines=_truncated_lines(questions.records, questions.prompts),
-            truncated_output_lines=_truncated_lines(questions.records, questions.completions),
-            precision=engine.precision,
-            device=engine.device.type,
-            load_seconds=round(load_seconds, 3),
-            generation_seconds=round(generation_seconds, 3),
-            scoring_seconds=round(scoring_seconds, 3),
-            source_uri=records_info.source_uri,
-            source_sha256=records_info.source_sha256,
-        ),
-        _predictions(questions, generations, likelihoods, engine),
-        label_scores,
-    )
 
 
-def _base_model(named: BaseModel) -> _Model:
-    from kfp_llm_tuning.components.tuning.base_models import materialise
-    from kfp_llm_tuning.components.tuning.model_references import resolve
-
-    reference = resolve(
-        named.reference, named.tuning_method, named.accelerator, named.max_context_length
-    )
-    return _Model(
-        materialise(reference),
-        reference.name,
-        tuned=False,
-        max_input_tokens=reference.max_input_tokens,
-        max_output_tokens=reference.max_output_tokens,
-    )
-
-
-def _tuned_model(folder: Path) -> _Model:
-    try:
-        facts = json.loads((folder / _TUNING_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            Problem(
-                f"{folder} is no tuned model: {error}",
-                "saved_model",
-                "the output saved_model of large-language-model-tuner",
-                "Give any other folder as model_reference.",
-            )
-        ) from error
-    return _Model(
-        folder,
-        facts["model_reference"],
-        tuned=True,
-        max_input_tokens=facts["max_input_tokens"],
-        max_output_tokens=facts["max_output_tokens"],
-    )
-
-
-def _encode(
-    records: Sequence[Record],
-    training_completions: Sequence[str],
-    formatter: PromptFormatter,
-    tokenization: Tokenization,
-) -> _Questions:
-    completions = [record.completion for record in records]
-    # What the format writes after an answer is no part of it.
-    labels = find_labels(
-        text.removesuffix(formatter.end) for text in [*completions, *training_completions]
-    )
-    return _Questions(
-        records=records,
-        references=[text.removesuffix(formatter.end) for text in completions],
-        prompts=tokenization.prompts(
-            [record.prompt for record in records], [record.head for record in records]
-        ),
-        completions=tokenization.completions(completions),
-        stop_tokens=tokenization.stop_token_ids,
-        labels=labels,
-        label_tokens=[
-            tokens.ids
-            for tokens in tokenization.completions([label + formatter.end for label in labels])
-        ],
+def _describe(
+    model: LocalModel, questions: Questions, generations: Sequence[Generation], limit: int
+) -> PredictionInfo:
+    prompts, completions = questions.prompts, questions.completions
+    return PredictionInfo(
+        examples=len(questions.records),
+        model=model.name,
+        tuned=model.tuned,
+        labels=list(questions.labels),
+        max_new_tokens=limit,
+        max_new_tokens_rule=_limit_rule(model.max_output_tokens),
+        unfinished=sum(not generation.finished for generation in generations),
+        duplicate_prompts=len(prompts) - len({tuple(prompt.ids) for prompt in prompts}),
+        truncated_inputs=sum(prompt.truncated for prompt in prompts),
+        truncated_outputs=sum(completion.truncated for completion in completions),
+        truncated_input_lines=_truncated_lines(questions.records, prompts),
+        truncated_output_lines=_truncated_lines(questions.records, completions),
     )
 
 
 def _score(
-    engine: TransformersEngine, questions: _Questions
+    engine: TransformersEngine, questions: Questions
 ) -> tuple[Sequence[float], list[LabelScores]]:
     """Scores the references, and every label where there are labels: a reference is one of them."""
     import numpy as np
@@ -285,7 +206,7 @@ def _score(
 
 
 def _predictions(
-    questions: _Questions,
+    questions: Questions,
     generations: Sequence[Generation],
     likelihoods: Sequence[float],
     engine: TransformersEngine,
@@ -307,7 +228,7 @@ def _predictions(
     ]
 
 
-def _truncated_lines(records: Sequence[Record], texts: Sequence[EncodedText]) -> list[int]:
+def _truncated_lines(records: Sequence[Record], texts: Sequence[Tokens]) -> list[int]:
     pairs = zip(records, texts, strict=True)
     return sorted({record.line for record, text in pairs if text.truncated})
 

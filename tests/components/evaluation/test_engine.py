@@ -3,10 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
+from kfp_llm_tuning.components.evaluation import batches
 from kfp_llm_tuning.components.evaluation import engine as engine_module
 from kfp_llm_tuning.components.evaluation.engine import Generation, TransformersEngine
 
@@ -98,7 +97,8 @@ def test_scores_equal_those_of_a_plain_forward_pass(engine, model):
 
 @pytest.mark.parametrize("budget", [2**16, 200, 1])
 def test_choices_score_as_if_each_were_alone(engine, model, monkeypatch, budget):
-    monkeypatch.setattr(engine_module, "_TOKENS_PER_BATCH", budget)
+    for module in (batches, engine_module):
+        monkeypatch.setattr(module, "TOKENS_PER_BATCH", budget)
     expected = [[naive_log_likelihood(model, p, c) for c in CHOICES] for p in PROMPTS]
     np.testing.assert_allclose(engine.score_choices(PROMPTS, CHOICES), expected, rtol=1e-5)
 
@@ -113,21 +113,6 @@ def test_choices_and_references_agree(engine):
 def test_decodes_without_special_tokens(engine):
     ids = engine.tokenizer("Zürich")["input_ids"]
     assert engine.decode([[*ids, EOS], []]) == ["Zürich", ""]
-
-
-@given(st.lists(st.tuples(st.integers(1, 70_000), st.integers(1, 2**28)), min_size=1, max_size=100))
-def test_batches_hold_every_row_once_and_keep_to_the_bounds(costs):
-    tokens = [token for token, _ in costs]
-    logits = [logit for _, logit in costs]
-    batches = engine_module._batches(tokens, logits)
-    assert sorted(row for batch in batches for row in batch) == list(range(len(costs)))
-    for batch in batches:
-        assert len(batch) <= engine_module.BATCH_SIZE
-        if len(batch) > 1:
-            assert len(batch) * max(tokens[row] for row in batch) <= engine_module._TOKENS_PER_BATCH
-            assert sum(logits[row] for row in batch) <= engine_module._LOGITS_PER_BATCH
-    longest = [max(tokens[row] for row in batch) for batch in batches]
-    assert longest == sorted(longest, reverse=True)
 
 
 def test_progress_is_logged(engine, caplog):

@@ -8,7 +8,8 @@ import pytest
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.evaluation import prediction
 from kfp_llm_tuning.components.evaluation.artifacts import read_predictions
-from kfp_llm_tuning.components.evaluation.prediction import BaseModel, answer_limit, batch_predict
+from kfp_llm_tuning.components.evaluation.predicting_model import BaseModel
+from kfp_llm_tuning.components.evaluation.prediction import answer_limit, batch_predict
 
 TRAINING = [(f"say {word} {n}", word) for word in ("yes", "no", "maybe") for n in range(4)]
 EVALUATION = [("say yes", "yes"), ("say no", "no"), ("say yes", "no"), ("s" * 100, "yes")]

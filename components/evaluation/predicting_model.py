@@ -1,0 +1,99 @@
+"""The two kinds of model that predict: a base model by its reference, a tuned one by its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+
+_TUNING_FILE = "tuning.json"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """Names an untuned model.
+
+    Attributes:
+        reference: A model reference, as the pipeline's ``large_model_reference``.
+        tuning_method: Decides the limits with the two below, as in tuning.
+        accelerator: "TPU" or "GPU".
+        max_context_length: "8k", "32k", or empty.
+    """
+
+    reference: str
+    tuning_method: str = "tune_v2"
+    accelerator: str = "GPU"
+    max_context_length: str = ""
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model on this machine, ready to be loaded.
+
+    Attributes:
+        folder: In Hugging Face layout.
+        name: The model's reference, or the base reference of a tuned model.
+        tuned: Whether it was tuned.
+        max_input_tokens: Limit of a prompt.
+        max_output_tokens: Limit of an answer.
+    """
+
+    folder: Path
+    name: str
+    tuned: bool
+    max_input_tokens: int
+    max_output_tokens: int
+
+
+def bring_model(named: BaseModel | Path) -> LocalModel:
+    """Brings a model to this machine.
+
+    Args:
+        named: An untuned model, or the folder of a tuned one.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: If it cannot be found or read.
+    """
+    return _tuned_model(named) if isinstance(named, Path) else _base_model(named)
+
+
+def _base_model(named: BaseModel) -> LocalModel:
+    from kfp_llm_tuning.components.tuning.base_models import materialise
+    from kfp_llm_tuning.components.tuning.model_references import resolve
+
+    reference = resolve(
+        named.reference, named.tuning_method, named.accelerator, named.max_context_length
+    )
+    return LocalModel(
+        materialise(reference),
+        reference.name,
+        tuned=False,
+        max_input_tokens=reference.max_input_tokens,
+        max_output_tokens=reference.max_output_tokens,
+    )
+
+
+def _tuned_model(folder: Path) -> LocalModel:
+    try:
+        facts = json.loads((folder / _TUNING_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            Problem(
+                f"{folder} is no tuned model: {error}",
+                "saved_model",
+                "the output saved_model of large-language-model-tuner",
+                "Give any other folder as model_reference.",
+            )
+        ) from error
+    return LocalModel(
+        folder,
+        facts["model_reference"],
+        tuned=True,
+        max_input_tokens=facts["max_input_tokens"],
+        max_output_tokens=facts["max_output_tokens"],
+    )

@@ -1,0 +1,72 @@
+"""An evaluation set in tokens: what a model is asked, and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kfp_llm_tuning.components.dataset.artifacts import Record
+from kfp_llm_tuning.components.dataset.prompts import PromptFormatter
+from kfp_llm_tuning.components.dataset.tokenization import Tokenization, Tokens
+from kfp_llm_tuning.components.evaluation.labels import find_labels
+
+
+@dataclass(frozen=True)
+class Questions:
+    """An evaluation set in tokens.
+
+    Attributes:
+        records: The set, as preprocessing wrote it.
+        references: The right answers, without what the format writes after one.
+        prompts: Tokens of the prompts.
+        completions: Tokens of the right answers, the end included.
+        stop_tokens: Tokens that end an answer.
+        labels: The labels of a classification task; empty for generation.
+        label_tokens: Tokens of each label, the end included.
+    """
+
+    records: Sequence[Record]
+    references: Sequence[str]
+    prompts: Sequence[Tokens]
+    completions: Sequence[Tokens]
+    stop_tokens: Sequence[int]
+    labels: Sequence[str]
+    label_tokens: Sequence[Sequence[int]]
+
+
+def encode_questions(
+    records: Sequence[Record],
+    training_completions: Sequence[str],
+    formatter: PromptFormatter,
+    tokenization: Tokenization,
+) -> Questions:
+    """Tokenises an evaluation set.
+
+    Args:
+        records: The set.
+        training_completions: Outputs of the training set, to find labels.
+        formatter: What wrote the prompts.
+        tokenization: Of the model that is asked.
+
+    Returns:
+        The set in tokens.
+    """
+    completions = [record.completion for record in records]
+    # What the format writes after an answer is no part of it.
+    labels = find_labels(
+        text.removesuffix(formatter.end) for text in [*completions, *training_completions]
+    )
+    return Questions(
+        records=records,
+        references=[text.removesuffix(formatter.end) for text in completions],
+        prompts=tokenization.prompts(
+            [record.prompt for record in records], [record.head for record in records]
+        ),
+        completions=tokenization.completions(completions),
+        stop_tokens=tokenization.stop_token_ids,
+        labels=labels,
+        label_tokens=[
+            tokens.ids
+            for tokens in tokenization.completions([label + formatter.end for label in labels])
+        ],
+    )
