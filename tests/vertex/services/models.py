@@ -53,7 +53,7 @@ def upload_model(call: Call, request: Any) -> Message:
 def get_model(call: Call, request: Any) -> Message:
     """Give a version of a model: the one named by number or alias, or the default one."""
     generic.check_project(call, request.name)
-    return find_version(call, request.name)
+    return _with_deployments(call, find_version(call, request.name))
 
 
 @handles("ModelService.ListModels")
@@ -61,7 +61,8 @@ def list_models(call: Call, request: Any) -> Message:
     """List models, each as its default version."""
     generic.check_parent(call, request.parent)
     models = call.store.children(request.parent, "models", Model)
-    return generic.page(call, request, models, virtual=_VIRTUAL_FIELDS)
+    deployed = [_with_deployments(call, model) for model in models]
+    return generic.page(call, request, deployed, virtual=_VIRTUAL_FIELDS)
 
 
 @handles("ModelService.ListModelVersions")
@@ -69,7 +70,8 @@ def list_versions(call: Call, request: Any) -> Message:
     """List the versions of a model, the newest last."""
     name = _base_name(request.name)
     call.store.fetch(name, Model)
-    return generic.page(call, request, versions_of(call, name))
+    versions = [_with_deployments(call, version) for version in versions_of(call, name)]
+    return generic.page(call, request, versions)
 
 
 @handles("ModelService.UpdateModel")
@@ -236,6 +238,16 @@ def _check_model(model: Any) -> None:
     names = [variable.name for variable in container.env]
     if len(set(names)) < len(names):
         raise errors.invalid("model.container_spec.env names a variable twice.")
+
+
+def _with_deployments(call: Call, model: Any) -> Any:
+    """Tell where a version is deployed; endpoints know, models do not store it."""
+    for endpoint in _endpoints(call.store):
+        for deployed in endpoint.deployed_models:
+            version = (_base_name(deployed.model), deployed.model_version_id)
+            if version == (_base_name(model.name), model.version_id):
+                model.deployed_models.add(endpoint=endpoint.name, deployed_model_id=deployed.id)
+    return model
 
 
 def _check_not_deployed(call: Call, name: str, version: str) -> None:
