@@ -8,9 +8,12 @@ from contextlib import AbstractContextManager, closing, contextmanager
 import pytest
 
 from tests.clients.data import write_data
+from tests.clients.running import CHAT_TEMPLATE, TEXT_TEMPLATE
 from tests.vertex.local_vertex import LocalVertex
 from tests.vertex.stand_in_models import stand_in_models
 
+# Where the published templates were kept; requests that name them run ours.
+_PUBLISHED = "https://us-kfp.pkg.dev/ml-pipeline/large-language-model-pipelines"
 StartVertex = Callable[..., AbstractContextManager[LocalVertex]]
 
 
@@ -25,6 +28,8 @@ def start_vertex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartVert
         def start(execute: bool = False) -> Iterator[LocalVertex]:
             # Not local_vertex(): this process is to stay as it is, only clients are redirected.
             with closing(LocalVertex(tmp_path_factory.mktemp("vertex"), execute)) as vertex:
+                for template in (TEXT_TEMPLATE, CHAT_TEMPLATE):
+                    vertex.templates[f"{_PUBLISHED}/{template.stem}"] = template
                 write_data(vertex.storage.create_bucket("staging"))
                 yield vertex
 

@@ -36,7 +36,8 @@ def run_sdk(version: str, vertex: LocalVertex, script: str, *arguments: object) 
         What the script reports in its last line of JSON.
     """
     path = Path(__file__).parent / "scripts" / script
-    return _run([sdk_python(version), path, *arguments], vertex.environment(), _limit(vertex))
+    written = _run([sdk_python(version), path, *arguments], vertex.environment(), _limit(vertex))
+    return _report(written)
 
 
 def run_node(vertex: LocalVertex, script: str, *arguments: object) -> Any:
@@ -52,7 +53,7 @@ def run_node(vertex: LocalVertex, script: str, *arguments: object) -> Any:
     """
     path = Path(__file__).parent / "node" / script
     variables = vertex.environment() | {"NODE_PATH": str(node_modules())}
-    return _run(["node", path, *arguments], variables, _limit(vertex))
+    return _report(_run(["node", path, *arguments], variables, _limit(vertex)))
 
 
 def run_curl(*arguments: object) -> Any:
@@ -64,7 +65,7 @@ def run_curl(*arguments: object) -> Any:
     Returns:
         The answer's JSON.
     """
-    return _run(["curl", "--silent", "--show-error", *arguments], {}, _CALLS_LIMIT_S)
+    return json.loads(_run(["curl", "--silent", "--show-error", *arguments], {}, _CALLS_LIMIT_S))
 
 
 @contextmanager
@@ -96,11 +97,15 @@ def meanwhile(act: Callable[[], bool]) -> Iterator[None]:
     assert done.is_set(), "the client ended before what it should have waited for"
 
 
+def _report(written: str) -> Any:
+    return json.loads(written.splitlines()[-1])
+
+
 def _limit(vertex: LocalVertex) -> int:
     return _FLOW_LIMIT_S if vertex.backend.runner else _CALLS_LIMIT_S
 
 
-def _run(command: list[object], variables: dict[str, str], limit_s: int) -> Any:
+def _run(command: list[object], variables: dict[str, str], limit_s: int) -> str:
     done = subprocess.run(
         [str(part) for part in command],
         env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables},
@@ -109,4 +114,4 @@ def _run(command: list[object], variables: dict[str, str], limit_s: int) -> Any:
         timeout=limit_s,
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return done.stdout
