@@ -12,6 +12,7 @@ import numpy as np
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.evaluation.classification_metrics import Classification, classify
 from kfp_llm_tuning.components.evaluation.gate import Verdict, judge
+from kfp_llm_tuning.components.evaluation.paired_answers import Example, pair_answers
 from kfp_llm_tuning.components.evaluation.statistics import (
     Interval,
     bootstrap_interval,
@@ -70,33 +71,6 @@ class MetricComparison:
         if self.p_value is not None and self.p_value >= SIGNIFICANCE:
             return "no clear difference"
         return "better" if self.better else "worse"
-
-
-@dataclass(frozen=True)
-class Example:
-    """One row of the evaluation set with both answers.
-
-    Attributes:
-        line: Line of the evaluation set, from 1.
-        turn: Which assistant message of a conversation, from 0.
-        prompt: What both models were given.
-        reference: What is right.
-        base: The base model's answer.
-        tuned: The tuned model's answer.
-        base_score: Exact match (classification) or token F1 (generation) of the base answer.
-        tuned_score: The same of the tuned answer.
-        tuned_likelihood: Mean log-likelihood of a reference token under the tuned model.
-    """
-
-    line: int
-    turn: int
-    prompt: str
-    reference: str
-    base: str
-    tuned: str
-    base_score: float
-    tuned_score: float
-    tuned_likelihood: float
 
 
 @dataclass(frozen=True)
@@ -182,7 +156,7 @@ def compare(
         base=facts[0],
         tuned=facts[1],
         references_without_rouge_tokens=scores[1].without_rouge_tokens,
-        rows=_rows(base, tuned, *scores),
+        rows=pair_answers(base, tuned, *scores),
     )
 
 
@@ -306,23 +280,3 @@ def _facts(predicted: PredictionSet) -> ModelFacts:
         empty=sum(not answer for answer in answers),
         classification=classify(references, _probabilities(predicted), labels) if labels else None,
     )
-
-
-def _rows(
-    base: PredictionSet, tuned: PredictionSet, base_scores: TextScores, tuned_scores: TextScores
-) -> list[Example]:
-    score = "exact_match" if tuned.info.labels else "token_f1"
-    return [
-        Example(
-            line=after.line,
-            turn=after.turn,
-            prompt=after.prompt,
-            reference=after.reference,
-            base=before.prediction,
-            tuned=after.prediction,
-            base_score=float(base_scores.examples[score][row]),
-            tuned_score=float(tuned_scores.examples[score][row]),
-            tuned_likelihood=after.reference_log_likelihood / after.reference_tokens,
-        )
-        for row, (before, after) in enumerate(zip(base.predictions, tuned.predictions, strict=True))
-    ]

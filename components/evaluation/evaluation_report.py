@@ -9,11 +9,11 @@ from kfp_llm_tuning.components.common import charts
 from kfp_llm_tuning.components.common.report import render
 from kfp_llm_tuning.components.evaluation.comparison import (
     Evaluation,
-    Example,
     MetricComparison,
     ModelFacts,
 )
 from kfp_llm_tuning.components.evaluation.history import Curve
+from kfp_llm_tuning.components.evaluation.paired_answers import Example
 
 _EXAMPLES_SHOWN = 8
 _CHARACTERS_SHOWN = 700
