@@ -50,7 +50,7 @@ def batch_predict(
 ) -> PredictionInfo:
     """Answers every prompt of an evaluation set and scores its references.
 
-    Where the outputs of training and evaluation set look like labels (see ``find_labels``), every
+    Where the outputs of training and evaluation set look like labels (see ``are_labels``), every
     label is scored as well.
 
     Args:

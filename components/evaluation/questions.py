@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kfp_llm_tuning.components.common.labels import are_labels
 from kfp_llm_tuning.components.dataset.artifacts import Record
 from kfp_llm_tuning.components.dataset.prompts import PromptFormatter
 from kfp_llm_tuning.components.dataset.tokenization import Tokenization, Tokens
-from kfp_llm_tuning.components.evaluation.labels import find_labels
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ def encode_questions(
     """
     completions = [record.completion for record in records]
     # What the format writes after an answer is no part of it.
-    labels = find_labels(
-        text.removesuffix(formatter.end) for text in [*completions, *training_completions]
-    )
+    answers = [text.removesuffix(formatter.end) for text in [*completions, *training_completions]]
+    counts = Counter(answers)
+    labels = sorted(counts) if are_labels(counts) else []
     return Questions(
         records=records,
-        references=[text.removesuffix(formatter.end) for text in completions],
+        references=answers[: len(records)],
         prompts=tokenization.prompts(
             [record.prompt for record in records], [record.head for record in records]
         ),

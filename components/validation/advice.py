@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy
 
+from kfp_llm_tuning.components.common.labels import are_labels
 from kfp_llm_tuning.components.validation.examples import Memory, Remembered, level_text
 from kfp_llm_tuning.components.validation.findings import Finding, Severity
 from kfp_llm_tuning.components.validation.limits import ADVISED_PAIRS
@@ -16,9 +17,6 @@ from kfp_llm_tuning.components.validation.scan import Place
 from kfp_llm_tuning.components.validation.similarity import common_pieces, find_near_pairs
 from kfp_llm_tuning.components.validation.vocabulary import quote
 
-# A dataset is like a classification when it has few different outputs, all short.
-MOST_LABELS = 100
-FEWEST_EXAMPLES_A_LABEL = 5
 # An input has an instruction when it shares so many five-byte pieces with a fifth of the others:
 # about as much text as "Classify the text:".
 _INSTRUCTION_PIECES = 14
@@ -74,8 +72,7 @@ def label_counts(memory: Memory) -> dict[str, int]:
         Each label and its count, the most frequent first; empty where the outputs are no labels.
     """
     labels = Counter(example.label for example in memory.examples)
-    most = min(MOST_LABELS, max(2, len(memory.examples) // FEWEST_EXAMPLES_A_LABEL))
-    if "" in labels or memory.pairs or not 2 <= len(labels) <= most:
+    if memory.pairs or not are_labels(labels):
         return {}
     return dict(labels.most_common())
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
+from kfp_llm_tuning.components.common.labels import can_be_label
 from kfp_llm_tuning.components.validation.limits import ADVISED_PAIRS
 from kfp_llm_tuning.components.validation.rows import ChatRow, Row, TextRow, assistant_messages
 from kfp_llm_tuning.components.validation.scan import Place
@@ -19,8 +20,8 @@ from kfp_llm_tuning.components.validation.similarity import Sketch, sketch
 
 SAMPLES = 6
 SAMPLE_CHARACTERS = 2_000
-# A text longer than this is no label.
-LABEL_CHARACTERS = 100
+# What is remembered of an output for messages.
+_OUTPUT_CHARACTERS = 100
 # Randomness that is the same in every run: the same data gives the same report.
 _SEED = 20_231_114
 
@@ -97,8 +98,8 @@ class Memory:
                 exact=_digest(f"{len(question)} {question}{answer}"),
                 input=_digest(level),
                 output=_digest(level_text(answer)),
-                output_start=answer[:LABEL_CHARACTERS],
-                label=answer.strip() if len(answer) <= LABEL_CHARACTERS else "",
+                output_start=answer[:_OUTPUT_CHARACTERS],
+                label=answer.strip() if can_be_label(answer) else "",
             )
         )
         self.input_characters.append(len(question))
