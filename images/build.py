@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,8 +15,7 @@ from kfp_llm_tuning.components.common.images import image_name
 IMAGES = Path(__file__).parent
 # The program, and the arguments with which it tells whether it can build.
 ENGINES = {"docker": ["info"], "podman": ["info"], "buildah": ["version"]}
-# Build arguments that a caller may set in the environment.
-_ARGUMENTS = ("PYTHON_IMAGE", "PIP_EXTRA_INDEX_URL")
+_ARGUMENT = re.compile(r"^ARG (\w+)", re.MULTILINE)
 
 
 def kinds() -> list[str]:
@@ -46,6 +46,8 @@ def find_engine() -> str:
 def build_command(engine: str, kind: str, registry: str) -> list[str]:
     """Writes the command that builds an image.
 
+    Its build arguments may be set in the environment.
+
     Args:
         engine: A name of ``ENGINES``.
         kind: The image's folder.
@@ -54,10 +56,11 @@ def build_command(engine: str, kind: str, registry: str) -> list[str]:
     Returns:
         The command, to be run in the repository's root.
     """
-    given = [f"--build-arg={name}={os.environ[name]}" for name in _ARGUMENTS if name in os.environ]
     file = IMAGES / kind / "Containerfile"
-    name = image_name(kind, registry)
-    return [engine, "build", f"--file={file}", f"--tag={name}", *given, str(IMAGES.parent)]
+    known = _ARGUMENT.findall(file.read_text(encoding="utf-8"))
+    given = [f"--build-arg={name}={os.environ[name]}" for name in known if name in os.environ]
+    tag = image_name(kind, registry)
+    return [engine, "build", f"--file={file}", f"--tag={tag}", *given, str(IMAGES.parent)]
 
 
 def main() -> None:

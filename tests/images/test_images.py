@@ -162,15 +162,17 @@ def test_every_image_is_built_then_pushed(
 ) -> None:
     fake_engines(tmp_path, monkeypatch, podman=f'echo "$@" >> {tmp_path}/calls')
     monkeypatch.setenv("PYTHON_IMAGE", "python@sha256:0")
+    monkeypatch.setenv("CPU_TORCH_INDEX", "cpu-builds")
     monkeypatch.setattr(sys, "argv", ["build.py", "registry.example/r", "--push"])
     build.main()
+    cpu = {"python": " --build-arg=CPU_TORCH_INDEX=cpu-builds", "gpu": ""}
     names = {kind: image_name(kind, "registry.example/r") for kind in KINDS}
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls == [
         "info",
         *(
             f"build --file={IMAGES}/{kind}/Containerfile --tag={name}"
-            f" --build-arg=PYTHON_IMAGE=python@sha256:0 {ROOT}"
+            f" --build-arg=PYTHON_IMAGE=python@sha256:0{cpu[kind]} {ROOT}"
             for kind, name in names.items()
         ),
         *(f"push {name}" for name in names.values()),
