@@ -103,18 +103,22 @@ def compose_arguments(
         accelerator=request.accelerator,
         max_context_length=request.max_context_length,
     )
-    arguments = TuningArguments(
-        model_reference=reference.name,
-        display_name=request.model_display_name,
-        train_steps=request.train_steps,
-        batch_size=reference.batch_sizes[request.accelerator],
-        learning_rate=_learning_rate(request, reference),
-        learning_rate_multiplier=request.learning_rate_multiplier,
-        tuning=reference.tuning,
-        seed=request.seed,
-        evaluation_interval=request.evaluation_interval,
-        enable_early_stopping=request.enable_early_stopping and evaluation.examples > 0,
-        enable_checkpoint_selection=_selection(request, reference) and evaluation.examples > 0,
+    has_evaluation = evaluation.examples > 0
+    # From values: JSON, and so KFP, hands the number 1.0 over as 1.
+    arguments = TuningArguments.from_values(
+        {
+            "model_reference": reference.name,
+            "display_name": request.model_display_name,
+            "train_steps": request.train_steps,
+            "batch_size": reference.batch_sizes[request.accelerator],
+            "learning_rate": _learning_rate(request, reference),
+            "learning_rate_multiplier": request.learning_rate_multiplier,
+            "tuning": reference.tuning,
+            "seed": request.seed,
+            "evaluation_interval": request.evaluation_interval,
+            "enable_early_stopping": request.enable_early_stopping and has_evaluation,
+            "enable_checkpoint_selection": _selection(request, reference) and has_evaluation,
+        }
     )
     return arguments, _decisions(request, reference, arguments, training, evaluation)
 

@@ -57,6 +57,11 @@ def test_the_documents_example_of_steps_and_epochs() -> None:
     assert "15 steps: 120 examples seen, 0.50 epochs of 240" in on_gpu
 
 
+def test_whole_numbers_may_have_lost_their_point() -> None:
+    arguments, _ = composed(learning_rate=1, learning_rate_multiplier=1)
+    assert repr(arguments.learning_rate) == repr(arguments.learning_rate_multiplier) == "1.0"
+
+
 @pytest.mark.parametrize("negative", [-1.0, -0.5])
 def test_a_negative_learning_rate_is_the_models_own(negative: float) -> None:
     arguments, decisions = composed(learning_rate=negative, learning_rate_multiplier=0.5)
