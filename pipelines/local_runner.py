@@ -93,6 +93,11 @@ class LocalRunner:
         self._cache = cache or directory / "cache"
         self._processes: set[subprocess.Popen[str]] = set()
 
+    @property
+    def current_task(self) -> TaskResult:
+        """The task that this thread works on: the iterations of a loop run side by side."""
+        return _current_task.get()
+
     def run(self, pipeline: Callable[..., Any], arguments: dict[str, Any]) -> bool:
         """Runs the pipeline; tasks that an earlier try finished are taken from the cache.
 
@@ -172,7 +177,7 @@ class LocalRunner:
         return outputs, outcome
 
     def _start(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        task = _current_task.get()
+        task = self.current_task
         with (
             task.log.open("a", encoding="utf-8") as log,
             subprocess.Popen(

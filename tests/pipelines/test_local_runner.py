@@ -98,6 +98,29 @@ def test_a_failed_task_keeps_its_exit_code_and_the_next_try_only_does_the_rest(
     assert second.tasks[0].outputs == {"Output": 5}
 
 
+@dsl.pipeline(name="looping")
+def looping() -> None:
+    with dsl.ParallelFor([0, 20]) as value:
+        make_number(value=value)
+
+
+def test_iterations_of_a_loop_run_side_by_side(tmp_path: Path) -> None:
+    runner = LocalRunner(tmp_path, Recorder())
+    assert runner.run(looping, {})
+    assert sorted(task.outputs["Output"] for task in runner.tasks) == [1, 21]
+    assert [(task.state, task.exit_code) for task in runner.tasks] == [("succeeded", 0)] * 2
+
+
+def test_runs_may_share_a_cache(tmp_path: Path) -> None:
+    arguments = {"value": 4, "path": str(tmp_path / "none")}
+    states = []
+    for name in ("first", "second"):
+        runner = LocalRunner(tmp_path / name, Recorder(), cache=tmp_path / "cache")
+        runner.run(outer, arguments)
+        states.append({task.state for task in runner.tasks})
+    assert states == [{"succeeded"}, {"cached"}]
+
+
 def test_nothing_of_kfp_is_left_replaced(tmp_path: Path) -> None:
     from kfp.local import subprocess_task_handler
     from kfp.local.orchestrator import task_executor

@@ -121,3 +121,20 @@ def waiting(path: str) -> None:
 @dsl.pipeline(name="wrong")
 def wrong(count: int) -> None:
     fail(code=count)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def double(number: int) -> int:
+    return 2 * number
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def add(numbers: list) -> int:
+    return int(sum(numbers))
+
+
+@dsl.pipeline(name="looping")
+def looping() -> int:
+    with dsl.ParallelFor([1, 2, 3]) as number:
+        doubled = double(number=number)
+    return add(numbers=dsl.Collected(doubled.output)).output

@@ -10,7 +10,10 @@ import pytest
 from google.cloud import aiplatform
 from google.cloud.aiplatform_v1 import PipelineTaskDetail
 from google_cloud_pipeline_components.types.artifact_types import UnmanagedContainerModel
-from google_cloud_pipeline_components.v1.custom_job import CustomTrainingJobOp
+from google_cloud_pipeline_components.v1.custom_job import (
+    CustomTrainingJobOp,
+    create_custom_training_job_from_component,
+)
 from google_cloud_pipeline_components.v1.endpoint import EndpointCreateOp, ModelDeployOp
 from google_cloud_pipeline_components.v1.model import ModelUploadOp
 from kfp import compiler, dsl
@@ -51,11 +54,17 @@ def is_large_enough(preprocessed: dsl.Input[dsl.Dataset]) -> bool:
         return len(records.readlines()) >= 10
 
 
+# The same component as a CustomJob of its own.
+is_large_enough_as_job = create_custom_training_job_from_component(
+    is_large_enough, display_name="checker", machine_type="e2-standard-4"
+)
+
+
 @dsl.pipeline(name="mixed")
 def mixed(dataset_uri: str, output: str) -> None:
     data = preprocess_dataset(large_model_reference="byte-tiny", dataset_uri=dataset_uri)
-    checked = is_large_enough(preprocessed=data.outputs["preprocessed"])
-    with dsl.If(checked.output == True):  # noqa: E712 (kfp's condition)
+    checked = is_large_enough_as_job(preprocessed=data.outputs["preprocessed"])
+    with dsl.If(checked.outputs["Output"] == True):  # noqa: E712 (kfp's condition)
         trained = CustomTrainingJobOp(
             display_name="trainer",
             worker_pool_specs=worker_pools(COUNT_ROWS, "gs://bucket/rows.jsonl"),
@@ -132,8 +141,9 @@ def test_our_components_beside_googles(vertex: LocalVertex, tmp_path: Path) -> N
         "model-deploy",
     }
     assert (vertex.storage_folder / "bucket/trained/model/count.txt").read_text() == "12"
-    (custom_job,) = vertex.resources("customJobs")
-    assert custom_job["labels"].items() >= {"step": "train", "team": "a"}.items()
+    by_name = {job["displayName"]: job for job in vertex.resources("customJobs")}
+    assert set(by_name) == {"checker", "trainer"}
+    assert by_name["trainer"]["labels"].items() >= {"step": "train", "team": "a"}.items()
     (model,) = aiplatform.Model.list(**PROJECT)
     assert (model.display_name, model.uri) == ("counted", "gs://bucket/trained/model")
     assert model.labels.items() >= {"step": "upload", "team": "a"}.items()

@@ -16,7 +16,7 @@ from kfp_llm_tuning.components.common.images import IMAGE
 from tests.vertex.execution import start_custom_job, start_pipeline
 from tests.vertex.local_vertex import LocalVertex, local_vertex
 from tests.vertex.runner_protocol import Event, job_uuid, task_uuid
-from tests.vertex.sample_pipelines import failing, many_kinds, retried, waiting, wrong
+from tests.vertex.sample_pipelines import failing, looping, many_kinds, retried, waiting, wrong
 
 ROOT = "gs://bucket/root"
 JOB = "projects/1234/locations/us-central1/pipelineJobs/job-1"
@@ -116,6 +116,20 @@ def test_what_an_earlier_run_did_is_skipped(vertex: LocalVertex, tmp_path: Path)
     assert second.states() | {"write-model": "SKIPPED"} == second.states()
     assert second.states()["importer"] == "SUCCEEDED"
     assert second.last("write-model").output_artifacts == first.last("write-model").output_artifacts
+
+
+def test_a_loop(vertex: LocalVertex, tmp_path: Path) -> None:
+    run = Run(vertex, tmp_path, looping)
+    assert run.finish().output_parameters == {"Output": 12}
+    assert run.states() == dict.fromkeys(
+        [
+            "for-loop-2",
+            *(f"for-loop-2/for-loop-2-{number}" for number in range(3)),
+            *(f"for-loop-2/for-loop-2-{number}/double" for number in range(3)),
+            "add",
+        ],
+        "SUCCEEDED",
+    )
 
 
 def test_a_failed_task(vertex: LocalVertex, tmp_path: Path) -> None:

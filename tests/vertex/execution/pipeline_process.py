@@ -33,7 +33,9 @@ def main(folder: Path) -> None:
 
 def _print(event: Event) -> None:
     # kfp.local's own output is redirected while it runs; this is the process's.
-    print(to_line(event), file=sys.__stdout__, flush=True)  # noqa: T201
+    assert sys.__stdout__ is not None
+    sys.__stdout__.write(to_line(event) + "\n")
+    sys.__stdout__.flush()
 
 
 if __name__ == "__main__":

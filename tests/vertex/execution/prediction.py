@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from kfp_llm_tuning.components.upload.prediction import (
 )
 from tests.vertex.redirect.sitecustomize import STORAGE_FOLDER_VARIABLE
 
-_loaded: dict[Path, Predictor] = {}
 _lock = threading.Lock()
 
 
@@ -32,20 +32,23 @@ def predict(
     folder: Path,
 ) -> list[Any]:
     """Answers a prediction; see `Runner` in runner_protocol.py."""
-    storage = Path(environment[STORAGE_FOLDER_VARIABLE])
+    weights = Path(environment[STORAGE_FOLDER_VARIABLE], model["artifactUri"].removeprefix("gs://"))
     try:
         questions = [_question(instance) for instance in instances]
         limit = _max_output_tokens(parameters or {})
         with _lock:
-            if folder not in _loaded:
-                _loaded[folder] = Predictor(storage / model["artifactUri"].removeprefix("gs://"))
-            answers = _loaded[folder].answer(questions, limit)
+            answers = _loaded(folder, weights).answer(questions, limit)
     except UserError as error:
         raise ValueError(str(error)) from error
     return [
         _chat_prediction(answer) if asked.is_chat else _text_prediction(answer)
         for asked, answer in zip(questions, answers, strict=True)
     ]
+
+
+@lru_cache(maxsize=4)
+def _loaded(deployment: Path, weights: Path) -> Predictor:
+    return Predictor(weights)
 
 
 def _question(instance: Any) -> Question:

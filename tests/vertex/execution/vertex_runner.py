@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -29,12 +28,12 @@ from kfp.local.orchestrator import enhanced_dag_orchestrator, task_spec_utils
 from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
 
 from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult
+from tests.vertex.execution import placeholders
 from tests.vertex.execution.pipeline_job import PipelineJob
 from tests.vertex.execution.processes import container_environment, last_lines
 from tests.vertex.redirect.sitecustomize import STORAGE_FOLDER_VARIABLE
 from tests.vertex.runner_protocol import Artifact, Event, Report, State, TaskPath, task_uuid
 
-_ARTIFACT_PATH = re.compile(r"\{\{\$\.(inputs|outputs)\.artifacts\['+([^']+)'+\]\.path\}\}")
 _path: ContextVar[TaskPath] = ContextVar("_path", default=())
 
 
@@ -82,8 +81,10 @@ class VertexRunner(LocalRunner):
     def _replaced_internals(self) -> Iterator[None]:
         handler = subprocess_task_handler.SubprocessTaskHandler
         construct = executor_input_utils.construct_executor_input
+        to_dict = executor_input_utils.executor_input_to_dict
         resolve = placeholder_utils.resolve_io_placeholders
         execute = enhanced_dag_orchestrator.execute_task
+        loop = enhanced_dag_orchestrator._run_parallel_for_task
         replacements: list[tuple[Any, str, Callable[..., Any]]] = [
             (handler, "validate_not_container_component", lambda *_: None),
             # ``python3`` is found by PATH: in a payload it is meant for another machine.
@@ -95,12 +96,17 @@ class VertexRunner(LocalRunner):
                 "construct_executor_input",
                 lambda **keywords: self._with_mounted_outputs(construct(**keywords)),
             ),
+            (
+                executor_input_utils,
+                "executor_input_to_dict",
+                lambda **keywords: placeholders.with_integers(to_dict(**keywords)),
+            ),
             (executor_output_utils, "get_outputs_for_task", _outputs_written_or_not),
             (placeholder_utils, "make_random_id", self._task_id),
             (
                 placeholder_utils,
                 "resolve_io_placeholders",
-                lambda inputs, text: resolve(inputs, self._with_mounted_paths(inputs, text)),
+                lambda inputs, text: placeholders.resolve(inputs, text, self._mounted, resolve),
             ),
             (
                 task_spec_utils,
@@ -111,6 +117,11 @@ class VertexRunner(LocalRunner):
                 enhanced_dag_orchestrator,
                 "execute_task",
                 lambda **keywords: self._execute_graph(execute, keywords),
+            ),
+            (
+                enhanced_dag_orchestrator,
+                "_run_parallel_for_task",
+                lambda **keywords: self._execute_loop(loop, keywords),
             ),
         ]
         with super()._replaced_internals(), contextlib.ExitStack() as stack:
@@ -125,7 +136,7 @@ class VertexRunner(LocalRunner):
             return super()._execute(execute, keywords)
         inputs = self._begin(path, keywords)
         outputs, outcome = super()._execute(execute, keywords)
-        task = next(task for task in reversed(self.tasks) if task.name == path[-1])
+        task = self.current_task
         imported = _component(keywords).executor_label in _importers(keywords["executors"])
         self._end(path, self._state(task, imported), inputs, outputs, _error(task))
         return outputs, outcome
@@ -136,10 +147,22 @@ class VertexRunner(LocalRunner):
         path = _task_path(keywords)
         inputs = self._begin(path, keywords)
         outputs, outcome = execute(**keywords)
-        state: State = "SUCCEEDED" if outcome.name == "SUCCESS" else "FAILED"
+        self._end_group(path, outcome.name == "SUCCESS", inputs, outputs)
+        return outputs, outcome
+
+    def _execute_loop(self, execute: Callable[..., Any], keywords: dict[str, Any]) -> Any:
+        path = _task_path(keywords)
+        self._report(Event(path, "RUNNING"))
+        failed = execute(**keywords)
+        self._end_group(path, not failed, ({}, {}), {})
+        return failed
+
+    def _end_group(
+        self, path: TaskPath, succeeded: bool, inputs: tuple[Any, Any], outputs: Mapping[str, Any]
+    ) -> None:
+        state: State = "SUCCEEDED" if succeeded else "FAILED"
         state = "CANCELLED" if self.interrupted else state
         self._end(path, state, inputs, outputs, f"{path[-1]}: some of its tasks failed.")
-        return outputs, outcome
 
     def _state(self, task: TaskResult, imported: bool) -> State:
         if self.interrupted:
@@ -223,13 +246,6 @@ class VertexRunner(LocalRunner):
         Path(outputs.output_file).parent.mkdir(parents=True, exist_ok=True)
         return executor_input
 
-    def _with_mounted_paths(self, executor_input: dict[str, Any], text: str) -> str:
-        def mounted(found: re.Match[str]) -> str:
-            artifacts = executor_input[found[1]]["artifacts"][found[2]]["artifacts"]
-            return self._mounted(artifacts[0]["uri"])
-
-        return _ARTIFACT_PATH.sub(mounted, text)
-
 
 class _Silent:
     """The observer of a run whose events are reported with more than it is told."""
@@ -257,8 +273,13 @@ def _outputs_written_or_not(executor_input: Any, component_spec: Any) -> dict[st
 
 
 def _task_path(keywords: dict[str, Any]) -> TaskPath:
+    """Names the iterations of a loop as Vertex AI does, below their loop."""
     _, *graphs = keywords["pipeline_resource_name"].split("/")
-    return tuple(name.replace("-iteration-", "-") for name in (*graphs, keywords["task_name"]))
+    path: list[str] = []
+    for name in (*graphs, keywords["task_name"]):
+        loop, iterates, number = name.partition("-iteration-")
+        path += [loop, f"{loop}-{number}"] if iterates else [name]
+    return tuple(path)
 
 
 def _component(keywords: dict[str, Any]) -> Any:

@@ -141,6 +141,13 @@ class FolderStorage:
             self._remember(path, object_handlers._checksums(content, resource))
         return self._known[path].resource
 
+    def find(self, bucket_name: str, file_name: str) -> dict[str, Any] | None:
+        """Returns an object's resource, or None where there is no such object."""
+        try:
+            return self.get_file_obj(bucket_name, file_name)
+        except NotFound:
+            return None
+
     def get_file(self, bucket_name: str, file_name: str, show_error: bool = True) -> bytes:
         """Returns an object's content.
 

@@ -124,11 +124,7 @@ def _upload(upload_id: str, storage: FolderStorage) -> Upload:
 
 def _finish(upload: Upload, content: bytes, storage: FolderStorage) -> dict[str, Any]:
     name = upload.resource["name"]
-    try:
-        present = storage.get_file_obj(upload.bucket, name)
-    except NotFound:
-        present = None
-    check(upload.query, present)
+    check(upload.query, storage.find(upload.bucket, name))
     resource: dict[str, Any] = objects._checksums(content, upload.resource)
     storage.create_file(upload.bucket, name, content, resource)
     return resource
