@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
@@ -21,6 +21,9 @@ from kfp_llm_tuning.pipelines.vertex.filters import quoted
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import ModelServiceClient
     from google.cloud.aiplatform_v1.types import Model
+
+# Endpoints by id and version of the model that is deployed to them.
+_Deployments = Mapping[tuple[str, str], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ def list_versions(vertex: Vertex, labels: Mapping[str, str] | None = None) -> li
     request = {"parent": vertex.parent, "filter": f"labels.{BASE_MODEL_LABEL}:*"}
     with explained("list the models"):
         models = list(client.list_models(request=request, **READ))
-        versions = [found for model in models for found in _versions_of(client, model.name)]
+        deployments = _deployments(vertex)
+        versions = [
+            found for model in models for found in _versions_of(client, model.name, deployments)
+        ]
     wanted = (labels or {}).items()
     chosen = [version for version in versions if wanted <= version.labels.items()]
     return sorted(chosen, key=lambda version: (version.name, version.model, -version.version))
@@ -82,7 +88,7 @@ def find_versions(vertex: Vertex, address: str) -> list[VertexVersion]:
     client = _client(vertex)
     with explained(f"read the model {address}", "MODEL"):
         model = _find_model(client, vertex, name)
-        versions = _versions_of(client, model)
+        versions = _versions_of(client, model, _deployments(vertex))
         if not suffix:
             return versions
         number = client.get_model(name=f"{model}@{suffix}", **READ).version_id
@@ -104,7 +110,7 @@ def delete(vertex: Vertex, versions: Sequence[VertexVersion]) -> None:
     raise_all([_still_deployed(version) for version in versions if version.endpoints])
     client, model = _client(vertex), versions[0].model
     with explained(f"read the model {model}"):
-        everything = len(_versions_of(client, model)) == len(versions)
+        everything = len(_versions_of(client, model, {})) == len(versions)
     if everything:
         _delete(partial(client.delete_model, name=model, **READ), model)
         return
@@ -136,20 +142,39 @@ def _find_model(client: ModelServiceClient, vertex: Vertex, name: str) -> str:
     raise UserError(Problem(f"no registered model {short!r} in {vertex.parent}.", "MODEL", fix=fix))
 
 
-def _versions_of(client: ModelServiceClient, model: str) -> list[VertexVersion]:
+def _deployments(vertex: Vertex) -> _Deployments:
+    """Asks the endpoints what is deployed: lists of versions do not say it of every version."""
+    from google.cloud.aiplatform_v1 import EndpointServiceClient
+
+    deployments: dict[tuple[str, str], set[str]] = {}
+    client = vertex.client(EndpointServiceClient)
+    for endpoint in client.list_endpoints(parent=vertex.parent, **READ):
+        for deployed in endpoint.deployed_models:
+            # A name may have the project's number where another has its id.
+            model = deployed.model.partition("@")[0].rpartition("/")[2]
+            deployments.setdefault((model, deployed.model_version_id), set()).add(endpoint.name)
+    return deployments
+
+
+def _versions_of(
+    client: ModelServiceClient, model: str, deployments: _Deployments
+) -> list[VertexVersion]:
     name = model.partition("@")[0]
-    found = [_described(version) for version in client.list_model_versions(name=name, **READ)]
+    found = [
+        _described(version, deployments.get((name.rpartition("/")[2], version.version_id), ()))
+        for version in client.list_model_versions(name=name, **READ)
+    ]
     return sorted(found, key=lambda version: -version.version)
 
 
-def _described(model: Model) -> VertexVersion:
+def _described(model: Model, endpoints: Iterable[str]) -> VertexVersion:
     labels = dict(model.labels)
     created = model.version_create_time or model.create_time
-    endpoints = tuple(sorted({deployed.endpoint for deployed in model.deployed_models}))
+    deployed_to = tuple(sorted(endpoints))
     return VertexVersion(
         name=model.display_name,
         version=int(model.version_id or 1),
-        deployed=bool(endpoints),
+        deployed=bool(deployed_to),
         created=created.astimezone(UTC).isoformat(timespec="seconds") if created else "",
         base_model=labels.get(BASE_MODEL_LABEL, ""),
         labels=labels,
@@ -159,7 +184,7 @@ def _described(model: Model) -> VertexVersion:
         parameters={},
         metrics={},
         model=model.name.partition("@")[0],
-        endpoints=endpoints,
+        endpoints=deployed_to,
     )
 
 
