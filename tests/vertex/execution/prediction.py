@@ -35,11 +35,11 @@ def predict(
     weights = Path(environment[STORAGE_FOLDER_VARIABLE], model["artifactUri"].removeprefix("gs://"))
     try:
         questions = [_question(instance) for instance in instances]
-        limit = _max_output_tokens(parameters or {})
-        with _lock:
-            answers = _loaded(folder, weights).answer(questions, limit)
-    except UserError as error:
-        raise ValueError(str(error)) from error
+    except (UserError, KeyError, TypeError) as error:
+        raise ValueError(f"The instances are wrong: {error}") from error
+    limit = _max_output_tokens(parameters or {})
+    with _lock:
+        answers = _loaded(folder, weights).answer(questions, limit)
     return [
         _chat_prediction(answer) if asked.is_chat else _text_prediction(answer)
         for asked, answer in zip(questions, answers, strict=True)
@@ -68,7 +68,7 @@ def _messages(instance: dict[str, Any]) -> list[dict[str, str]]:
     ]
     return turns + [
         {
-            "author": "user" if message.get("author", "user") == "user" else "assistant",
+            "author": "user" if message["author"] == "user" else "assistant",
             "content": message["content"],
         }
         for message in instance["messages"]

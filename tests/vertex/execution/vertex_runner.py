@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from kfp import dsl
 from kfp.local import (
     executor_input_utils,
     executor_output_utils,
@@ -31,8 +30,9 @@ from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult
 from tests.vertex.execution import placeholders
 from tests.vertex.execution.pipeline_job import PipelineJob
 from tests.vertex.execution.processes import container_environment, last_lines
+from tests.vertex.execution.task_values import outputs_written_or_not, split
 from tests.vertex.redirect.sitecustomize import STORAGE_FOLDER_VARIABLE
-from tests.vertex.runner_protocol import Artifact, Event, Report, State, TaskPath, task_uuid
+from tests.vertex.runner_protocol import Event, Report, State, TaskPath, task_uuid
 
 _path: ContextVar[TaskPath] = ContextVar("_path", default=())
 
@@ -68,7 +68,7 @@ class VertexRunner(LocalRunner):
 
         succeeded = self.run(pipeline, self._job.arguments)
         self._report_the_rest(self._job.spec.root, ())
-        parameters, artifacts = _split(outputs)
+        parameters, artifacts = split(outputs)
         if self.interrupted:
             return Event((), "CANCELLED", error=f"{self._job.name} was cancelled.")
         if not succeeded or self._failed:
@@ -101,7 +101,7 @@ class VertexRunner(LocalRunner):
                 "executor_input_to_dict",
                 lambda **keywords: placeholders.with_integers(to_dict(**keywords)),
             ),
-            (executor_output_utils, "get_outputs_for_task", _outputs_written_or_not),
+            (executor_output_utils, "get_outputs_for_task", outputs_written_or_not),
             (placeholder_utils, "make_random_id", self._task_id),
             (
                 placeholder_utils,
@@ -176,7 +176,7 @@ class VertexRunner(LocalRunner):
         arguments = OrchestratorUtils.make_task_arguments(
             keywords["task_spec"].inputs, keywords["io_store"]
         )
-        parameters, artifacts = _split(arguments)
+        parameters, artifacts = split(arguments)
         self._begun.add(path)
         self._report(Event(path, "RUNNING", input_parameters=parameters, input_artifacts=artifacts))
         return parameters, artifacts
@@ -191,7 +191,7 @@ class VertexRunner(LocalRunner):
     ) -> None:
         if state == "FAILED":
             self._failed.append(path[-1])
-        parameters, artifacts = _split(outputs)
+        parameters, artifacts = split(outputs)
         self._report(
             Event(
                 path,
@@ -260,18 +260,6 @@ class _Silent:
         pass
 
 
-def _outputs_written_or_not(executor_input: Any, component_spec: Any) -> dict[str, Any]:
-    """A container need not describe its artifacts: they are where it was told to write them."""
-    output = executor_output_utils.load_executor_output(executor_input.outputs.output_file)
-    for name, artifacts in executor_input.outputs.artifacts.items():
-        if name not in output.artifacts:
-            output.artifacts[name].CopyFrom(artifacts)
-    outputs: dict[str, Any] = executor_output_utils.get_outputs_from_executor_output(
-        executor_output=output, executor_input=executor_input, component_spec=component_spec
-    )
-    return outputs
-
-
 def _task_path(keywords: dict[str, Any]) -> TaskPath:
     """Names the iterations of a loop as Vertex AI does, below their loop."""
     _, *graphs = keywords["pipeline_resource_name"].split("/")
@@ -292,18 +280,3 @@ def _importers(executors: Mapping[str, Any]) -> set[str]:
 
 def _error(task: TaskResult) -> str:
     return f"{task.name} exited with code {task.exit_code}.\n{last_lines(task.log)}"
-
-
-def _split(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Artifact]]]:
-    """Tells parameters and artifacts apart."""
-    parameters: dict[str, Any] = {}
-    artifacts: dict[str, list[Artifact]] = {}
-    for name, value in values.items():
-        several = value if isinstance(value, list) else [value]
-        if several and all(isinstance(item, dsl.Artifact) for item in several):
-            artifacts[name] = [
-                Artifact(item.uri, item.schema_title, dict(item.metadata)) for item in several
-            ]
-        else:
-            parameters[name] = value
-    return parameters, artifacts
