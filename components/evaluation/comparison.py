@@ -11,7 +11,12 @@ import numpy as np
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.evaluation.classification_metrics import Classification, classify
-from kfp_llm_tuning.components.evaluation.gate import Verdict, judge
+from kfp_llm_tuning.components.evaluation.classification_resampling import (
+    RESAMPLED_METRICS,
+    bootstrap_intervals,
+    paired_p_values,
+)
+from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS, Verdict, judge
 from kfp_llm_tuning.components.evaluation.paired_answers import Example, pair_answers
 from kfp_llm_tuning.components.evaluation.statistics import (
     Interval,
@@ -33,7 +38,6 @@ if TYPE_CHECKING:
 
 # Below this a difference is called more than chance.
 SIGNIFICANCE = 0.05
-LOWER_IS_BETTER = frozenset({"loss", "perplexity", "logLoss"})
 
 
 @dataclass(frozen=True)
@@ -44,31 +48,31 @@ class MetricComparison:
         name: Name of the metric.
         base: The base model's value.
         tuned: The tuned model's value.
-        base_interval: 95 % bootstrap interval of ``base``; None where the metric has none.
+        base_interval: 95 % bootstrap interval of ``base``.
         tuned_interval: The same of ``tuned``.
-        p_value: Of the paired test; None where the metric has none.
+        p_value: Of the paired test.
     """
 
     name: str
     base: float
     tuned: float
-    base_interval: Interval | None = None
-    tuned_interval: Interval | None = None
-    p_value: float | None = None
+    base_interval: Interval
+    tuned_interval: Interval
+    p_value: float
 
     @property
     def better(self) -> bool:
         """Whether the tuned model's value is the better one."""
-        if self.name in LOWER_IS_BETTER:
-            return self.tuned < self.base
-        return self.tuned > self.base
+        if GATE_METRICS[self.name]:
+            return self.tuned > self.base
+        return self.tuned < self.base
 
     @property
     def verdict(self) -> str:
         """Says ``better``, ``worse``, ``equal``, or that the difference may be chance."""
         if self.tuned == self.base:
             return "equal"
-        if self.p_value is not None and self.p_value >= SIGNIFICANCE:
+        if self.p_value >= SIGNIFICANCE:
             return "no clear difference"
         return "better" if self.better else "worse"
 
@@ -243,22 +247,31 @@ def _classification_metrics(
 ) -> list[MetricComparison]:
     if first is None or second is None:
         return []
-    right, losses = zip(*map(_label_outcomes, (base, tuned)), strict=True)
+    numbers = {label: number for number, label in enumerate(tuned.info.labels)}
+    truth = np.array([numbers[row.reference] for row in tuned.predictions])
+    before, after = _probabilities(base), _probabilities(tuned)
+    right, losses = zip(*(_label_outcomes(truth, model) for model in (before, after)), strict=True)
+    values = [(each.macro_f1, each.auprc, each.auroc) for each in (first, second)]
+    resampled = zip(
+        RESAMPLED_METRICS,
+        *values,
+        bootstrap_intervals(truth, before),
+        bootstrap_intervals(truth, after),
+        paired_p_values(truth, before, after),
+        strict=True,
+    )
     return [
         _mean_comparison("accuracy", *right),
-        MetricComparison("macro_f1", first.macro_f1, second.macro_f1),
-        MetricComparison("auPrc", first.auprc, second.auprc),
-        MetricComparison("auRoc", first.auroc, second.auroc),
+        *(MetricComparison(*facts) for facts in resampled),
         _mean_comparison("logLoss", *losses),
     ]
 
 
-def _label_outcomes(predicted: PredictionSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _label_outcomes(
+    truth: NDArray[np.int_], probabilities: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Tells for each example whether its most likely label is right, and its log loss."""
-    probabilities = _probabilities(predicted)
     rows = np.arange(len(probabilities))
-    numbers = {label: number for number, label in enumerate(predicted.info.labels)}
-    truth = np.array([numbers[row.reference] for row in predicted.predictions])
     # The same bound as scikit-learn's log_loss.
     least = np.finfo(probabilities.dtype).eps
     loss = -np.log(probabilities[rows, truth].clip(least, 1 - least))

@@ -76,7 +76,7 @@ def evaluate_model(
         report: The page for people.
         evaluation: Folder of evaluation.json and report.html.
         gate_metric: Metric that guards the registration; empty for none.
-        gate_threshold: The least value that passes; the greatest for loss and perplexity.
+        gate_threshold: The least value that passes; the greatest for losses and perplexity.
 
     Returns:
         gate_passed: Whether the model may be registered and deployed.

@@ -119,8 +119,8 @@ def _bar(metric: MetricComparison) -> list[float]:
     if not scale:
         return []
     interval = metric.tuned_interval
-    ends = (interval.low, interval.high) if interval else (metric.tuned, metric.tuned)
-    shares = [value / scale for value in (metric.base, metric.tuned, *ends)]
+    values = (metric.base, metric.tuned, interval.low, interval.high)
+    shares = [value / scale for value in values]
     return [round(100 * min(max(share, 0.0), 1.0), 2) for share in shares]
 
 

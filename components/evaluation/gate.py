@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 
-# Every metric that may guard a registration, and whether more of it is better.
+# Every metric of an evaluation, each of which may guard a registration: whether more is better.
 GATE_METRICS: Mapping[str, bool] = {
     "exact_match": True,
     "token_f1": True,
@@ -18,12 +18,16 @@ GATE_METRICS: Mapping[str, bool] = {
     "rougeLsum": True,
     "bleu": True,
     "chrf": True,
-    "accuracy": True,
     "loss": False,
     "perplexity": False,
+    "accuracy": True,
+    "macro_f1": True,
+    "auPrc": True,
+    "auRoc": True,
+    "logLoss": False,
 }
 # Of these only a classification task has a value.
-CLASSIFICATION_GATE_METRICS = frozenset({"accuracy"})
+CLASSIFICATION_METRICS = frozenset({"accuracy", "macro_f1", "auPrc", "auRoc", "logLoss"})
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def judge(metric: str, threshold: float, values: Mapping[str, float | None]) -> 
 
     Args:
         metric: A name of ``GATE_METRICS``; empty for no gate.
-        threshold: The least value that passes, the greatest for ``loss`` and ``perplexity``.
+        threshold: The least value that passes, the greatest for losses and perplexity.
         values: The tuned model's metrics; empty where there was no evaluation set.
 
     Returns:
@@ -65,7 +69,7 @@ def judge(metric: str, threshold: float, values: Mapping[str, float | None]) -> 
     value = values.get(metric)
     if value is None or math.isnan(value):
         hint = ""
-        if metric in CLASSIFICATION_GATE_METRICS:
+        if metric in CLASSIFICATION_METRICS:
             hint = " It has one for classification only, which this evaluation set is not."
         return Verdict(False, f"The gate asks for {wanted}, but {metric} has no value.{hint}")
     passed = value >= threshold if more_is_better else value <= threshold

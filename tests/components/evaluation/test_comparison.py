@@ -8,8 +8,10 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.evaluation.artifacts import PredictionInfo, PredictionSet
 from kfp_llm_tuning.components.evaluation.comparison import MetricComparison, compare
 from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
+from kfp_llm_tuning.components.evaluation.statistics import Interval
 
 LABELS = ["no", "yes"]
+NARROW = Interval(0.0, 0.0)
 REFERENCES = ["yes", "no", "yes", "no"] * 5
 
 
@@ -23,7 +25,7 @@ def classified(make_predictions):
 def test_classification_has_every_metric(classified):
     found = compare(*classified, "", 0.0)
     metrics = {metric.name: metric for metric in found.metrics}
-    assert set(GATE_METRICS) <= set(metrics)
+    assert list(GATE_METRICS) == list(metrics)
     assert found.task == "classification"
     assert (metrics["accuracy"].base, metrics["accuracy"].tuned) == (0.5, 1.0)
     assert (metrics["exact_match"].base, metrics["exact_match"].tuned) == (0.5, 1.0)
@@ -31,6 +33,8 @@ def test_classification_has_every_metric(classified):
     assert metrics["exact_match"].verdict == "better"
     assert metrics["logLoss"].tuned == pytest.approx(-math.log(0.8))
     assert metrics["auRoc"].tuned == 1.0
+    assert metrics["macro_f1"].tuned_interval == Interval(1.0, 1.0)
+    assert metrics["macro_f1"].verdict == "better"
 
 
 def test_log_loss_of_the_test_is_that_of_the_metric(classified):
@@ -94,12 +98,13 @@ def test_answers_that_are_no_label_and_empty_ones_are_counted(make_predictions):
         ("bleu", 1.0, 2.0, 0.05, "no clear difference"),
         ("loss", 1.0, 2.0, 0.01, "worse"),
         ("loss", 2.0, 1.0, 0.01, "better"),
-        ("auPrc", 0.5, 0.6, None, "better"),
+        ("auPrc", 0.5, 0.6, 0.01, "better"),
+        ("logLoss", 0.5, 0.6, 0.01, "worse"),
         ("bleu", 1.0, 1.0, 1.0, "equal"),
     ],
 )
 def test_verdict(name, base, tuned, p_value, expected):
-    assert MetricComparison(name, base, tuned, p_value=p_value).verdict == expected
+    assert MetricComparison(name, base, tuned, NARROW, NARROW, p_value).verdict == expected
 
 
 def test_rows_hold_both_answers(classified):

@@ -19,6 +19,8 @@ def test_without_a_metric_everything_passes():
         ("loss", 1.5, 1.51, False),
         ("perplexity", 10, 3, True),
         ("bleu", 20, 19, False),
+        ("auPrc", 0.8, 0.9, True),
+        ("logLoss", 0.5, 0.6, False),
     ],
 )
 def test_threshold(metric, threshold, value, passed):
