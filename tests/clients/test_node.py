@@ -38,8 +38,8 @@ def report(request: pytest.FixtureRequest, start_vertex: StartVertex) -> Report:
 
 def test_jobs_run_and_are_cancelled(report: Report) -> None:
     succeeded, cancelled = report["states"]
-    assert succeeded in ("PIPELINE_STATE_SUCCEEDED", 4)
-    assert cancelled in ("PIPELINE_STATE_CANCELLED", 7)
+    assert succeeded == "PIPELINE_STATE_SUCCEEDED"
+    assert cancelled == "PIPELINE_STATE_CANCELLED"
 
 
 def test_errors_have_codes_and_reasons(report: Report) -> None:

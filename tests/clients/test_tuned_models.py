@@ -32,7 +32,12 @@ def test_a_model_is_tuned_found_and_asked(kind: str, version: str, vertex: Local
     report = run_sdk(version, vertex, "tune_and_predict.py", kind, vertex.project, TEMPLATES)
     model = vertex.store[report["model"]]
     assert model.labels[_LABEL] == f"{kind}-bison-002"
-    assert model.deployed_models[0].endpoint == report["endpoint"]
-    assert report["answers"] and all(isinstance(text, str) for text in report["answers"])
+    [deployed] = vertex.store[report["endpoint"]].deployed_models
+    assert deployed.model == report["model"]
+    texts = report["answers"] + report["answers_of_loaded"]
+    assert texts and all(isinstance(text, str) for text in texts)
     if kind == "chat":
         assert report["answers"][2:] == ["user", "bot", "user", "bot"]
+    if kind == "text":
+        [experiment] = report["experiments"]
+        assert experiment.startswith("large-language-model-tuner-")

@@ -6,6 +6,7 @@ import sys
 import our_templates
 import pandas
 import vertexai
+from google.cloud import aiplatform
 from vertexai.language_models import (
     ChatModel,
     CodeGenerationModel,
@@ -13,7 +14,7 @@ from vertexai.language_models import (
 )
 from vertexai.preview.language_models import TuningEvaluationSpec
 
-kind, project, templates, tensorboard = sys.argv[1:]
+kind, project, templates = sys.argv[1:]
 vertexai.init(project=project, location="us-central1", staging_bucket="gs://staging")
 our_templates.use(templates)
 
@@ -29,7 +30,7 @@ def tune_text():
             evaluation_interval=2,
             enable_early_stopping=True,
             enable_checkpoint_selection=True,
-            tensorboard=tensorboard,
+            tensorboard=aiplatform.Tensorboard.create(display_name="curves"),
         ),
     )
 
@@ -75,10 +76,16 @@ tune, ask = {
 job = tune()
 tuned_model = job.get_tuned_model()
 [name] = type(tuned_model).from_pretrained(f"{kind}-bison@002").list_tuned_model_names()
+experiments = [
+    experiment.display_name
+    for tensorboard in aiplatform.Tensorboard.list()
+    for experiment in aiplatform.TensorboardExperiment.list(tensorboard.resource_name)
+]
 report = {
     "job": job.pipeline_job_name,
     "model": name,
     "endpoint": tuned_model._endpoint_name,
+    "experiments": experiments,
     "answers": ask(tuned_model),
     "answers_of_loaded": ask(type(tuned_model).get_tuned_model(name)),
 }
