@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from kfp_llm_tuning.components.validation.findings import (
     Severity,
     name_files,
 )
+from kfp_llm_tuning.components.validation.regions import ACCELERATORS
 from kfp_llm_tuning.components.validation.row_format import row_format_for
 from kfp_llm_tuning.components.validation.rows import Row, RowFormat
 from kfp_llm_tuning.components.validation.scan import Place, scan
@@ -109,8 +110,8 @@ def validate_dataset(request: Request) -> Validation:
         The result; ``summary.valid`` says whether the dataset may be tuned on.
 
     Raises:
-        UserError: If a file cannot be opened or the model reference is unknown; all of these
-            together.
+        UserError: If a parameter is wrong, a file cannot be opened or the model is unknown; all of
+            these together.
     """
     return _Validator(request).run()
 
@@ -121,7 +122,7 @@ class _Validator:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._accelerator = request.accelerator_type.upper() or "GPU"
-        problems: list[Problem] = []
+        problems = [*_check_parameters(request)]
         with collect(problems):
             self._model = resolve(
                 request.large_model_reference,
@@ -242,6 +243,19 @@ class _Validator:
         tokens = training.tokens
         histograms = Histograms(tokens.inputs, tokens.outputs) if tokens else Histograms([], [])
         return Validation(summary, findings, histograms)
+
+
+def _check_parameters(request: Request) -> Iterator[Problem]:
+    """Checks what the pipeline's own check has passed, for those who use this component alone."""
+    if not request.dataset_uri:
+        yield Problem("is empty.", "dataset_uri", "the URI of a JSONL file")
+    if request.accelerator_type.upper() not in ("", *ACCELERATORS):
+        what = f"{request.accelerator_type!r} is unknown."
+        yield Problem(what, "accelerator_type", ", ".join(ACCELERATORS))
+    for name in ("train_steps", "max_printed_problems"):
+        value = getattr(request, name)
+        if value < 1:
+            yield Problem(f"{value} is too few.", name, "1 or more")
 
 
 def _context_with_text() -> Finding:

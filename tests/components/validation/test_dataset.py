@@ -445,6 +445,17 @@ def test_no_file_is_a_user_error(tmp_path: Path) -> None:
         check(str(tmp_path / "missing.jsonl"))
 
 
+def test_parameters_are_checked_too() -> None:
+    with pytest.raises(UserError) as caught:
+        check("", accelerator_type="gpux", train_steps=0, max_printed_problems=-1)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "dataset_uri: is empty. Allowed: the URI of a JSONL file.",
+        "accelerator_type: 'gpux' is unknown. Allowed: TPU, GPU.",
+        "train_steps: 0 is too few. Allowed: 1 or more.",
+        "max_printed_problems: -1 is too few. Allowed: 1 or more.",
+    ]
+
+
 def test_files_and_model_that_are_not_there_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         check(str(tmp_path), str(tmp_path / "none.jsonl"), large_model_reference="text-bisn")
