@@ -132,6 +132,11 @@ def test_a_loop(vertex: LocalVertex, tmp_path: Path) -> None:
     )
 
 
+def test_pipelines_run_side_by_side(vertex: LocalVertex, tmp_path: Path) -> None:
+    runs = [Run(vertex, tmp_path, looping, name=name) for name in ("1", "2")]
+    assert [run.finish().state for run in runs] == ["SUCCEEDED", "SUCCEEDED"]
+
+
 def test_a_failed_task(vertex: LocalVertex, tmp_path: Path) -> None:
     run = Run(vertex, tmp_path, failing)
     last = run.finish()
@@ -236,6 +241,16 @@ def test_a_worker_that_is_killed(vertex: LocalVertex, tmp_path: Path, restarts: 
     _until(lambda: (folder / "pid").exists() and (folder / "pid").read_text() != "")
     os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
     assert run.finish().state == ("SUCCEEDED" if restarts else "FAILED")
+
+
+def test_a_preempted_worker_may_save_its_state(vertex: LocalVertex, tmp_path: Path) -> None:
+    saves = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))"
+    folder = tmp_path / "job"
+    run = CustomRun(vertex, folder, f"{saves}\n{_COUNT_STARTS}", restartJobOnWorkerRestart=True)
+    _until(lambda: (folder / "pid").exists() and (folder / "pid").read_text() != "")
+    run.handle.preempt()
+    assert run.finish().state == "SUCCEEDED"
+    assert (folder / "starts").read_text() == "xx"
 
 
 def test_a_cancelled_custom_job(vertex: LocalVertex, tmp_path: Path) -> None:

@@ -51,12 +51,17 @@ class CustomJobRun:
         self._environment = {**environment, **_job_environment(job)}
         self._report = report
         self._cancelled = threading.Event()
+        self._preempted = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def cancel(self) -> None:
         """Asks the workers to end; what has not ended in time is killed."""
         self._cancelled.set()
+
+    def preempt(self) -> None:
+        """Takes the machines away as from a spot job: workers are asked to end, then killed."""
+        self._preempted.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits for the last event."""
@@ -71,9 +76,11 @@ class CustomJobRun:
         restarts = _MAX_RESTARTS if scheduling.get("restartJobOnWorkerRestart") else 0
         try:
             for left in range(restarts, -1, -1):
+                self._preempted.clear()
                 codes = self._run_once(deadline)
-                # Killed by nobody of this job: the machine was taken away.
-                if not (left and any(code < 0 for code in codes) and not self._is_over(deadline)):
+                # Killed by nobody of this job means that the machine was lost.
+                is_lost = self._preempted.is_set() or any(code < 0 for code in codes)
+                if not (left and is_lost) or self._is_over(deadline):
                     break
             self._report(self._last_event(codes, deadline, timeout))
         except OSError as error:
@@ -87,7 +94,7 @@ class CustomJobRun:
         self.pids = [process.pid for process in processes]
         while any(process.poll() is None for process in processes):
             failed = any(process.poll() for process in processes)
-            if failed or self._is_over(deadline):
+            if failed or self._preempted.is_set() or self._is_over(deadline):
                 for process in processes:
                     end_tree(process, _PATIENCE_SECONDS)
             self._cancelled.wait(0.05)
