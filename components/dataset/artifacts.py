@@ -47,6 +47,7 @@ class RecordsInfo(msgspec.Struct, frozen=True):
         model_reference: Whose chat template rendered the records.
         prompt_format: How the tokenizer treats a prompt: with its opening token ("plain"), or as
             it stands, since the template wrote every special token ("chat_template").
+        template_sha256: Digest of the chat template; empty for "plain".
         examples: Records.
         conversations: Conversations they come from; 0 for text.
         default_context: What conversations without a context were given.
@@ -57,6 +58,7 @@ class RecordsInfo(msgspec.Struct, frozen=True):
 
     model_reference: str
     prompt_format: PromptFormat = "plain"
+    template_sha256: str = ""
     examples: int = 0
     conversations: int = 0
     default_context: str = ""

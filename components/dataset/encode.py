@@ -127,7 +127,7 @@ def encode_dataset(
         What encoding.json holds.
 
     Raises:
-        UserError: If the records were written for a tokenizer of another kind, or if none of them
+        UserError: If the records were written with another chat template, or if none of them
             leaves anything to learn.
     """
     info = read_records_info(records_folder)
@@ -248,15 +248,16 @@ def _content_hash(records: Path, hash_of_tokenizer: str, limits: Limits) -> str:
 
 def _check_same_format(info: RecordsInfo, formatter: PromptFormatter) -> None:
     if formatter.prompt_format != info.prompt_format:
-        raise UserError(
-            Problem(
-                f"the records have the format {info.prompt_format} (written for "
-                f"{info.model_reference}); this model's tokenizer needs "
-                f"{formatter.prompt_format}.",
-                where="large_model_reference",
-                fix="Preprocess the dataset for the model that it is encoded for.",
-            )
+        what = (
+            f"the records have the format {info.prompt_format}; "
+            f"this model's tokenizer needs {formatter.prompt_format}."
         )
+    elif formatter.template_sha256 != info.template_sha256:
+        what = "this model's chat template is not the one that wrote the records."
+    else:
+        return
+    fix = f"Preprocess the dataset for it: that was done for {info.model_reference}."
+    raise UserError(Problem(what, "large_model_reference", fix=fix))
 
 
 def _check_not_empty(tally: _Tally, info: RecordsInfo) -> None:

@@ -108,6 +108,7 @@ def _write_records(source: Source, formatter: PromptFormatter, path: Path) -> Re
     return RecordsInfo(
         model_reference=source.model_reference,
         prompt_format=formatter.prompt_format,
+        template_sha256=formatter.template_sha256,
         examples=writer.examples,
         conversations=writer.conversations,
         default_context=source.default_context,

@@ -18,6 +18,7 @@ the words it was trained on. Two formats exist:
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -52,11 +53,13 @@ class PromptFormatter(ABC):
 
     Attributes:
         prompt_format: Name of the format, as in info.json.
+        template_sha256: Digest of the chat template; empty without one.
         anchor: What every prompt ends with, whatever it asks.
         end: What the format itself writes after a completion; part of the completion.
     """
 
     prompt_format: ClassVar[PromptFormat]
+    template_sha256: str
     anchor: str
     end: str
 
@@ -95,6 +98,7 @@ class PlainFormatter(PromptFormatter):
     """Writes prompts for models without a chat template (see the module's description)."""
 
     prompt_format = "plain"
+    template_sha256 = ""
     anchor = "\n"
     end = ""
 
@@ -141,6 +145,7 @@ class TemplateFormatter(PromptFormatter):
             UserError: If the template cannot render conversations of user and assistant.
         """
         template = tokenizer.get_chat_template()
+        self.template_sha256 = hashlib.sha256(template.encode()).hexdigest()
         self._tokenizer = tokenizer
         self._template = _DATE_MACRO + template if "strftime_now" in template else template
         self._lead = ""

@@ -20,6 +20,7 @@ from kfp_llm_tuning.components.dataset.artifacts import (
 )
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
+from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
 from kfp_llm_tuning.components.tuning import byte_tiny
 
 TOKENIZER = byte_tiny.build_tokenizer()
@@ -27,13 +28,15 @@ BOS, EOS = TOKENIZER.bos_token_id, TOKENIZER.eos_token_id
 WIDE = Limits(8192, 1024)
 
 
-def write_records(folder: Path, records: list[Record], prompt_format="plain") -> Path:
+def write_records(folder: Path, records: list[Record], tokenizer=TOKENIZER) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     data = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
     (folder / RECORDS_FILE).write_bytes(data)
+    formatter = prompt_formatter(tokenizer)
     info = RecordsInfo(
         "byte-tiny",
-        prompt_format,
+        formatter.prompt_format,
+        formatter.template_sha256,
         examples=len(records),
         source_uri="rows.jsonl",
         source_sha256="digest",
@@ -163,13 +166,20 @@ def test_blank_answers_that_a_template_strips_are_left_out_and_listed(
 
 def test_records_of_another_format_are_refused(chat_tokenizers, tmp_path):
     records = write_records(tmp_path / "records", [Record("a\n", "b", 1)])
-    with pytest.raises(UserError, match="Preprocess the dataset for the model"):
+    with pytest.raises(UserError, match=r"have the format plain.*done for byte-tiny"):
         encode_dataset(records, chat_tokenizers["qwen"], WIDE, tmp_path / "encoded")
 
 
+def test_records_of_another_template_are_refused(chat_tokenizers, tmp_path):
+    gemma, qwen = chat_tokenizers["gemma"], chat_tokenizers["qwen"]
+    records = write_records(tmp_path / "records", [Record("a\n", "b", 1)], gemma)
+    with pytest.raises(UserError, match="chat template is not the one that wrote the records"):
+        encode_dataset(records, qwen, WIDE, tmp_path / "encoded")
+
+
 def test_content_hash_is_that_of_data_tokenizer_and_limits(tmp_path, chat_tokenizers):
-    def content_hash(name, texts, limits=WIDE, tokenizer=TOKENIZER, prompt_format="plain"):
-        records = write_records(tmp_path / "records", texts, prompt_format)
+    def content_hash(name, texts, limits=WIDE, tokenizer=TOKENIZER):
+        records = write_records(tmp_path / "records", texts, tokenizer)
         return encode_dataset(records, tokenizer, limits, tmp_path / name).content_hash
 
     texts = [Record("a\n", "b", 1)]
@@ -182,8 +192,8 @@ def test_content_hash_is_that_of_data_tokenizer_and_limits(tmp_path, chat_tokeni
         content_hash("third", [Record("a\n", "c", 1)]),
         content_hash("fourth", texts, Limits(8192, 1023)),
         content_hash("fifth", texts, Limits(8191, 1024)),
-        content_hash("sixth", texts, WIDE, chat_tokenizers["qwen"], "chat_template"),
-        content_hash("seventh", texts, WIDE, chat_tokenizers["gemma"], "chat_template"),
+        content_hash("sixth", texts, WIDE, chat_tokenizers["qwen"]),
+        content_hash("seventh", texts, WIDE, chat_tokenizers["gemma"]),
     ]
     assert len({first, *others}) == 6
 
