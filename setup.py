@@ -55,6 +55,8 @@ EXTRAS = {
     "bench": ["trl>=1.16,<2"],
     "dev": [
         "build",
+        "croniter>=6",
+        "cryptography>=44",
         "hypothesis>=6.100",
         "mypy>=1.15",
         "pytest>=8",
