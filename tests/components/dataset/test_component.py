@@ -22,7 +22,7 @@ def output_folder(tmp_path):
     [
         (
             "export_managed_dataset",
-            {"dataset_name", "dataset_uri", "regional_endpoint"},
+            {"dataset_name", "dataset_uri", "regional_endpoint", "export_directory"},
             {"export_location"},
         ),
         (
