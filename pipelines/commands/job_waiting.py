@@ -100,7 +100,7 @@ def _interrupted(vertex: Vertex, name: str) -> int:
     from kfp_llm_tuning.pipelines.vertex import jobs
 
     click.echo("\nThe job goes on: only the waiting has ended.")
-    if sys.stdin.isatty() and _wants_to_cancel():
+    if _in_terminal() and _wants_to_cancel():
         jobs.cancel(vertex, name)
         click.echo("Vertex AI was asked to cancel it.")
     click.echo(f"  wait again   kfp-llm-tuning jobs show {name} --wait")
@@ -113,3 +113,7 @@ def _wants_to_cancel() -> bool:
         return click.confirm("Cancel the job?", default=False)
     except click.Abort:
         return False
+
+
+def _in_terminal() -> bool:
+    return sys.stdin.isatty()

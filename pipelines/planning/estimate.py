@@ -88,22 +88,28 @@ def workload(
     Returns:
         The work; None where no example is good.
     """
-    from kfp_llm_tuning.components.upload.serving_machines import named_megabytes
-
     if summary.steps is None:
         return None
-    megabytes = named_megabytes(reference.checkpoint) or 0
     return Workload(
         steps=summary.steps.train_steps,
         batch_size=summary.steps.batch_size,
         examples=summary.training.training_examples,
         tokens_per_example=_tokens_per_example(summary, reference),
-        parameters=megabytes * 10**6 // _BYTES_PER_PARAMETER,
+        parameters=parameter_count(reference.checkpoint),
         tuning=reference.tuning,
         machine=machine,
         strategy=strategy or "STANDARD",
         deploys=deploys,
     )
+
+
+def parameter_count(checkpoint: str) -> int:
+    """Reads a model's size out of the table, else out of the checkpoint's name; 0 if unknown."""
+    from kfp_llm_tuning.components.upload.serving_machines import named_megabytes
+
+    if billions := load_table(TABLE)["billions"].get(checkpoint):
+        return round(billions * 10**9)
+    return (named_megabytes(checkpoint) or 0) * 10**6 // _BYTES_PER_PARAMETER
 
 
 def estimate(work: Workload) -> Estimate:

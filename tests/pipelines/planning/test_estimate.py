@@ -1,0 +1,112 @@
+"""Time and cost, reckoned from assumptions."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from kfp_llm_tuning.components.common.tables import load_table
+from kfp_llm_tuning.components.tuning.machine_specs import machine_names
+from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
+from kfp_llm_tuning.pipelines.planning.estimate import (
+    TABLE,
+    Workload,
+    estimate,
+    parameter_count,
+    workload,
+)
+from tests.pipelines.conftest import EXAMPLE
+
+WORK = Workload(
+    steps=300,
+    batch_size=8,
+    examples=1200,
+    tokens_per_example=2000.0,
+    parameters=7_000_000_000,
+    tuning="adapter",
+    machine="a100-80gb-8",
+)
+
+
+def test_every_machine_has_a_row() -> None:
+    assert set(load_table(TABLE)["machines"]) == set(machine_names())
+
+
+def test_the_size_of_every_named_model_is_known() -> None:
+    table = load_table(TABLE.parents[2] / "components" / "tuning" / "model_references.yaml")
+    rows = [*table["models"].values(), *table["published"]["families"].values()]
+    assert all(parameter_count(row["checkpoint"]) for row in rows)
+    assert parameter_count("hf://Qwen/Qwen2.5-7B-Instruct") == 7_000_000_000
+    assert parameter_count("gs://bucket/model") == 0
+
+
+def test_every_serving_machine_has_a_price() -> None:
+    serving = TABLE.parents[2] / "components" / "upload" / "serving_machines.yaml"
+    machines = load_table(Path(serving))["machines"]
+    assert {row["machine_type"] for row in machines} == set(load_table(TABLE)["serving"])
+
+
+def test_the_figures_follow_from_the_table() -> None:
+    made, table = estimate(WORK), load_table(TABLE)
+    row = table["machines"]["a100-80gb-8"]
+    assert (made.epochs, made.tokens) == (2.0, 4_800_000)
+    seconds = 4 * 7e9 * 4.8e6 / (row["teraflops"] * 1e12 * table["utilisation"])
+    assert made.tuning_hours == pytest.approx(seconds / 3600)
+    rate = row["price"] * (1 + table["vertex_fee"])
+    minutes = table["minutes"]
+    tasks = minutes["other_tasks"] / 60 * table["other_tasks_price"] + table["pipeline_run_price"]
+    tuner = (seconds / 3600 + minutes["machine_start"] / 60) * rate
+    assert made.cost == pytest.approx(tuner + tasks)
+    assert made.assumptions and any("no offer" in text for text in made.assumptions)
+
+
+def test_short_steps_take_their_time() -> None:
+    made = estimate(dataclasses.replace(WORK, tokens_per_example=1.0))
+    assert made.tuning_hours == pytest.approx(300 * load_table(TABLE)["shortest_step"] / 3600)
+
+
+def test_more_work_takes_longer_and_costs_more() -> None:
+    base = estimate(WORK)
+    for change in ({"steps": 600}, {"parameters": 14_000_000_000}, {"tuning": "full"}):
+        more = estimate(dataclasses.replace(WORK, **change))
+        assert more.tuning_hours and base.tuning_hours and more.tuning_hours > base.tuning_hours
+        assert more.cost and base.cost and more.cost > base.cost
+
+
+def test_spot_is_cheaper() -> None:
+    spot, base = estimate(dataclasses.replace(WORK, strategy="SPOT")), estimate(WORK)
+    assert spot.cost and base.cost and spot.cost < base.cost
+
+
+def test_what_is_not_known_is_not_reckoned() -> None:
+    unknown_size = estimate(dataclasses.replace(WORK, parameters=0))
+    assert (unknown_size.tuning_hours, unknown_size.cost) == (None, None)
+    unknown_price = estimate(dataclasses.replace(WORK, machine="b200-8"))
+    assert unknown_price.tuning_hours and unknown_price.cost is None
+
+
+def test_without_a_deployment_there_is_no_endpoint_to_pay() -> None:
+    assert estimate(dataclasses.replace(WORK, deploys=False)).endpoint_cost_per_hour == 0.0
+    assert estimate(WORK).endpoint_cost_per_hour
+    huge = dataclasses.replace(WORK, parameters=10**12)
+    assert estimate(huge).endpoint_cost_per_hour is None
+
+
+@pytest.mark.parametrize("machine", machine_names())
+def test_every_machine_can_be_reckoned_with(machine: str) -> None:
+    assert estimate(dataclasses.replace(WORK, machine=machine)).tuning_hours
+
+
+def test_a_workload_of_the_shipped_example() -> None:
+    summary = validate_dataset(
+        Request(str(EXAMPLE / "train.jsonl"), large_model_reference="byte-tiny", train_steps=50)
+    ).summary
+    reference = resolve("byte-tiny")
+    work = workload(summary, reference, "cpu-16", "", deploys=False)
+    assert work is not None
+    assert (work.steps, work.examples, work.strategy) == (50, 400, "STANDARD")
+    lengths = (summary.training.input_tokens, summary.training.output_tokens)
+    assert work.tokens_per_example == pytest.approx(sum(one.mean for one in lengths if one))
