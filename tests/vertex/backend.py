@@ -147,8 +147,9 @@ class Backend:
         handler = find_handler(canonical)
         if handler is None:
             raise errors.unimplemented(f"The local Vertex AI has no {method.full_name}.")
-        if canonical is not method:
-            request = canonical.request.FromString(request.SerializeToString())
+        # A copy, in the form of v1: handlers change it, but the log and a second delivery must not
+        # see that.
+        request = canonical.request.FromString(request.SerializeToString())
         call = Call(self, canonical, method.version)
         if method.service in _UNLOCKED_SERVICES:
             return handler(call, request)

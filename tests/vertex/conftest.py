@@ -1,17 +1,17 @@
-"""Fixtures of the tests of the local Vertex AI."""
+"""Fixtures of the tests of the local Vertex AI.
 
-from __future__ import annotations
+kfp reads annotations as they stand: no `from __future__ import annotations` here.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud import aiplatform
 from kfp import compiler, dsl
 
 from tests.vertex.local_vertex import LocalVertex, local_vertex
-
-PARENT = "projects/test-project/locations/us-central1"
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_job(template: Path) -> Callable[..., aiplatform.PipelineJob]:
     """Makes jobs of the template that have not been submitted."""
 
-    def make(**options: object) -> aiplatform.PipelineJob:
-        settings = {
+    def make(**options: Any) -> aiplatform.PipelineJob:
+        settings: dict[str, Any] = {
             "display_name": "a demo",
             "template_path": str(template),
             "parameter_values": {"text": "hello"},

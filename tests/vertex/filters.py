@@ -31,12 +31,16 @@ _WORD = {word: re.compile(rf"{word}\b") for word in ("AND", "OR", "NOT")}
 
 
 def parse_filter(
-    text: str, virtual: Virtual | None = None, functions: Functions | None = None
+    text: str,
+    kind: type[Message],
+    virtual: Virtual | None = None,
+    functions: Functions | None = None,
 ) -> Predicate:
     """Parse a filter.
 
     Args:
         text: The filter; empty matches everything.
+        kind: The class of the resources.
         virtual: Further fields by name.
         functions: Functions by name.
 
@@ -44,9 +48,10 @@ def parse_filter(
         Says whether a resource matches.
 
     Raises:
-        ApiError: the filter cannot be parsed (400); also raised by the result for unknown fields.
+        ApiError: the filter cannot be parsed or names an unknown field (400); the result raises
+            it for a value that cannot be compared with its field.
     """
-    parser = _Parser(text, virtual or {}, functions or {})
+    parser = _Parser(text, kind, virtual or {}, functions or {})
     if parser.at_end():
         return lambda _: True
     predicate = parser.expression()
@@ -58,8 +63,11 @@ def parse_filter(
 class _Parser:
     """Recursive descent; OR binds closer than AND, as AIP-160 has it."""
 
-    def __init__(self, text: str, virtual: Virtual, functions: Functions) -> None:
+    def __init__(
+        self, text: str, kind: type[Message], virtual: Virtual, functions: Functions
+    ) -> None:
         self._text = text
+        self._kind = kind
         self._at = 0
         self._virtual = virtual
         self._functions = functions
@@ -107,6 +115,8 @@ class _Parser:
     def _comparison(self, field: str, operator: str) -> Predicate:
         value = self._value()
         path, virtual = _path(field), self._virtual
+        if path[0] not in virtual:
+            _field(self._kind, path[0])
         return lambda resource: _compare(resource, path, operator, value, virtual)
 
     def _call(self, name: str) -> Predicate:
@@ -171,7 +181,7 @@ def _read(resource: Any, path: Sequence[str]) -> Any:
     return _read(value, path[1:])
 
 
-def _field(resource: Message, name: str) -> FieldDescriptor:
+def _field(resource: Message | type[Message], name: str) -> FieldDescriptor:
     descriptor = resource.DESCRIPTOR
     found = descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
     if found is None:

@@ -42,6 +42,7 @@ class LocalVertex:
         project: The project that clients use by default.
         project_number: Its number.
         location: The region that clients use by default.
+        parent: The parent of resources in both.
         rest_url: The REST server.
         grpc_address: The gRPC server, host:port; see `certificate`.
         storage_url: The Cloud Storage server.
@@ -53,6 +54,7 @@ class LocalVertex:
     project = "test-project"
     project_number = "1234"
     location = "us-central1"
+    parent = f"projects/{project}/locations/{location}"
 
     def __init__(
         self, folder: Path, execute: bool = False, rest_port: int = 0, grpc_port: int = 0

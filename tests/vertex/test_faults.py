@@ -9,7 +9,6 @@ import requests
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1, storage
 
-from tests.vertex.conftest import PARENT
 from tests.vertex.faults import Kind
 from tests.vertex.local_vertex import LocalVertex
 
@@ -26,7 +25,7 @@ def _client(transport: str) -> aiplatform_v1.EndpointServiceClient:
 def _create(transport: str) -> object:
     endpoint = aiplatform_v1.Endpoint(display_name="one")
     return _client(transport).create_endpoint(
-        parent=PARENT, endpoint=endpoint, endpoint_id="one", retry=None
+        parent=LocalVertex.parent, endpoint=endpoint, endpoint_id="one", retry=None
     )
 
 
@@ -79,7 +78,7 @@ def test_delivers_twice_and_answers_once(idle_vertex: LocalVertex) -> None:
     idle_vertex.faults.inject("EndpointService.CreateEndpoint", "duplicate")
     unnamed = aiplatform_v1.Endpoint(display_name="unnamed")
 
-    operation = _client("rest").create_endpoint(parent=PARENT, endpoint=unnamed)
+    operation = _client("rest").create_endpoint(parent=LocalVertex.parent, endpoint=unnamed)
 
     names = [endpoint["name"] for endpoint in idle_vertex.resources("endpoints")]
     assert len(names) == 2
@@ -93,7 +92,7 @@ def test_a_slow_call_is_answered(idle_vertex: LocalVertex) -> None:
 
     with pytest.raises(exceptions.DeadlineExceeded):
         _client("grpc").create_endpoint(
-            parent=PARENT,
+            parent=LocalVertex.parent,
             endpoint=aiplatform_v1.Endpoint(display_name="one"),
             endpoint_id="one",
             timeout=0.1,

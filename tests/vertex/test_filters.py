@@ -67,6 +67,7 @@ _JOB.pipeline_spec.update({"pipelineInfo": {"name": "tune"}, "count": 3})
 def test_filters(text: str, expected: bool) -> None:
     matches = parse_filter(
         text,
+        PipelineJob,
         virtual={"pipeline_name": lambda job: job.pipeline_spec["pipelineInfo"]["name"]},
         functions={"known_to": lambda argument, _: argument == "me"},
     )
@@ -90,7 +91,7 @@ def test_filters(text: str, expected: bool) -> None:
 )
 def test_refuses_bad_filters(text: str) -> None:
     with pytest.raises(ApiError, match="Invalid filter") as raised:
-        parse_filter(text)(_JOB)
+        parse_filter(text, PipelineJob)(_JOB)
 
     assert raised.value.http_status == 400
 

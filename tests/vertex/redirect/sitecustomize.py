@@ -52,7 +52,7 @@ def undo() -> None:
     while _originals:
         owner, name, value = _originals.pop()
         setattr(owner, name, value)
-    _forget_storage_clients()
+    _forget_file_systems()
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -151,6 +151,12 @@ def _patch_mount(module: ModuleType) -> None:
     _replace(module, "_GCS_LOCAL_MOUNT_PREFIX", f"{folder}/")
 
 
+def _patch_gcsfs(module: ModuleType) -> None:
+    """Use the file system that needs no gRPC, even if gcsfs was imported before the redirection."""
+    _replace(module, "GCSFileSystem", module.core.GCSFileSystem)
+    _forget_file_systems()
+
+
 def _shorten(name: str) -> Patch:
     """Let a module look at the server more often than every 5 or 20 seconds."""
     return lambda module: _replace(module, name, _POLLING_SECONDS)
@@ -163,6 +169,7 @@ _PATCHES: dict[str, Patch] = {
     "google.api_core.grpc_helpers": _patch_grpc,
     "google.api_core.grpc_helpers_async": _patch_grpc,
     "requests.adapters": _patch_requests,
+    "gcsfs": _patch_gcsfs,
     "kfp.dsl.types.artifact_types": _patch_mount,
     f"{_LAUNCHERS}.gcp_launcher.job_remote_runner": _shorten("_POLLING_INTERVAL_IN_SECONDS"),
     f"{_LAUNCHERS}.gcp_launcher.lro_remote_runner": _shorten("_POLLING_INTERVAL_IN_SECONDS"),
@@ -174,11 +181,13 @@ _PATCHES: dict[str, Patch] = {
 }
 
 
-def _forget_storage_clients() -> None:
-    """Forget gcsfs's file systems: it keeps them for ever, with the address of their beginning."""
-    gcsfs = sys.modules.get("gcsfs")
-    if gcsfs is not None:
-        gcsfs.GCSFileSystem.clear_instance_cache()
+def _forget_file_systems() -> None:
+    """Forget file systems that gcsfs and fsspec keep, with the address of their beginning."""
+    if "gcsfs" in sys.modules:
+        sys.modules["gcsfs"].core.GCSFileSystem.clear_instance_cache()
+    if "fsspec.registry" in sys.modules:
+        for protocol in ("gs", "gcs"):
+            sys.modules["fsspec.registry"]._registry.pop(protocol, None)
 
 
 if REST_VARIABLE in os.environ:

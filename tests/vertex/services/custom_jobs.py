@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from tests.vertex import errors
 from tests.vertex.backend import Backend, Call, handles, require
 from tests.vertex.runner_protocol import Event
-from tests.vertex.services import generic
+from tests.vertex.services import checks, generic
 
 CustomJob = aiplatform_v1.CustomJob.pb()
 State = aiplatform_v1.JobState
@@ -28,7 +28,7 @@ _INTERNAL, _CANCELLED = 13, 1  # google.rpc.Code
 @handles("JobService.CreateCustomJob")
 def create_job(call: Call, request: Any) -> Message:
     """Check a job, store it and start it."""
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     require(request, "custom_job.display_name", "custom_job.job_spec.worker_pool_specs")
     job = request.custom_job
     _check_pools(job.job_spec.worker_pool_specs)

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, check_id, handles, require
-from tests.vertex.services import generic, models
+from tests.vertex.services import checks, generic, models
 
 Endpoint = aiplatform_v1.Endpoint.pb()
 
@@ -56,7 +56,7 @@ def delete_endpoint(call: Call, request: Any) -> Message:
 @handles("EndpointService.DeployModel")
 def deploy_model(call: Call, request: Any) -> Message:
     """Deploy a version of a model."""
-    generic.check_project(call, request.endpoint)
+    checks.check_project(call, request.endpoint)
     endpoint = call.store.fetch(request.endpoint, Endpoint)
     require(request, "deployed_model.model")
     deployed = request.deployed_model

@@ -6,15 +6,10 @@ of its own. What differs between resources is read from the requests' fields and
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import random
 import re
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import grpc
 from google.longrunning import operations_pb2
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -22,17 +17,13 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, Handler, check_id, handles_the_rest, require
-from tests.vertex.filters import Functions, Virtual, parse_filter, sort_resources
-from tests.vertex.registry import Method, load_registry, message_type
+from tests.vertex.registry import Method, load_registry
+from tests.vertex.services.checks import check_etag, check_labels, check_parent, check_project
+from tests.vertex.services.paging import listed_field, listed_kind, page
 
 M = TypeVar("M", bound=Message)
 
 _ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}"
-_LABEL_KEY = r"(?:[a-z.]+/)?[^\W\d_][\w-]{0,62}"
-_LABEL_VALUE = r"[\w-]{0,63}"
-_MAXIMAL_LABELS = 64
-_DEFAULT_PAGE = 100
-_MAXIMAL_PAGE = 1000
 _SERVER_FIELDS = {"name", "create_time", "update_time", "etag"}
 
 
@@ -83,7 +74,7 @@ def get(call: Call, request: Any) -> Message:
 def list_(call: Call, request: Any) -> Message:
     """List a collection: filtered, sorted, a page at a time."""
     check_parent(call, request.parent)
-    kind = _listed_kind(call.method)
+    kind = listed_kind(call.method)
     resources = call.store.children(request.parent, _collection(call.method), kind)
     return page(call, request, resources)
 
@@ -120,40 +111,6 @@ _VERBS: dict[str, Handler] = {
     "Update": update,
     "Delete": delete,
 }
-
-
-def page(
-    call: Call,
-    request: Any,
-    resources: Sequence[Message],
-    virtual: Virtual | None = None,
-    functions: Functions | None = None,
-) -> Any:
-    """Answer a list call.
-
-    Args:
-        call: The call.
-        request: Has filter, order_by, page_size and page_token, as far as the method does.
-        resources: What there is to list.
-        virtual: Further fields to filter by.
-        functions: Functions for the filter.
-
-    Returns:
-        The response.
-    """
-    matches = parse_filter(getattr(request, "filter", ""), virtual, functions)
-    found = [resource for resource in resources if matches(resource)]
-    found = sort_resources(found, getattr(request, "order_by", ""))
-    size = request.page_size
-    if size < 0:
-        raise errors.invalid(f"page_size must not be negative, not {size}.")
-    start = _page_start(request)
-    end = start + min(size or _DEFAULT_PAGE, _MAXIMAL_PAGE)
-    response: Any = call.method.response()
-    getattr(response, _listed_field(call.method)).extend(found[start:end])
-    if end < len(found):
-        response.next_page_token = _page_token(request, end)
-    return response
 
 
 def merge(current: Message, changes: Message, mask: FieldMask) -> None:
@@ -196,65 +153,6 @@ def new_number() -> str:
     return str(random.randrange(10**17, 9 * 10**18))
 
 
-def check_parent(call: Call, parent: str) -> None:
-    """Refuse a parent that is badly formed (400), forbidden (403) or unknown (404).
-
-    Raises:
-        ApiError: it is.
-    """
-    if not re.match(r"projects/[^/]+/locations/[^/]+", parent):
-        raise errors.invalid(f"Invalid parent {parent!r}: projects/P/locations/L is needed.")
-    check_project(call, parent)
-    if parent.count("/") > 3 and "-" not in parent.split("/") and parent not in call.store:
-        raise errors.not_found(parent)
-
-
-def check_project(call: Call, name: str) -> None:
-    """Refuse a project that does not exist.
-
-    Raises:
-        ApiError: it does not (403).
-    """
-    project = name.split("/")[1] if name.startswith("projects/") else ""
-    if project and call.backend.project_facts.find(project) is None:
-        raise errors.permission_denied(
-            f"Permission denied on resource project {project} (or it may not exist)."
-        )
-
-
-def check_etag(current: Any, etag: str) -> None:
-    """Refuse a change to a resource that has changed since the caller read it.
-
-    Raises:
-        ApiError: it has (409).
-    """
-    if etag and current is not None and getattr(current, "etag", "") != etag:
-        raise errors.ApiError(
-            grpc.StatusCode.ABORTED,
-            f"Specified {current.DESCRIPTOR.name} `etag`: `{etag}` does not match server `etag`: "
-            f"`{current.etag}`",  # the SDK parses this and tries again
-        )
-
-
-def check_labels(resource: Any) -> None:
-    """Refuse labels that the service would refuse.
-
-    Raises:
-        ApiError: a key or value is badly formed, or there are too many (400).
-    """
-    if "labels" not in resource.DESCRIPTOR.fields_by_name:
-        return
-    for key, value in resource.labels.items():
-        for text, pattern in ((key, _LABEL_KEY), (value, _LABEL_VALUE)):
-            if not re.fullmatch(pattern, text) or text != text.lower():
-                raise errors.invalid(
-                    f"Invalid label {key!r}: {value!r}. Keys begin with a letter; both have up to "
-                    "63 lower-case letters, digits, underscores and dashes."
-                )
-    if len(resource.labels) > _MAXIMAL_LABELS:
-        raise errors.invalid(f"There are more than {_MAXIMAL_LABELS} labels.")
-
-
 def snake_case(name: str) -> str:
     """TensorboardRun -> tensorboard_run."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
@@ -276,7 +174,7 @@ def _fits(method: Method, verb: str, resource: str) -> bool:
     if verb in ("Create", "Update"):
         return snake_case(resource) in fields
     if verb == "List":
-        return "parent" in fields and _listed_field(method) != ""
+        return "parent" in fields and listed_field(method) != ""
     return "name" in fields and (verb == "Get" or method.response in (Empty, _OPERATION))
 
 
@@ -294,40 +192,3 @@ def _collection(method: Method) -> str:
         return ""
     last = re.sub(r"[{}]|/\*", "", routes[0].template).rsplit("/", 1)[-1]
     return last.rsplit("=", 1)[-1]
-
-
-def _listed_field(method: Method) -> str:
-    for field in method.response.DESCRIPTOR.fields:
-        if field.is_repeated and field.message_type:
-            return str(field.name)
-    return ""
-
-
-def _listed_kind(method: Method) -> type[Message]:
-    descriptor = method.response.DESCRIPTOR.fields_by_name[_listed_field(method)].message_type
-    version = "v1beta1" if ".v1beta1." in descriptor.full_name else "v1"
-    kind = message_type(descriptor.name, version)
-    if kind is None:
-        raise errors.unimplemented(f"{method.full_name} lists no resources.")
-    return kind
-
-
-def _page_token(request: Any, start: int) -> str:
-    return base64.urlsafe_b64encode(f"{start}:{_query_hash(request)}".encode()).decode()
-
-
-def _page_start(request: Any) -> int:
-    if not request.page_token:
-        return 0
-    try:
-        start, query = base64.urlsafe_b64decode(request.page_token).decode().split(":")
-    except (ValueError, binascii.Error) as error:
-        raise errors.invalid(f"Invalid page_token {request.page_token!r}.") from error
-    if query != _query_hash(request):
-        raise errors.invalid("page_token belongs to another query: parent, filter or order differ.")
-    return int(start)
-
-
-def _query_hash(request: Any) -> str:
-    parts = [getattr(request, name, "") for name in ("parent", "name", "filter", "order_by")]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, handles
-from tests.vertex.services import generic
+from tests.vertex.services import checks, generic, paging
 
 Artifact = aiplatform_v1.Artifact.pb()
 Context = aiplatform_v1.Context.pb()
@@ -33,7 +33,7 @@ def create_store(call: Call, request: Any) -> Message:
 )
 def list_resources(call: Call, request: Any) -> Message:
     """List with the filters of the metadata service."""
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     collection, kind = {
         "ListArtifacts": ("artifacts", Artifact),
         "ListExecutions": ("executions", Execution),
@@ -46,7 +46,7 @@ def list_resources(call: Call, request: Any) -> Message:
     def in_context(context: str, resource: Any) -> bool:
         return resource.name in members.get(canonical(context), set())
 
-    return generic.page(call, request, found, functions={"in_context": in_context})
+    return paging.page(call, request, found, functions={"in_context": in_context})
 
 
 @handles(
@@ -58,7 +58,7 @@ def update_resource(call: Call, request: Any) -> Message:
     """Change a resource, or with allow_missing make it."""
     resource = getattr(request, call.method.name.removeprefix("Update").lower())
     if request.allow_missing and resource.name not in call.store:
-        generic.check_parent(call, resource.name.rsplit("/", 2)[0])
+        checks.check_parent(call, resource.name.rsplit("/", 2)[0])
         generic.add(call, resource.name, resource)
         return call.store[resource.name]
     return generic.update(call, request)

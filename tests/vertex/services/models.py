@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, check_id, handles, require
-from tests.vertex.services import generic
+from tests.vertex.services import checks, generic, paging
 from tests.vertex.store import Store
 
 Model = aiplatform_v1.Model.pb()
@@ -31,7 +31,7 @@ _DEFAULT = "default"
 @handles("ModelService.UploadModel")
 def upload_model(call: Call, request: Any) -> Message:
     """Store a new model, or a new version of one."""
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     require(request, "model.display_name")
     model = request.model
     _check_model(model)
@@ -52,17 +52,17 @@ def upload_model(call: Call, request: Any) -> Message:
 @handles("ModelService.GetModel")
 def get_model(call: Call, request: Any) -> Message:
     """Give a version of a model: the one named by number or alias, or the default one."""
-    generic.check_project(call, request.name)
+    checks.check_project(call, request.name)
     return _with_deployments(call, find_version(call, request.name))
 
 
 @handles("ModelService.ListModels")
 def list_models(call: Call, request: Any) -> Message:
     """List models, each as its default version."""
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     models = call.store.children(request.parent, "models", Model)
     deployed = [_with_deployments(call, model) for model in models]
-    return generic.page(call, request, deployed, virtual=_VIRTUAL_FIELDS)
+    return paging.page(call, request, deployed, virtual=_VIRTUAL_FIELDS)
 
 
 @handles("ModelService.ListModelVersions")
@@ -71,7 +71,7 @@ def list_versions(call: Call, request: Any) -> Message:
     name = _base_name(request.name)
     call.store.fetch(name, Model)
     versions = [_with_deployments(call, version) for version in versions_of(call, name)]
-    return generic.page(call, request, versions)
+    return paging.page(call, request, versions)
 
 
 @handles("ModelService.UpdateModel")
@@ -86,7 +86,7 @@ def update_model(call: Call, request: Any) -> Message:
             f"{', '.join(sorted(wrong))} cannot be updated by the name {named!r}."
         )
     found = find_version(call, named)
-    generic.check_etag(found, request.model.etag)
+    checks.check_etag(found, request.model.etag)
     for version in [found] if is_version else versions_of(call, found.name):
         generic.merge(version, request.model, request.update_mask)
         _save_version(call, version)
@@ -193,7 +193,7 @@ def _add_version(call: Call, name: str, version: str, model: Any) -> None:
 
 
 def _save_version(call: Call, model: Any) -> None:
-    generic.check_labels(model)
+    checks.check_labels(model)
     now = call.backend.clock.timestamp()
     model.version_update_time.CopyFrom(now)
     generic.stamp(call, model, "update_time")

@@ -11,7 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from tests.vertex.backend import Call, handles
-from tests.vertex.services.generic import check_project
+from tests.vertex.services.checks import check_project
 
 
 @handles("Operations.GetOperation")

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from tests.vertex import errors, runner_protocol
 from tests.vertex.backend import Backend, Call, check_id, handles, require
 from tests.vertex.runner_protocol import Event
-from tests.vertex.services import generic, lineage, task_details
+from tests.vertex.services import checks, generic, lineage, paging, task_details
 from tests.vertex.services.pipeline_checks import check_job
 
 PipelineJob = aiplatform_v1.PipelineJob.pb()
@@ -45,7 +45,7 @@ def submit(call: Call, request: Any, schedule_name: str = "") -> Message:
     Returns:
         The stored job.
     """
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     require(request, "pipeline_job")
     job = request.pipeline_job
     check_job(call, job)
@@ -54,7 +54,7 @@ def submit(call: Call, request: Any, schedule_name: str = "") -> Message:
     name = f"{request.parent}/pipelineJobs/{job_id}"
     job.display_name = job.display_name or job_id
     job.state, job.schedule_name = State.PIPELINE_STATE_PENDING, schedule_name
-    generic.check_labels(job)
+    checks.check_labels(job)
     job.labels[_BILLING_LABEL] = str(runner_protocol.job_uuid(name))
     job.ClearField("job_detail")
     lineage.add_run_contexts(call, name, job)
@@ -66,7 +66,7 @@ def submit(call: Call, request: Any, schedule_name: str = "") -> Message:
 @handles("PipelineService.GetPipelineJob")
 def get_job(call: Call, request: Any) -> Message:
     """Give a job with the contexts as they are now."""
-    generic.check_project(call, request.name)
+    checks.check_project(call, request.name)
     job = call.store.fetch(request.name, PipelineJob)
     run_context = job.job_detail.pipeline_run_context
     if run_context.name in call.store:
@@ -77,9 +77,9 @@ def get_job(call: Call, request: Any) -> Message:
 @handles("PipelineService.ListPipelineJobs")
 def list_jobs(call: Call, request: Any) -> Message:
     """List jobs, the newest first, without task details."""
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     jobs = call.store.children(request.parent, "pipelineJobs", PipelineJob)[::-1]
-    response = generic.page(call, request, jobs, virtual=_VIRTUAL_FIELDS)
+    response = paging.page(call, request, jobs, virtual=_VIRTUAL_FIELDS)
     shown = {path.split(".")[0] for path in request.read_mask.paths}
     for job in response.pipeline_jobs:
         job.job_detail.ClearField("task_details")
@@ -92,7 +92,7 @@ def list_jobs(call: Call, request: Any) -> Message:
 @handles("PipelineService.CancelPipelineJob")
 def cancel_job(call: Call, request: Any) -> Message:
     """Cancel a job that has not ended."""
-    generic.check_project(call, request.name)
+    checks.check_project(call, request.name)
     _cancel(call, request.name)
     return Empty()
 
@@ -100,7 +100,7 @@ def cancel_job(call: Call, request: Any) -> Message:
 @handles("PipelineService.DeletePipelineJob")
 def delete_job(call: Call, request: Any) -> Message:
     """Delete a job that has ended."""
-    generic.check_project(call, request.name)
+    checks.check_project(call, request.name)
     _delete(call, request.name)
     return call.operation(request.name, Empty(), "DeleteOperationMetadata")
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, handles
-from tests.vertex.services import generic, models
+from tests.vertex.services import checks, models
 from tests.vertex.services.endpoints import Endpoint
 
 
@@ -48,7 +48,7 @@ def raw_predict(call: Call, request: Any) -> Message:
 
 def _route(call: Call, name: str) -> tuple[Any, Any]:
     """A deployment, chosen by the traffic split, and its model."""
-    generic.check_project(call, name)
+    checks.check_project(call, name)
     endpoint = call.store.fetch(name, Endpoint)
     shares = [endpoint.traffic_split.get(item.id, 0) for item in endpoint.deployed_models]
     if not any(shares):

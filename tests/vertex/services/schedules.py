@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Backend, Call, handles, require
-from tests.vertex.services import generic, pipelines
+from tests.vertex.services import checks, generic, pipelines
 from tests.vertex.services.cron import next_time, times_between
 from tests.vertex.services.pipeline_checks import check_job
 
@@ -33,7 +33,7 @@ def attach(backend: Backend) -> None:
 @handles("ScheduleService.CreateSchedule")
 def create_schedule(call: Call, request: Any) -> Message:
     """Check a schedule and store it, active."""
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     schedule = request.schedule
     require(request, "schedule.display_name", "schedule.cron")
     _check(call, request.parent, schedule)
@@ -214,7 +214,7 @@ def _check(call: Call, parent: str, schedule: Any) -> None:
 
 
 def _in_state(call: Call, name: str, state: Any) -> Any:
-    generic.check_project(call, name)
+    checks.check_project(call, name)
     schedule = call.store.fetch(name, Schedule)
     if schedule.state != state:
         raise errors.failed_precondition(

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, handles, require
-from tests.vertex.services import generic
+from tests.vertex.services import checks, generic
 
 Tensorboard = aiplatform_v1.Tensorboard.pb()
 Run = aiplatform_v1.TensorboardRun.pb()
@@ -47,7 +47,7 @@ def create_time_series(call: Call, request: Any) -> Message:
     series = request.tensorboard_time_series
     require(request, "tensorboard_time_series.display_name", "tensorboard_time_series.value_type")
     _check_display_name(call, request.parent, _SERIES, TimeSeries, series)
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     name = generic.new_name(call, request, "tensorboard_time_series", _SERIES)
     generic.add(call, name, series)
     return call.store[name]
@@ -132,7 +132,7 @@ def export_data(call: Call, request: Any) -> Message:
 
 def _create(call: Call, request: Any, resource: str, collection: str) -> Message:
     require(request, f"{resource}_id")
-    generic.check_parent(call, request.parent)
+    checks.check_parent(call, request.parent)
     name = generic.new_name(call, request, resource, collection, _ID_PATTERN)
     message = getattr(request, resource)
     message.display_name = message.display_name or name.rsplit("/", 1)[-1]
