@@ -79,8 +79,8 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with exit_on_error():
         arguments = _arguments(payload, overrides)
+        from kfp_llm_tuning.components.tuning.places import TuningPlaces
         from kfp_llm_tuning.components.tuning.session import run
-        from kfp_llm_tuning.components.tuning.staging import TuningPlaces
 
         beside = output.rstrip("/")
         places = TuningPlaces(

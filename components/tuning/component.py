@@ -30,8 +30,8 @@ def large_language_model_tuner(
 
     with exit_on_error():
         from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+        from kfp_llm_tuning.components.tuning.places import TuningPlaces
         from kfp_llm_tuning.components.tuning.session import run
-        from kfp_llm_tuning.components.tuning.staging import TuningPlaces
 
         provenance = run(
             TuningArguments.from_json(payload),

@@ -9,8 +9,8 @@ from typing import Any
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.export import PROVENANCE
 from kfp_llm_tuning.components.tuning.launch import launch, processes_to_start
-from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, TuningPlaces, staged
-from kfp_llm_tuning.components.tuning.tune import tune
+from kfp_llm_tuning.components.tuning.places import TuningPlaces
+from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, Staging, staged
 
 
 def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) -> dict[str, Any]:
@@ -35,14 +35,21 @@ def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) ->
             scratch = {SCRATCH_VARIABLE: str(staging.scratch)}
             launch(count, _command(arguments, places), scratch)
         else:
-            mirror = staging.mirror()
-            try:
-                tune(arguments, staging.paths, [mirror])
-            finally:
-                mirror.wait()
+            _tune_here(arguments, staging)
         provenance = staging.paths.output / PROVENANCE
         facts: dict[str, Any] = json.loads(provenance.read_text(encoding="utf-8"))
     return facts
+
+
+def _tune_here(arguments: TuningArguments, staging: Staging) -> None:
+    # A process that only starts others never loads the trainer.
+    from kfp_llm_tuning.components.tuning.tune import tune
+
+    mirror = staging.mirror()
+    try:
+        tune(arguments, staging.paths, [mirror])
+    finally:
+        mirror.wait()
 
 
 def _command(arguments: TuningArguments, places: TuningPlaces) -> list[str]:

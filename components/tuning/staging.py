@@ -7,17 +7,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common import storage
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.export import PROVENANCE
-from kfp_llm_tuning.components.tuning.mirror import Mirror
+from kfp_llm_tuning.components.tuning.places import TuningPaths, TuningPlaces
 from kfp_llm_tuning.components.tuning.remote_checkpoints import RemoteCheckpoints
-from kfp_llm_tuning.components.tuning.tune import TuningPaths
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.tuning.mirror import Mirror
 
 logger = logging.getLogger(__name__)
 
@@ -27,25 +29,6 @@ SCRATCH_VARIABLE = "KFP_LLM_TUNING_SCRATCH"
 _LIVE_CURVES_VARIABLE = "AIP_TENSORBOARD_LOG_DIR"
 # Nobody loads a model without its configuration, and we do not without its provenance.
 _WRITTEN_LAST = ("config.json", PROVENANCE)
-
-
-@dataclass(frozen=True)
-class TuningPlaces:
-    """Where a run reads and writes: local paths, or any URIs that fsspec opens.
-
-    Attributes:
-        train_dataset: Output folder of dataset-encoder.
-        evaluation_dataset: Output folder of evaluation-dataset-encoder; empty for none.
-        output: Where the saved model goes.
-        metrics: Where event files and history.jsonl go.
-        checkpoints: Where checkpoints are kept; the same folder resumes the run.
-    """
-
-    train_dataset: str
-    evaluation_dataset: str
-    output: str
-    metrics: str
-    checkpoints: str
 
 
 class Staging:
@@ -95,6 +78,8 @@ class Staging:
 
     def mirror(self) -> Mirror:
         """Makes the callback that copies checkpoints and metrics while training goes on."""
+        from kfp_llm_tuning.components.tuning.mirror import Mirror
+
         remote = not storage.is_local(self._places.checkpoints)
         return Mirror(
             checkpoints=[self._checkpoints().push] if remote else [],

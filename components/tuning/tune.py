@@ -19,6 +19,7 @@ from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointD
 from kfp_llm_tuning.components.tuning.export import TunedModel, export_model
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
+from kfp_llm_tuning.components.tuning.places import TuningPaths
 from kfp_llm_tuning.components.tuning.progress import format_seconds
 from kfp_llm_tuning.components.tuning.reporter import Reporter
 from kfp_llm_tuning.components.tuning.run_settings import RunSettings, decide_settings
@@ -27,25 +28,6 @@ from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets, open_sets
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TuningPaths:
-    """Where a run reads and writes.
-
-    Attributes:
-        train_dataset: Output folder of dataset-encoder.
-        evaluation_dataset: Output folder of evaluation-dataset-encoder; its set may be empty.
-        output: Where the saved model goes.
-        metrics: Where event files and history.jsonl go.
-        checkpoints: Where checkpoints are kept; the same folder resumes the run.
-    """
-
-    train_dataset: Path
-    evaluation_dataset: Path | None
-    output: Path
-    metrics: Path
-    checkpoints: Path
 
 
 def tune(

@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load_file
 
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.tune import TuningPaths, tune
+from kfp_llm_tuning.components.tuning.places import TuningPaths
+from kfp_llm_tuning.components.tuning.tune import tune
 
 MEASURED = {"tokens_per_second", "memory_bytes", "wall_time"}
 DEFAULTS: dict[str, Any] = {

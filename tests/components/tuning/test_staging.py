@@ -9,7 +9,8 @@ import pytest
 
 from kfp_llm_tuning.components.common import storage
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, TuningPlaces, staged
+from kfp_llm_tuning.components.tuning.places import TuningPlaces
+from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, staged
 
 
 @pytest.fixture
