@@ -149,9 +149,6 @@ def ensure(
         UserError: If Vertex AI refuses, or does not answer for minutes.
     """
     with explained(doing, where):
-        there = _retry(find)()
-        if there is not None:
-            return Ensured(there)
         started = _retry(lambda: _found_or_started(find, make))()
         if not isinstance(started, Operation | _UnderWay):
             return Ensured(started)
