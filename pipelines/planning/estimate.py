@@ -108,7 +108,7 @@ def parameter_count(checkpoint: str) -> int:
     from kfp_llm_tuning.components.upload.serving_machines import named_megabytes
 
     if billions := load_table(TABLE)["billions"].get(checkpoint):
-        return round(billions * 10**9)
+        return int(billions * 10**9)
     return (named_megabytes(checkpoint) or 0) * 10**6 // _BYTES_PER_PARAMETER
 
 

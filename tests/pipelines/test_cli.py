@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.pipelines.cli import SUBCOMMANDS
+
 COMMAND = [sys.executable, "-m", "kfp_llm_tuning.pipelines.cli"]
 
 
@@ -21,7 +23,7 @@ def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProces
 def test_help_names_every_subcommand() -> None:
     done = call("--help")
     assert done.returncode == 0
-    for name in ("run", "validate", "models", "predict"):
+    for name in SUBCOMMANDS:
         assert f"  {name} " in done.stdout
 
 
@@ -29,10 +31,12 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from kfp_llm_tuning.pipelines.cli import cli\n"
-        "for arguments in (['--help'], ['run', '--help'], ['validate', '--help'],\n"
-        "                  ['models', '--help'], ['predict', '--help']):\n"
-        "    cli.main(arguments, standalone_mode=False)\n"
-        "heavy = {'kfp', 'torch', 'transformers', 'mlflow', 'datasets', 'matplotlib', 'pandas'}\n"
+        "for words in ('', 'run', 'validate', 'plan', 'submit', 'schedule', 'schedule create',\n"
+        "              'schedule show', 'jobs', 'jobs show', 'models', 'models list', 'predict',\n"
+        "              'compile'):\n"
+        "    cli.main([*words.split(), '--help'], standalone_mode=False)\n"
+        "heavy = {'kfp', 'torch', 'transformers', 'mlflow', 'datasets', 'matplotlib', 'pandas',\n"
+        "         'google.auth', 'google.api_core', 'grpc', 'requests'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -64,6 +68,17 @@ def test_shell_completion(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "--request", "nosuch.json"], "nosuch.json: cannot be read: No such file"),
         (["run", "--resume"], "no unfinished run in runs"),
         (["run", "--resume", "x", "--train-steps", "3"], "a resumed run keeps its parameters"),
+        (["submit"], "nothing to tune. Give --dataset-uri or --params"),
+        (["submit", "--dataset-uri", "gs://b/x"], "the images have no registry"),
+        (["submit", "--request", "nosuch.json"], "nosuch.json: cannot be read: No such file"),
+        (["submit", "--dataset-uri", "x", "--experiment", "A"], "'A' names no experiment"),
+        (["submit", "--dataset-uri", "x", "--caching", "--train-stps", "1"], "No such option"),
+        (["schedule", "create", "--dataset-uri", "gs://b/x"], "Missing option '--cron'"),
+        (["schedule", "list"], "Give --project"),
+        (["jobs", "show", "job-1"], "Give --region"),
+        (["jobs", "list", "--state", "odd"], "is not one of"),
+        (["models", "list", "--platform", "vertex"], "Give --project"),
+        (["plan"], "nothing to tune"),
         (["run", "--dataset-uri", "x", "--label", "novalue"], "'novalue' is no label"),
         (
             ["run", "--dataset-uri", "x", "--large-model-reference", "text-bisn@001"],

@@ -61,6 +61,30 @@ def test_broken_requests(tmp_path: Path, content: str, message: str) -> None:
         read_request(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("serviceAccount", 1),
+        ("network", ["n"]),
+        ("encryptionSpec", "key"),
+        ("reservedIpRanges", "range"),
+        ("pscInterfaceConfig", [1]),
+    ],
+)
+def test_cloud_fields_of_wrong_types(tmp_path: Path, field: str, value: object) -> None:
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps({"runtimeConfig": {"parameterValues": {}}, field: value}))
+    with pytest.raises(UserError, match=f"{field}: .* is not"):
+        read_request(path)
+
+
+def test_what_a_request_says_of_the_cloud(requests: Path) -> None:
+    request = read_request(requests / "rest_text.json")
+    assert request.display_name == "tune-llm"
+    assert request.pipeline_root == "gs://my-bucket/output"
+    assert set(request.cloud) == {"serviceAccount", "encryptionSpec"}
+
+
 def test_request_without_template_is_the_text_one(tmp_path: Path) -> None:
     path = tmp_path / "request.json"
     body = {"runtimeConfig": {"parameterValues": {"train_steps": 5}}}

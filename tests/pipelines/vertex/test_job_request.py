@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.pipelines.parameters import TEXT
 from kfp_llm_tuning.pipelines.requests import Request, read_request
 from kfp_llm_tuning.pipelines.vertex.job_request import (
     TemplateSource,
+    checked_parameters,
     pipeline_job_body,
     pipeline_job_message,
 )
-from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
+from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settings_problems, settle
 
 REGISTRY = "us-docker.pkg.dev/my-project/images"
 
@@ -129,3 +134,24 @@ def test_no_caching(template_file: Path) -> None:
         request, dataclasses.replace(source, caching=True), pipeline_root="gs://bucket/x"
     )
     assert cached["pipelineSpec"] != body["pipelineSpec"]
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(TEXT)), st.text(max_size=12), max_size=4),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "region": st.sampled_from(["us-central1", "europe-west4", "x", ""]),
+            "pipeline_root": st.text(max_size=12),
+            "job_id": st.text(max_size=12),
+            "labels": st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+        },
+    ),
+)
+def test_no_text_gives_a_traceback(values: dict[str, str], options: dict[str, Any]) -> None:
+    request, settings = settle(
+        Request("tune-large-model", {**VALUES, **values}), JobSettings(**options)
+    )
+    with contextlib.suppress(UserError):
+        parameters, _ = checked_parameters(request, settings)
+        settings_problems(settings, parameters)
