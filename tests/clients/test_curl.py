@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.cloud import aiplatform_v1
 
 from tests.clients.conftest import StartVertex
+from tests.clients.data import write_data
 from tests.clients.running import run_curl
 from tests.vertex.local_vertex import LocalVertex
 
@@ -27,12 +29,17 @@ def _name(body: Path) -> str:
     return body.stem
 
 
+def _need_published() -> None:
+    if not _PUBLISHED.is_dir():
+        pytest.skip(f"no published bodies at {_PUBLISHED}")
+
+
 class Curl:
     """Calls the REST interface of a local Vertex AI as the published examples do."""
 
-    def __init__(self, vertex: LocalVertex) -> None:
+    def __init__(self, vertex: LocalVertex, project: str = LocalVertex.project) -> None:
         self._root = f"{vertex.rest_url}/v1"
-        self.parent = f"projects/{vertex.project}/locations/us-central1"
+        self.parent = f"projects/{project}/locations/us-central1"
 
     def post(self, path: str, body: str | Path) -> Any:
         data = body if isinstance(body, str) else f"@{body}"
@@ -104,3 +111,18 @@ def test_a_chat_body_runs(running_curl: Curl) -> None:
     created = running_curl.post(f"{running_curl.parent}/pipelineJobs", _OURS / "chat.json")
     job = running_curl.job_at_end(created["name"])
     assert job["state"] == "PIPELINE_STATE_SUCCEEDED", job["error"]
+
+
+@pytest.mark.parametrize("name", ["rest_text", "rest_chat"])
+def test_a_published_body_runs_to_the_end(start_vertex: StartVertex, name: str) -> None:
+    _need_published()
+    with start_vertex(execute=True) as vertex:
+        write_data(vertex.storage.create_bucket("my-bucket"))
+        tensorboard = "projects/my-project/locations/us-central1/tensorboards/123"
+        vertex.store.put(tensorboard, aiplatform_v1.Tensorboard.pb()(name=tensorboard))
+        curl = Curl(vertex, "my-project")
+        created = curl.post(f"{curl.parent}/pipelineJobs", _PUBLISHED / f"{name}.json")
+        job = curl.job_at_end(created["name"])
+    assert job["state"] == "PIPELINE_STATE_SUCCEEDED", job["error"]
+    tasks = {task["taskName"]: task["state"] for task in job["jobDetail"]["taskDetails"]}
+    assert tasks["upload-llm-model"] == tasks["deployment-graph"] == "SUCCEEDED"
