@@ -43,12 +43,14 @@ class LineReport:
         findings: Errors and warnings, in the order of the fields.
         ignored: Names of the examples' fields that are not read.
         examples: How many examples the line holds, bad ones included.
+        messages: How many messages they hold, bad ones included.
     """
 
     rows: list[tuple[str, Row]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     examples: int = 1
+    messages: int = 0
 
 
 def check_line(line: bytes, row_format: RowFormat) -> LineReport:
@@ -100,6 +102,8 @@ def _check_example(fields: Fields, path: str, row_format: RowFormat, report: Lin
     if other:
         report.findings.append(other)
         return
+    if row_format == RowFormat.CHAT:
+        report.messages += _count_messages(fields)
     check = _check_text if row_format == RowFormat.TEXT else _check_chat
     findings = [*_repeated(fields, READ_FIELDS[row_format], path)]
     row = check(fields, path, findings)
@@ -141,6 +145,11 @@ def _check_chat(fields: Fields, path: str, findings: list[Finding]) -> ChatRow |
     if None in messages or context is None:
         return None
     return ChatRow(messages, context)  # type: ignore[arg-type]
+
+
+def _count_messages(fields: Fields) -> int:
+    messages = fields.get("messages") if "messages" in fields.names else None
+    return len(messages) if isinstance(messages, list) else 0
 
 
 def _check_message(entry: Any, path: str, findings: list[Finding]) -> Message | None:

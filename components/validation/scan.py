@@ -69,7 +69,8 @@ class Scan:
         blank_lines: Lines of nothing but white space.
         examples: Examples, bad ones included.
         good_examples: Examples without an error.
-        messages: Messages of the good conversations; 0 for text.
+        messages: Messages of all conversations, bad ones included; 0 for text.
+        good_messages: Messages of the good conversations.
         visited: Good examples that were handed to the visitor.
         ignored_fields: How often each field that is not read stands in the visited examples.
     """
@@ -83,6 +84,7 @@ class Scan:
     examples: int = 0
     good_examples: int = 0
     messages: int = 0
+    good_messages: int = 0
     visited: int = 0
     ignored_fields: Counter[str] = field(default_factory=Counter)
 
@@ -182,7 +184,7 @@ class _Scanner:
             self._scan.ignored_fields.update(self._names.of_lines(data, room))
             first = self._scan.lines + 1
             self._visit_rows((Place(first + offset), row) for offset, row in enumerate(rows))
-        self._count(rows)
+        self._scan.messages += self._count(rows)
         self._scan.lines += len(rows)
         self._scan.examples += len(rows)
 
@@ -196,7 +198,8 @@ class _Scanner:
         if accepted is None:
             report = check_line(line, self._format)
         else:
-            report = LineReport(accepted, examples=len(accepted))
+            messages = count_messages([row for _, row in accepted])
+            report = LineReport(accepted, examples=len(accepted), messages=messages)
             report.ignored += self._names.of_line(line)
         for finding in report.findings:
             self._add(finding, number)
@@ -205,10 +208,14 @@ class _Scanner:
             self._visit_rows((Place(number, path), row) for path, row in report.rows)
         self._count([row for _, row in report.rows])
         self._scan.examples += report.examples
+        self._scan.messages += report.messages
 
-    def _count(self, rows: Sequence[Row]) -> None:
+    def _count(self, rows: Sequence[Row]) -> int:
+        """Counts good rows; gives the number of their messages."""
+        messages = count_messages(rows) if self._format == RowFormat.CHAT else 0
         self._scan.good_examples += len(rows)
-        self._scan.messages += count_messages(rows) if self._format == RowFormat.CHAT else 0
+        self._scan.good_messages += messages
+        return messages
 
     def _visit_rows(self, rows: Iterable[tuple[Place, Row]]) -> None:
         for place, row in islice(rows, self._window - self._scan.visited):

@@ -68,7 +68,7 @@ def summarise(checked: Checked, model: ModelReference) -> DatasetSummary:
 
 def count_training_examples(scanned: Scan) -> int:
     """Counts what the tuner sees: good text rows, or the assistant's messages, half of all."""
-    return scanned.messages // 2 or scanned.good_examples
+    return scanned.good_messages // 2 or scanned.good_examples
 
 
 def list_notes(scanned: Scan) -> Iterator[Finding]:

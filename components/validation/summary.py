@@ -70,7 +70,7 @@ class DatasetSummary:
         examples: Examples, bad ones included.
         good_examples: Examples without an error.
         training_examples: What the tuner sees: text examples, or assistant messages.
-        messages: Messages of all good conversations; 0 for text.
+        messages: Messages of all conversations, bad ones included; 0 for text.
         advised_on: Good examples that duplicates, labels, lengths and tokens were looked at in.
         ignored_fields: Fields that are not read, with how often they stand in those examples.
         input_characters: Of chat: context and all messages but the last.

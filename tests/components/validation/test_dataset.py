@@ -329,6 +329,18 @@ def test_file_that_is_no_jsonl_is_not_called_too_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_tokenizer")
+def test_messages_of_bad_conversations_count(write: Write) -> None:
+    rows = chat_rows(2500)
+    rows[7]["messages"][2]["content"] = 5
+    rows.append({"messages": [{"author": "user", "content": "a"}]})
+    summary = check(write([{"data": rows[:20]}, *rows[20:]])).summary
+    assert summary.errors_by_kind == {
+        "wrong_type": 1, "ends_with_user": 1, "too_many_messages": 1,
+    }  # fmt: skip
+    assert (summary.training.messages, summary.training.training_examples) == (10_001, 4_998)
+
+
+@pytest.mark.usefixtures("no_tokenizer")
 def test_strict_makes_warnings_errors(write: Write) -> None:
     file = write([*text_rows(100), text_rows(1)[0]])
     relaxed, strict = (check(file, strict=strict).summary for strict in (False, True))
