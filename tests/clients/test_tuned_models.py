@@ -27,11 +27,20 @@ def vertex(version: str, start_vertex: StartVertex) -> Iterator[LocalVertex]:
         yield vertex
 
 
-@pytest.mark.parametrize("kind", ["text", "code", "chat"])
-def test_a_model_is_tuned_found_and_asked(kind: str, version: str, vertex: LocalVertex) -> None:
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("text", "text-bison-002"),
+        ("preview", "text-bison-001"),
+        ("code", "code-bison-002"),
+        ("chat", "chat-bison-002"),
+    ],
+)
+def test_a_model_is_tuned_found_and_asked(
+    kind: str, label: str, version: str, vertex: LocalVertex
+) -> None:
     report = run_sdk(version, vertex, "tune_and_predict.py", kind, vertex.project, TEMPLATES)
-    model = vertex.store[report["model"]]
-    assert model.labels[_LABEL] == f"{kind}-bison-002"
+    assert vertex.store[report["model"]].labels[_LABEL] == label
     [deployed] = vertex.store[report["endpoint"]].deployed_models
     assert deployed.model == report["model"]
     texts = report["answers"] + report["answers_of_loaded"]

@@ -12,6 +12,7 @@ from vertexai.language_models import (
     CodeGenerationModel,
     TextGenerationModel,
 )
+from vertexai.preview.language_models import TextGenerationModel as PreviewTextGenerationModel
 from vertexai.preview.language_models import TuningEvaluationSpec
 
 kind, project, templates = sys.argv[1:]
@@ -50,6 +51,17 @@ def tune_chat():
     )
 
 
+def tune_preview():
+    dataset = aiplatform.TextDataset.create(
+        display_name="sums",
+        gcs_source="gs://staging/train.jsonl",
+        import_schema_uri=aiplatform.schema.dataset.ioformat.text.sentiment,
+    )
+    return PreviewTextGenerationModel.from_pretrained("text-bison@001").tune_model(
+        training_data=dataset.resource_name, train_steps=2, learning_rate=0.01
+    )
+
+
 def ask_text(model):
     one = model.predict("What is 1 + 1?", max_output_tokens=8, temperature=0.0)
     two = model.predict("Hello", candidate_count=2, temperature=0.9, top_k=5, top_p=0.8)
@@ -68,14 +80,15 @@ def ask_chat(model):
     return [first.text, second.text, *(message.author for message in chat.message_history)]
 
 
-tune, ask = {
-    "text": (tune_text, ask_text),
-    "code": (tune_code, ask_code),
-    "chat": (tune_chat, ask_chat),
+tune, ask, base_model = {
+    "text": (tune_text, ask_text, "text-bison@002"),
+    "preview": (tune_preview, ask_text, "text-bison@001"),
+    "code": (tune_code, ask_code, "code-bison@002"),
+    "chat": (tune_chat, ask_chat, "chat-bison@002"),
 }[kind]
 job = tune()
 tuned_model = job.get_tuned_model()
-[name] = type(tuned_model).from_pretrained(f"{kind}-bison@002").list_tuned_model_names()
+[name] = type(tuned_model).from_pretrained(base_model).list_tuned_model_names()
 experiments = [
     experiment.display_name
     for tensorboard in aiplatform.Tensorboard.list()
