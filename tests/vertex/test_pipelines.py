@@ -73,12 +73,14 @@ def test_cancels_and_deletes(sdk: LocalVertex, new_job: NewJob) -> None:
     job.submit()
     with pytest.raises(exceptions.BadRequest, match="still active"):
         job.delete()
+    sdk.report(job.name, Event(("say",), "RUNNING"))
 
     job.cancel()
 
     job.wait()
     assert job.state == State.PIPELINE_STATE_CANCELLED
     assert "cancelled" in job.gca_resource.error.message
+    assert {task.state for task in job.task_details} == {TaskState.CANCELLED}
     with pytest.raises(exceptions.BadRequest, match="cannot be cancelled"):
         job.cancel()
     job.delete()
@@ -149,6 +151,7 @@ def test_task_details_hold_what_clients_read(sdk: LocalVertex, new_job: NewJob) 
         "system.Model",
         3,
     )
+    assert tasks["deployment-graph"].execution.schema_title == "system.DagExecution"
     assert root.execution.schema_title == "system.Run"
     assert root.execution.metadata["input:text"] == "hello"
     (listed,) = aiplatform.PipelineJob.list()

@@ -152,6 +152,7 @@ def _note_run(job: Any, event: Event, at: Any) -> None:
         job.start_time.FromDatetime(at)
     if job.state in FINAL_STATES:
         job.end_time.FromDatetime(at)
+        task_details.end_open_tasks(job, at)
     if event.state == "FAILED":
         job.error.code = _FAILED_PRECONDITION
         job.error.message = _failure(job, event)

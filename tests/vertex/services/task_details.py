@@ -56,6 +56,20 @@ def note_task(job: Any, event: Event, at: datetime) -> Any:
     return detail
 
 
+def end_open_tasks(job: Any, at: datetime) -> None:
+    """Cancel the tasks that a run leaves when it ends.
+
+    Args:
+        job: The PipelineJob; its task details change.
+        at: When it ended.
+    """
+    final = {TaskDetail.State.Value(name) for name in _FINAL}
+    for detail in job.job_detail.task_details:
+        if detail.state not in final:
+            detail.state = TaskDetail.State.CANCELLED
+            detail.end_time.FromDatetime(at)
+
+
 def metadata_store(job_name: str) -> str:
     """The metadata store of the job's region."""
     return f"{job_name.split('/pipelineJobs/')[0]}/metadataStores/default"
@@ -72,6 +86,7 @@ def _find_or_add(job: Any, event: Event, at: datetime) -> Any:
     )
     if event.path:
         detail.parent_task_id = runner_protocol.task_uuid(job.name, event.path[:-1])
+        _mark_as_dag(job, detail.parent_task_id)
     detail.create_time.FromDatetime(at)
     detail.execution.name = f"{metadata_store(job.name)}/executions/{task_id}"
     detail.execution.display_name = detail.task_name
@@ -79,6 +94,13 @@ def _find_or_add(job: Any, event: Event, at: datetime) -> Any:
     detail.execution.schema_title = _schema(event)
     detail.execution.create_time.FromDatetime(at)
     return detail
+
+
+def _mark_as_dag(job: Any, task_id: int) -> None:
+    """A task is known to be a graph, not a container, once a task in it is heard of."""
+    for detail in job.job_detail.task_details:
+        if detail.task_id == task_id and detail.execution.schema_title != "system.Run":
+            detail.execution.schema_title = "system.DagExecution"
 
 
 def _schema(event: Event) -> str:
