@@ -38,6 +38,7 @@ class JobOptions:
         service_account: Account that the tasks run as.
         network: VPC network.
         reserved_ip_ranges: IP ranges of that network.
+        persistent_resource: Machines kept for several jobs.
         image_registry: Where the images are.
         template_file: A compiled template; None to compile one.
         caching: Whether outputs of earlier runs may be reused.
@@ -51,6 +52,7 @@ class JobOptions:
     service_account: str = ""
     network: str = ""
     reserved_ip_ranges: tuple[str, ...] = ()
+    persistent_resource: str = ""
     image_registry: str = ""
     template_file: Path | None = None
     caching: bool = True
@@ -82,6 +84,7 @@ class JobOptions:
             service_account=self.service_account,
             network=self.network,
             reserved_ip_ranges=self.reserved_ip_ranges,
+            persistent_resource=self.persistent_resource,
         )
 
     def template(self) -> TemplateSource:
@@ -145,6 +148,9 @@ _OPTIONS = (
         "reserved_ip_ranges",
         multiple=True,
         help="IP range of the network. Repeatable.",
+    ),
+    click.option(
+        "--persistent-resource", default="", help="Machines kept for several jobs, by id or name."
     ),
     click.option(
         "--caching/--no-caching",

@@ -54,13 +54,13 @@ def submit(
     job = JobOptions.of(options)
     request, settings = settle(job.request(), job.settings())
     body = pipeline_job_body(request, settings, job.template())
-    message = pipeline_job_message(body)
+    pipeline_job_message(body)
     endpoint = request.values.get("api_endpoint") or TEXT["api_endpoint"].default
     vertex = vertex_at(settings.project, settings.region, str(endpoint))
     if dry_run:
         _print_request(vertex, settings.job_id, body)
         return
-    sent = jobs.create(vertex, settings.job_id, message)
+    sent = jobs.create(vertex, settings.job_id, body)
     click.echo(f"{sent.name}\n{console_url(sent.name)}")
     if experiment:
         experiments.add_run(vertex, experiment, sent.name)
@@ -70,13 +70,15 @@ def submit(
 
 
 def _print_request(vertex: Vertex, job_id: str, body: Mapping[str, Any]) -> None:
+    from kfp_llm_tuning.pipelines.vertex.job_request import api_version
+
     scheme = "http" if vertex.endpoint.startswith("http://") else "https"
-    url = f"{scheme}://{vertex.host}/v1/{vertex.parent}/pipelineJobs?pipelineJobId={job_id}"
+    url = f"{scheme}://{vertex.host}/{api_version(body)}/{vertex.parent}/pipelineJobs"
     click.echo(
         "# Nothing was sent. Send it, saved as request.json, with:\n"
         '# curl -X POST -H "Authorization: Bearer $(gcloud auth print-access-token)" \\\n'
         '#   -H "Content-Type: application/json" -d @request.json \\\n'
-        f"#   '{url}'",
+        f"#   '{url}?pipelineJobId={job_id}'",
         err=True,
     )
     click.echo(json.dumps(body, indent=2))

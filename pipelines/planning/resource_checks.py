@@ -140,17 +140,32 @@ def check_metadata_store(vertex: Vertex) -> list[Check]:
 
 
 def check_vertex_resources(vertex: Vertex, run: PlannedRun) -> list[Check]:
-    """Looks whether TensorBoard, managed dataset, parent model and endpoint are there."""
+    """Looks whether the resources of Vertex AI that the run names are there."""
     from google.cloud import aiplatform_v1
 
+    names = {
+        parameter: str(run.value(parameter))
+        for parameter in (
+            "tensorboard_resource_id",
+            "dataset_name",
+            "parent_model",
+            "endpoint_resource_name",
+        )
+    }
+    names["persistent_resource"] = run.settings.persistent_resource_name
     checks: list[Check] = []
     for parameter, kind, method in (
         ("tensorboard_resource_id", aiplatform_v1.TensorboardServiceClient, "get_tensorboard"),
         ("dataset_name", aiplatform_v1.DatasetServiceClient, "get_dataset"),
         ("parent_model", aiplatform_v1.ModelServiceClient, "get_model"),
         ("endpoint_resource_name", aiplatform_v1.EndpointServiceClient, "get_endpoint"),
+        (
+            "persistent_resource",
+            aiplatform_v1.PersistentResourceServiceClient,
+            "get_persistent_resource",
+        ),
     ):
-        name = str(run.value(parameter))
+        name = names[parameter]
         # A bare id of a model may name one that the run makes.
         if name.startswith("projects/"):
             there = Vertex(vertex.project, name.split("/")[3], "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,19 +115,42 @@ def pipeline_job_message(body: Mapping[str, Any]) -> PipelineJob:
         body: From ``pipeline_job_body``.
 
     Returns:
-        The message.
+        The message, of the API's version that knows all that the body has.
 
     Raises:
         UserError: If a part that a request gave as it is has unknown fields or wrong types.
     """
-    from google.cloud.aiplatform_v1.types import PipelineJob
     from google.protobuf import json_format  # type: ignore[import-untyped]
 
     try:
-        job: PipelineJob = PipelineJob.from_json(json.dumps(body))
+        job: PipelineJob = api_of(body).PipelineJob.from_json(json.dumps(body))
     except json_format.ParseError as error:
         raise UserError(Problem(f"is no pipeline job: {error}", "--request")) from error
     return job
+
+
+def api_version(body: Mapping[str, Any]) -> str:
+    """Chooses the version of Vertex AI's API: persistent resources are in beta.
+
+    Args:
+        body: Of a job.
+
+    Returns:
+        v1 or v1beta1.
+    """
+    return "v1beta1" if "defaultRuntime" in body["runtimeConfig"] else "v1"
+
+
+def api_of(body: Mapping[str, Any]) -> Any:
+    """Imports the package of Google's clients that knows all that a job's body has.
+
+    Args:
+        body: Of a job.
+
+    Returns:
+        ``google.cloud.aiplatform_v1`` or its beta.
+    """
+    return importlib.import_module(f"google.cloud.aiplatform_{api_version(body)}")
 
 
 def job_spec(request: Request, source: TemplateSource) -> dict[str, Any]:
@@ -156,14 +180,18 @@ def _body(
     settings: JobSettings, parameters: Mapping[str, Any], spec: Mapping[str, Any]
 ) -> dict[str, Any]:
     key = settings.encryption_key
+    runtime: dict[str, Any] = {
+        "gcsOutputDirectory": settings.pipeline_root,
+        "parameterValues": dict(parameters),
+    }
+    if name := settings.persistent_resource_name:
+        detail = {"persistentResourceName": name}
+        runtime["defaultRuntime"] = {"persistentResourceRuntimeDetail": detail}
     body = {
         "displayName": settings.display_name,
         "labels": dict(settings.labels),
         "pipelineSpec": spec,
-        "runtimeConfig": {
-            "gcsOutputDirectory": settings.pipeline_root,
-            "parameterValues": dict(parameters),
-        },
+        "runtimeConfig": runtime,
         "encryptionSpec": {"kmsKeyName": key} if key else {},
         "serviceAccount": settings.service_account,
         "network": settings.network,

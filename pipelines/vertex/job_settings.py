@@ -15,6 +15,9 @@ from kfp_llm_tuning.pipelines.requests import Request
 
 _JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _BUCKET_URI = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\n\r]*)?")
+_PERSISTENT_RESOURCE = re.compile(
+    r"((projects/[^/\s]+/locations/[^/\s]+/persistentResources/)?[a-z][a-z0-9-]{0,62})?"
+)
 # Vertex AI takes letters of every script that have no upper case; only these are refused.
 _LABEL = re.compile(r"[\w-]{0,63}")
 _MAX_LABELS = 64
@@ -35,6 +38,7 @@ class JobSettings:
         reserved_ip_ranges: Names of IP ranges of that network.
         encryption_key: Customer-managed key of everything that the job makes.
         psc_interface: Private Service Connect settings, as in the REST body.
+        persistent_resource: Machines kept for several jobs, by id or full name; empty for none.
         labels: Of the job and of the model.
     """
 
@@ -48,7 +52,16 @@ class JobSettings:
     reserved_ip_ranges: tuple[str, ...] = ()
     encryption_key: str = ""
     psc_interface: Mapping[str, Any] = field(default_factory=dict)
+    persistent_resource: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def persistent_resource_name(self) -> str:
+        """Full resource name of the machines kept for several jobs; empty for none."""
+        name = self.persistent_resource
+        if not name or "/" in name:
+            return name
+        return f"projects/{self.project}/locations/{self.region}/persistentResources/{name}"
 
 
 def settle(request: Request, given: JobSettings) -> tuple[Request, JobSettings]:
@@ -129,6 +142,10 @@ def settings_problems(settings: JobSettings, parameters: Mapping[str, Any]) -> l
     if settings.encryption_key != key:
         what = f"the job has {settings.encryption_key}, and the parameter {key or 'none'}."
         problems.append(Problem(what, "encryptionSpec, encryption_spec_key_name", "one key"))
+    if not _PERSISTENT_RESOURCE.fullmatch(settings.persistent_resource):
+        what = f"{settings.persistent_resource!r} names no persistent resource."
+        allowed = "its id, or projects/PROJECT/locations/REGION/persistentResources/ID"
+        problems.append(Problem(what, "--persistent-resource", allowed))
     return problems + _label_problems(settings.labels)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
 
@@ -14,6 +14,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.pipelines.vertex.filters import quoted
+from kfp_llm_tuning.pipelines.vertex.job_request import api_of, pipeline_job_message
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import PipelineServiceClient
@@ -49,13 +50,13 @@ class JobFilter:
         return " AND ".join(terms)
 
 
-def create(vertex: Vertex, job_id: str, job: PipelineJob) -> PipelineJob:
+def create(vertex: Vertex, job_id: str, body: Mapping[str, Any]) -> PipelineJob:
     """Starts a job unless one of this id is there.
 
     Args:
         vertex: Where.
         job_id: The job's id.
-        job: What to start.
+        body: From ``pipeline_job_body``.
 
     Returns:
         The job as Vertex AI has it.
@@ -63,7 +64,8 @@ def create(vertex: Vertex, job_id: str, job: PipelineJob) -> PipelineJob:
     Raises:
         UserError: If Vertex AI refuses, or if the id belongs to another job.
     """
-    client = _client(vertex)
+    job = pipeline_job_message(body)
+    client: PipelineServiceClient = vertex.client(api_of(body).PipelineServiceClient)
     name = f"{vertex.parent}/pipelineJobs/{job_id}"
     made = ensure(
         find=lambda: or_none(lambda: client.get_pipeline_job(name=name, **ONCE)),

@@ -52,7 +52,7 @@ def list_versions(vertex: Vertex, labels: Mapping[str, str] | None = None) -> li
         labels: Only versions that have all of these.
 
     Returns:
-        Sorted by name, newest version first.
+        Sorted by model, newest version first.
 
     Raises:
         UserError: If Vertex AI refuses.
@@ -67,7 +67,7 @@ def list_versions(vertex: Vertex, labels: Mapping[str, str] | None = None) -> li
         ]
     wanted = (labels or {}).items()
     chosen = [version for version in versions if wanted <= version.labels.items()]
-    return sorted(chosen, key=lambda version: (version.name, version.model, -version.version))
+    return sorted(chosen, key=lambda version: (version.model, -version.version))
 
 
 def find_versions(vertex: Vertex, address: str) -> list[VertexVersion]:

@@ -13,6 +13,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, wait
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.pipelines.vertex.filters import quoted
+from kfp_llm_tuning.pipelines.vertex.job_request import api_of
 from kfp_llm_tuning.pipelines.vertex.schedule_request import TOKEN_LABEL
 
 if TYPE_CHECKING:
@@ -54,12 +55,13 @@ def create(vertex: Vertex, body: Mapping[str, Any]) -> Created:
     Raises:
         UserError: If Vertex AI refuses, or if another schedule has the name.
     """
-    client = _client(vertex)
+    api = api_of(body["createPipelineJobRequest"]["pipelineJob"])
+    client: ScheduleServiceClient = vertex.client(api.ScheduleServiceClient)
     name, token = body["displayName"], _token_of(body)
     alive = _alive(client, vertex, name, READ)
     if others := [schedule for schedule in alive if _token(schedule) != token]:
         raise UserError(_name_is_taken(name, others[0]))
-    message = _message(body)
+    message = api.Schedule.from_json(json.dumps(body))
 
     def twins(how: Mapping[str, Any]) -> list[Schedule]:
         found = _alive(client, vertex, name, how)
@@ -227,13 +229,6 @@ def _token(schedule: Schedule) -> str:
 
 def _token_of(body: Mapping[str, Any]) -> str:
     return str(body["createPipelineJobRequest"]["pipelineJob"]["labels"][TOKEN_LABEL])
-
-
-def _message(body: Mapping[str, Any]) -> Schedule:
-    from google.cloud.aiplatform_v1.types import Schedule
-
-    message: Schedule = Schedule.from_json(json.dumps(body))
-    return message
 
 
 def _name_is_taken(name: str, other: Schedule) -> Problem:

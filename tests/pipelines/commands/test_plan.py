@@ -99,6 +99,7 @@ def test_everything_that_is_wrong_is_told_at_once(
         *plan_words,
         *("--dataset-uri", "gs://bucket/none.jsonl", "--pipeline-root", "gs://no-such-bucket/x"),
         *("--tensorboard-resource-id", BOARD, "--encryption-spec-key-name", KEY),
+        *("--persistent-resource", "none"),
         *("--parent-model", "projects/test-project/locations/us-central1/models/9"),
     ]
     checks = checks_of(call, words)
@@ -112,6 +113,7 @@ def test_everything_that_is_wrong_is_told_at_once(
         ("images", "there is no repository", "make images"),
         ("tensorboard_resource_id", "there is no", ""),
         ("parent_model", "there is no", ""),
+        ("persistent_resource", "there is no", ""),
         ("dataset", "no file at gs://bucket/none.jsonl", "spelling"),
     ):
         check = checks[f"{subject}: problem"]

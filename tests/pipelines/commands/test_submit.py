@@ -82,6 +82,19 @@ def test_an_experiment_gets_the_run(
     assert any(parent.endswith("/trials") for parent in run["parentContexts"])
 
 
+def test_a_persistent_resource(
+    vertex_server: LocalVertex, call: Call, job_words: list[str]
+) -> None:
+    words = ["--persistent-resource", "machines", "--job-id", "job-1"]
+    dry = call("submit", *job_words, *words, "--dry-run")
+    runtime = json.loads(dry.stdout)["runtimeConfig"]["defaultRuntime"]
+    name = "projects/test-project/locations/us-central1/persistentResources/machines"
+    assert runtime == {"persistentResourceRuntimeDetail": {"persistentResourceName": name}}
+    assert "/v1beta1/projects/test-project/" in dry.stderr
+    call("submit", *job_words, *words)
+    assert the_job(vertex_server)["name"] == JOB
+
+
 def test_nothing_is_sent_when_something_is_wrong(
     vertex_server: LocalVertex, call: Call, job_words: list[str]
 ) -> None:

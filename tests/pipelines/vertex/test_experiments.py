@@ -9,7 +9,6 @@ import pytest
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.pipelines.vertex import experiments, jobs
-from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_message
 from tests.vertex.faults import Kind
 from tests.vertex.local_vertex import LocalVertex
 
@@ -18,7 +17,7 @@ STORE = "projects/test-project/locations/us-central1/metadataStores/default"
 
 @pytest.fixture
 def job(vertex_server: LocalVertex, place: Vertex, job_body: dict[str, Any]) -> str:
-    return str(jobs.create(place, "job-1", pipeline_job_message(job_body)).name)
+    return str(jobs.create(place, "job-1", job_body).name)
 
 
 def experiment(server: LocalVertex) -> list[dict[str, Any]]:

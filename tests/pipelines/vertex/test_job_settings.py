@@ -86,6 +86,7 @@ def test_good_settings() -> None:
         ({"display_name": "a\nb"}, "--job-name"),
         ({"network": "n", "psc_interface": {"networkAttachment": "a"}}, "--network"),
         ({"encryption_key": KEY}, "encryptionSpec"),
+        ({"persistent_resource": "a/b"}, "--persistent-resource"),
         ({"labels": {"Team": "a"}}, "--label"),
         ({"labels": {"1": "a"}}, "--label"),
         ({"labels": {"team": "a b"}}, "--label"),

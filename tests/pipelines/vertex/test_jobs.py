@@ -5,22 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.cloud.aiplatform_v1.types import PipelineJob
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.pipelines.vertex import jobs
-from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_message
 from tests.vertex.faults import Kind
 from tests.vertex.local_vertex import LocalVertex
 
 CALLS = ("PipelineService.GetPipelineJob", "PipelineService.CreatePipelineJob")
 RETRIED = ("unavailable", "quota", "reset", "slow", "duplicate")
-
-
-@pytest.fixture
-def message(job_body: dict[str, Any]) -> PipelineJob:
-    return pipeline_job_message(job_body)
 
 
 @pytest.mark.parametrize("after_commit", [False, True])
@@ -30,54 +23,58 @@ def test_a_fault_at_any_call_leaves_one_job(
     vertex_server: LocalVertex,
     no_backoff: None,
     place: Vertex,
-    message: PipelineJob,
+    job_body: dict[str, Any],
     method: str,
     kind: Kind,
     after_commit: bool,
 ) -> None:
     vertex_server.faults.inject(method, kind, 2, after_commit, seconds=0.1)
-    made = jobs.create(place, "job-1", message)
+    made = jobs.create(place, "job-1", job_body)
     assert [job["name"] for job in vertex_server.resources("pipelineJobs")] == [made.name]
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "quota", "reset", "permission"])
 def test_a_fault_that_stays_is_told_and_the_same_command_goes_on(
-    vertex_server: LocalVertex, no_backoff: None, place: Vertex, message: PipelineJob, kind: Kind
+    vertex_server: LocalVertex,
+    no_backoff: None,
+    place: Vertex,
+    job_body: dict[str, Any],
+    kind: Kind,
 ) -> None:
     vertex_server.faults.inject(CALLS[1], kind, 1000, after_commit=True)
     vertex_server.faults.inject(CALLS[0], kind, 1000)
     with pytest.raises(UserError) as caught:
-        jobs.create(place, "job-1", message)
+        jobs.create(place, "job-1", job_body)
     assert "could not start the job job-1" in str(caught.value)
     vertex_server.faults.clear()
-    jobs.create(place, "job-1", message)
+    jobs.create(place, "job-1", job_body)
     assert len(vertex_server.resources("pipelineJobs")) == 1
 
 
 def test_the_id_of_another_job_is_refused(
-    vertex_server: LocalVertex, place: Vertex, message: PipelineJob
+    vertex_server: LocalVertex, place: Vertex, job_body: dict[str, Any]
 ) -> None:
-    jobs.create(place, "job-1", message)
-    message.runtime_config.parameter_values["train_steps"] = 7
+    jobs.create(place, "job-1", job_body)
+    job_body["runtimeConfig"]["parameterValues"]["train_steps"] = 7
     with pytest.raises(UserError, match="job-1 is the id of another job"):
-        jobs.create(place, "job-1", message)
+        jobs.create(place, "job-1", job_body)
     assert len(vertex_server.resources("pipelineJobs")) == 1
 
 
 def test_what_vertex_refuses_is_told(
-    vertex_server: LocalVertex, place: Vertex, message: PipelineJob
+    vertex_server: LocalVertex, place: Vertex, job_body: dict[str, Any]
 ) -> None:
-    message.runtime_config.parameter_values["train_stps"] = 7
+    job_body["runtimeConfig"]["parameterValues"]["train_stps"] = 7
     with pytest.raises(UserError, match="could not start the job job-1: .*train_stps"):
-        jobs.create(place, "job-1", message)
+        jobs.create(place, "job-1", job_body)
 
 
-def test_filters(vertex_server: LocalVertex, place: Vertex, message: PipelineJob) -> None:
-    message.labels["team"] = "a"
-    first = jobs.create(place, "job-1", message)
-    message.labels["team"] = "b"
-    message.runtime_config.parameter_values["model_display_name"] = 'the "other"'
-    second = jobs.create(place, "job-2", message)
+def test_filters(vertex_server: LocalVertex, place: Vertex, job_body: dict[str, Any]) -> None:
+    job_body["labels"] = {"team": "a"}
+    first = jobs.create(place, "job-1", job_body)
+    job_body["labels"] = {"team": "b"}
+    job_body["runtimeConfig"]["parameterValues"]["model_display_name"] = 'the "other"'
+    second = jobs.create(place, "job-2", job_body)
     vertex_server.finish(first.name)
 
     def found(**chosen: Any) -> list[str]:
@@ -95,8 +92,8 @@ def test_filters(vertex_server: LocalVertex, place: Vertex, message: PipelineJob
     assert second.name.endswith("job-2")
 
 
-def test_cancel(vertex_server: LocalVertex, place: Vertex, message: PipelineJob) -> None:
-    made = jobs.create(place, "job-1", message)
+def test_cancel(vertex_server: LocalVertex, place: Vertex, job_body: dict[str, Any]) -> None:
+    made = jobs.create(place, "job-1", job_body)
     jobs.cancel(place, "job-1")
     assert jobs.find(place, made.name).state.name == "PIPELINE_STATE_CANCELLED"
     with pytest.raises(UserError, match="job-1 has ended already"):
@@ -108,9 +105,21 @@ def test_no_such_job(vertex_server: LocalVertex, place: Vertex) -> None:
         jobs.find(place, "none")
 
 
-def test_over_rest(vertex_server: LocalVertex, no_backoff: None, message: PipelineJob) -> None:
+def test_over_rest(vertex_server: LocalVertex, no_backoff: None, job_body: dict[str, Any]) -> None:
     """An endpoint with http:// is called over REST, whose connection errors are others."""
     rest = Vertex("test-project", "us-central1", vertex_server.rest_url)
     vertex_server.faults.inject(CALLS[1], "reset", 1, after_commit=True)
-    jobs.create(rest, "job-1", message)
+    jobs.create(rest, "job-1", job_body)
     assert len(vertex_server.resources("pipelineJobs")) == 1
+
+
+def test_a_persistent_resource_goes_over_the_beta(
+    vertex_server: LocalVertex, place: Vertex, job_body: dict[str, Any]
+) -> None:
+    detail = {"persistentResourceName": f"{place.parent}/persistentResources/machines"}
+    job_body["runtimeConfig"]["defaultRuntime"] = {"persistentResourceRuntimeDetail": detail}
+    made = jobs.create(place, "job-1", job_body)
+    assert jobs.find(place, "job-1").name == made.name
+    sent = next(one for one in vertex_server.requests if one.method.endswith("CreatePipelineJob"))
+    runtime = sent.body["pipelineJob"]["runtimeConfig"]["defaultRuntime"]
+    assert runtime["persistentResourceRuntimeDetail"] == detail
