@@ -162,7 +162,7 @@ BROKEN = {
         "endpoint_resource_name: is in us-east4",
         "a resource of us-central1",
     ),
-    "malformed endpoint": (
+    "endpoint without its full name": (
         LOCAL,
         {"endpoint_resource_name": "12"},
         "endpoint_resource_name: '12' has another form",
