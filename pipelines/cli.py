@@ -9,7 +9,12 @@ from typing import NoReturn
 
 import click
 
-from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR, exit_on_error
+from kfp_llm_tuning.components.common.errors import (
+    EXIT_USER_ERROR,
+    Problem,
+    UserError,
+    exit_on_error,
+)
 
 # name -> (module of pipelines/commands, help line). The line stands here so that --help imports
 # no subcommand.
@@ -23,6 +28,13 @@ SUBCOMMANDS = {
     "models": ("models", "List, show or delete registered models."),
     "predict": ("predict", "Ask a tuned model."),
     "compile": ("compile", "Write the templates and the components as YAML."),
+}
+
+
+# Packages that a plain install does not bring, and the extra that does.
+_EXTRAS = {
+    **dict.fromkeys(("google", "gcsfs", "grpc"), "vertex"),
+    **dict.fromkeys(("datasets", "mlflow", "torch", "transformers"), "tuning"),
 }
 
 
@@ -72,12 +84,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         try:
             # What a command hands to `context.exit`; None where it simply returns.
             sys.exit(cli.main(args=arguments, standalone_mode=False))
+        except ModuleNotFoundError as error:
+            _tell_what_to_install(error)
+            raise
         except click.ClickException as error:
             error.show()
             sys.exit(EXIT_USER_ERROR)
         except click.Abort:
             sys.stderr.write("Stopped.\n")
             sys.exit(EXIT_USER_ERROR)
+
+
+def _tell_what_to_install(error: ModuleNotFoundError) -> None:
+    package = (error.name or "").partition(".")[0]
+    if package in _EXTRAS:
+        fix = f"Install it: pip install 'kfp-llm-tuning[{_EXTRAS[package]}]'."
+        raise UserError(Problem(f"{package} is not installed.", fix=fix)) from error
 
 
 if __name__ == "__main__":

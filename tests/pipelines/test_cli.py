@@ -101,3 +101,25 @@ def test_a_misspelt_parameter_of_a_request_is_told(shared_data: Path, tmp_path: 
     done = call("run", "--request", str(request), cwd=tmp_path)
     assert done.returncode == 1
     assert "Did you mean accelerator_type?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "words", "extra"),
+    [
+        (
+            "google.api_core",
+            ["jobs", "list", "--project", "p", "--region", "us-central1"],
+            "vertex",
+        ),
+        ("mlflow", ["models", "list", "--registry-uri", "http://127.0.0.1:1"], "tuning"),
+    ],
+)
+def test_a_missing_package_is_told(package: str, words: list[str], extra: str) -> None:
+    code = (
+        f"import sys; sys.modules['{package}'] = None\n"
+        f"from kfp_llm_tuning.pipelines.cli import main; main({words})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert f"pip install 'kfp-llm-tuning[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
