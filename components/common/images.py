@@ -24,7 +24,7 @@ def image_name(kind: str, registry: str = REGISTRY) -> str:
 
 
 def tuner_image(accelerator: str, registry: str = REGISTRY) -> str:
-    """Names the image that a tuning job runs in.
+    """Names the image that a tuning job runs in; images/README.md says which are built so far.
 
     Args:
         accelerator: "GPU", "TPU" or "CPU".
