@@ -10,7 +10,6 @@ import click
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
 from kfp_llm_tuning.pipelines.commands.place_options import place_options
 from kfp_llm_tuning.pipelines.commands.tables import print_table
-from kfp_llm_tuning.pipelines.parameters import TEXT
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import Schedule
@@ -52,7 +51,7 @@ def create(name: str, dry_run: bool, **options: Any) -> None:
     from kfp_llm_tuning.pipelines.vertex import schedules
     from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_body, pipeline_job_message
     from kfp_llm_tuning.pipelines.vertex.job_settings import settle
-    from kfp_llm_tuning.pipelines.vertex.place import vertex_at
+    from kfp_llm_tuning.pipelines.vertex.place import vertex_of
     from kfp_llm_tuning.pipelines.vertex.schedule_request import (
         Timing,
         for_every_run,
@@ -66,8 +65,7 @@ def create(name: str, dry_run: bool, **options: Any) -> None:
     request, settings = settle(for_every_run(given), job.settings())
     job_body = pipeline_job_body(request, settings, job.template())
     pipeline_job_message(job_body)
-    endpoint = request.values.get("api_endpoint") or TEXT["api_endpoint"].default
-    vertex = vertex_at(settings.project, settings.region, str(endpoint))
+    vertex = vertex_of(request, settings)
     body = schedule_body(name, timing, vertex.parent, job_body)
     _warn_of_endpoints(request)
     if dry_run:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
 from kfp_llm_tuning.pipelines.commands.job_waiting import poll_option, wait_for
-from kfp_llm_tuning.pipelines.parameters import TEXT
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.vertex import Vertex
@@ -48,19 +48,24 @@ def submit(
     from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_body, pipeline_job_message
     from kfp_llm_tuning.pipelines.vertex.job_settings import settle
     from kfp_llm_tuning.pipelines.vertex.job_view import console_url
-    from kfp_llm_tuning.pipelines.vertex.place import vertex_at
+    from kfp_llm_tuning.pipelines.vertex.place import vertex_of
 
     experiments.check_name(experiment)
     job = JobOptions.of(options)
     request, settings = settle(job.request(), job.settings())
     body = pipeline_job_body(request, settings, job.template())
     pipeline_job_message(body)
-    endpoint = request.values.get("api_endpoint") or TEXT["api_endpoint"].default
-    vertex = vertex_at(settings.project, settings.region, str(endpoint))
+    vertex = vertex_of(request, settings)
     if dry_run:
         _print_request(vertex, settings.job_id, body)
         return
-    sent = jobs.create(vertex, settings.job_id, body)
+    try:
+        sent = jobs.create(vertex, settings.job_id, body)
+    except (UserError, KeyboardInterrupt):
+        # It may have been started all the same, and only this id leads to it.
+        again = f"Add --job-id {settings.job_id} when you try again: no second job is started then."
+        click.echo(again, err=True)
+        raise
     click.echo(f"{sent.name}\n{console_url(sent.name)}")
     if experiment:
         experiments.add_run(vertex, experiment, sent.name)

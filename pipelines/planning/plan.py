@@ -19,7 +19,7 @@ from kfp_llm_tuning.pipelines.vertex.job_request import (
     job_spec,
 )
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settings_problems
-from kfp_llm_tuning.pipelines.vertex.place import vertex_at
+from kfp_llm_tuning.pipelines.vertex.place import vertex_of
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.requests import Request
@@ -79,9 +79,8 @@ def _settle(
     except UserError as error:
         checks += [Check.of("parameters", problem) for problem in error.problems]
     checks += looked_at("template", lambda: _check_template(request, source))
-    endpoint = str(request.values.get("api_endpoint", "aiplatform.googleapis.com"))
     try:
-        vertex = vertex_at(settings.project, settings.region, endpoint)
+        vertex = vertex_of(request, settings)
     except UserError:
         # validate-pipeline's own checks have said so.
         vertex = None

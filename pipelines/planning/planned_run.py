@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kfp_llm_tuning.pipelines.parameters import TEMPLATES
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.pipelines.parameters import TEMPLATES, parse
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.vertex import Vertex
@@ -35,9 +36,14 @@ class PlannedRun:
     vertex: Vertex | None
 
     def value(self, name: str) -> Any:
-        """Gives a parameter's value, its default where it is not given."""
+        """Gives a parameter's value in its own type; its default where it is none of that type."""
         parameter = TEMPLATES[self.template].get(name)
-        return self.values.get(name, parameter.default if parameter else "")
+        if parameter is None:
+            return ""
+        try:
+            return parse({name: self.values[name]}, {name: parameter})[name]
+        except (KeyError, UserError):
+            return parameter.default
 
     @property
     def machine(self) -> str:

@@ -168,7 +168,9 @@ def check_vertex_resources(vertex: Vertex, run: PlannedRun) -> list[Check]:
         name = names[parameter]
         # A bare id of a model may name one that the run makes.
         if name.startswith("projects/"):
-            there = Vertex(vertex.project, name.split("/")[3], "")
+            region = name.split("/")[3]
+            endpoint = vertex.endpoint if region == vertex.location else ""
+            there = Vertex(vertex.project, region, endpoint)
             read = getattr(there.client(kind), method)
             checks += _check_resource(parameter, name, read)
     return checks

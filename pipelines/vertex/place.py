@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.validation.regions import region_problem
+from kfp_llm_tuning.pipelines.parameters import TEXT
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.vertex import Vertex
+    from kfp_llm_tuning.pipelines.requests import Request
+    from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings
 
 _RESOURCE = re.compile(r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)/.+")
 
@@ -44,6 +47,23 @@ def vertex_at(project: str, region: str, api_endpoint: str, resource: str = "") 
     from kfp_llm_tuning.components.common.vertex import Vertex
 
     return Vertex(project, region, regional_url(region, api_endpoint))
+
+
+def vertex_of(request: Request, settings: JobSettings) -> Vertex:
+    """Finds the Vertex AI that a job is sent to.
+
+    Args:
+        request: The job's request.
+        settings: The rest of the job, settled.
+
+    Returns:
+        Vertex AI; nothing is asked yet.
+
+    Raises:
+        UserError: If project or region is missing, or no region has that name.
+    """
+    endpoint = request.values.get("api_endpoint") or TEXT["api_endpoint"].default
+    return vertex_at(settings.project, settings.region, str(endpoint))
 
 
 def regional_url(region: str, api_endpoint: str) -> str:

@@ -166,6 +166,25 @@ def test_mistakes_in_parameters_do_not_hide_the_others(
         assert any(text in one for one in texts)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--train-steps", "many", "--deploy-model", "perhaps"],
+        ["--large-model-reference", "text-bisn@001", "--template", "tune-large-model"],
+        ["--max-context-length", "9k", "--tuning-method", "none"],
+        ["--parent-model", "projects/x", "--region", "mars"],
+        ["--project", "no such project"],
+        ["--pipeline-root", "", "--dataset-uri", ""],
+    ],
+)
+def test_no_mistake_gives_a_traceback(
+    server: LocalVertex, call: Call, plan_words: list[str], words: list[str]
+) -> None:
+    result = call(*plan_words, *words)
+    assert result.exit_code == 1
+    assert "✗ Not ready" in result.stdout
+
+
 def test_a_bad_dataset_is_told_as_validate_does(
     server: LocalVertex, call: Call, plan_words: list[str]
 ) -> None:

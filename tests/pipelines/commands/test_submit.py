@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.pipelines.cli import cli
 from kfp_llm_tuning.pipelines.commands import job_waiting
 from tests.pipelines.conftest import REGISTRY, Call
 from tests.vertex.faults import Kind
@@ -60,6 +62,22 @@ def test_a_fault_after_commit_makes_no_second_job(
     vertex_server.faults.inject("PipelineService.CreatePipelineJob", kind, 1, after_commit=True)
     call("submit", *job_words)
     the_job(vertex_server)
+
+
+def test_an_error_tells_the_id_that_leads_to_the_job(
+    vertex_server: LocalVertex,
+    no_backoff: None,
+    call: Call,
+    job_words: list[str],
+) -> None:
+    for method in ("CreatePipelineJob", "GetPipelineJob"):
+        vertex_server.faults.inject(f"PipelineService.{method}", "reset", 1000, after_commit=True)
+    result = CliRunner().invoke(cli, ["submit", *job_words])
+    assert "could not start the job" in str(result.exception)
+    job_id = result.stderr.partition("Add --job-id ")[2].partition(" ")[0]
+    vertex_server.faults.clear()
+    call("submit", *job_words, "--job-id", job_id)
+    assert the_job(vertex_server)["name"].endswith(job_id)
 
 
 def test_the_published_request_with_a_template_compiled_now(
