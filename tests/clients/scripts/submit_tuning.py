@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import our_templates
 import pandas
@@ -25,7 +26,15 @@ vertexai.init(
 our_templates.use(templates)
 jobs = {}
 
-jobs["text"] = TextGenerationModel.from_pretrained("text-bison@002").tune_model(
+
+def tune(model_class, base_model, **arguments):
+    time.sleep(1)  # The SDK names jobs by the second.
+    return model_class.from_pretrained(base_model).tune_model(**arguments)
+
+
+jobs["text"] = tune(
+    TextGenerationModel,
+    "text-bison@002",
     training_data="gs://staging/train.jsonl",
     train_steps=240,
     learning_rate_multiplier=1.5,
@@ -42,22 +51,30 @@ jobs["text"] = TextGenerationModel.from_pretrained("text-bison@002").tune_model(
         tensorboard=tensorboard,
     ),
 )
-jobs["frame"] = TextGenerationModel.from_pretrained("text-bison").tune_model(
+jobs["frame"] = tune(
+    TextGenerationModel,
+    "text-bison",
     training_data=pandas.DataFrame(
         {"input_text": ["What is 1 + 1?"] * 12, "output_text": ["2"] * 12}
     ),
 )
-jobs["dataset"] = TextGenerationModel.from_pretrained("text-bison@001").tune_model(
+jobs["dataset"] = tune(
+    TextGenerationModel,
+    "text-bison@001",
     training_data=f"projects/{project}/locations/us-central1/datasets/1234",
 )
-jobs["code"] = CodeGenerationModel.from_pretrained("code-bison@002").tune_model(
+jobs["code"] = tune(
+    CodeGenerationModel,
+    "code-bison@002",
     training_data="gs://staging/code.jsonl",
     train_steps=10,
     tuned_model_location="us-central1",
     max_context_length="32k",
     tuning_evaluation_spec=TuningEvaluationSpec(enable_checkpoint_selection=False),
 )
-jobs["chat"] = ChatModel.from_pretrained("chat-bison@002").tune_model(
+jobs["chat"] = tune(
+    ChatModel,
+    "chat-bison@002",
     training_data="gs://staging/chat.jsonl",
     train_steps=10,
     learning_rate_multiplier=2.0,
@@ -65,7 +82,10 @@ jobs["chat"] = ChatModel.from_pretrained("chat-bison@002").tune_model(
     accelerator_type="GPU",
     tuning_evaluation_spec=TuningEvaluationSpec(tensorboard=tensorboard),
 )
-jobs["codechat"] = CodeChatModel.from_pretrained("codechat-bison@002").tune_model(
-    training_data="gs://staging/chat.jsonl", model_display_name="tuned-codechat"
+jobs["codechat"] = tune(
+    CodeChatModel,
+    "codechat-bison@002",
+    training_data="gs://staging/chat.jsonl",
+    model_display_name="tuned-codechat",
 )
 print(json.dumps({kind: job.pipeline_job_name for kind, job in jobs.items()}))
