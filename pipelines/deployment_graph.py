@@ -82,7 +82,7 @@ def deployment_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             **place,
         )
         for task in (uploaded, deployed):
-            task.set_caching_options(platform.caches_registration)
+            task.set_caching_options(platform.caches_own_run)
         return DeploymentOutputs(
             model_resource_name=uploaded.outputs["model_resource_name"],
             endpoint_resource_name=deployed.outputs["endpoint_resource_name"],

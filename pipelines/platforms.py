@@ -29,8 +29,8 @@ class Platform:
         service_account: Account that the tuner and the endpoint run as; empty for the default.
         network: Network that the tuner is peered with; empty for none.
         persistent_resource_id: Machines kept for several jobs; empty for none.
-        caches_registration: Whether a registration that succeeded is not done again. Only where
-            a cache belongs to one run: elsewhere the next run would register nothing.
+        caches_own_run: Whether a cache belongs to one run. Elsewhere what a run must do for itself
+            is never cached: the next run would export and register nothing.
         prediction_accelerator: GPU of the batch predictions, one; empty for none.
     """
 
@@ -45,7 +45,7 @@ class Platform:
     service_account: str = ""
     network: str = ""
     persistent_resource_id: str = ""
-    caches_registration: bool = True
+    caches_own_run: bool = True
     prediction_accelerator: str = ""
 
     @property
@@ -103,6 +103,6 @@ def vertex() -> Platform:
         service_account=_placeholders.SERVICE_ACCOUNT_PLACEHOLDER,
         network=_placeholders.NETWORK_PLACEHOLDER,
         persistent_resource_id=_placeholders.PERSISTENT_RESOURCE_ID_PLACEHOLDER,
-        caches_registration=False,
+        caches_own_run=False,
         prediction_accelerator="NVIDIA_L4",
     )

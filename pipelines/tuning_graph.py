@@ -60,6 +60,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         max_context_length: str,
         seed: int,
         strict_validation: bool,
+        data_version: str,
         location: str,
         regional_endpoint: str,
         use_tpu: bool,
@@ -86,6 +87,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             regional_endpoint=regional_endpoint,
             export_directory=platform.export_directory,
         )
+        exported.set_caching_options(platform.caches_own_run)
         training_uri = exported.outputs["export_location"]
         validated = validate_dataset(
             dataset_uri=training_uri,
@@ -93,17 +95,20 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             default_context=default_context,
             train_steps=train_steps,
             strict=strict_validation,
+            data_version=data_version,
             **limits,
         )
         training = preprocess_dataset(
             dataset_uri=training_uri,
             large_model_reference=large_model_reference,
             default_context=default_context,
+            data_version=data_version,
         ).after(validated)
         evaluation = preprocess_dataset(
             dataset_uri=evaluation_data_uri,
             large_model_reference=large_model_reference,
             default_context=default_context,
+            data_version=data_version,
         ).after(validated)
         evaluation.set_display_name("preprocess-eval-dataset")
         encoded = dataset_encoder(preprocessed=training.outputs["preprocessed"], **limits)

@@ -96,6 +96,7 @@ def _compose(
         regional_endpoint=validated.outputs["regional_endpoint"],
         use_tpu=validated.outputs["use_tpu"],
         machine_spec=validated.outputs["machine_spec"],
+        data_version=validated.outputs["data_version"],
         service_account=validated.outputs["service_account"],
         model_display_name=validated.outputs["model_display_name"],
         **{name: inputs[name] for name in _TUNED},

@@ -81,6 +81,29 @@ def open_input(uri: str, where: str = "") -> Iterator[IO[bytes]]:
         yield stream
 
 
+def file_state(uri: str, where: str = "") -> str:
+    """Hashes what the storage says of a file: size, times, generation. Nothing of it is read.
+
+    Args:
+        uri: Local path or any URI that fsspec opens.
+        where: The parameter that named the file, for the error message.
+
+    Returns:
+        A text that changes when the file is written.
+
+    Raises:
+        UserError: As :func:`open_input`.
+    """
+    try:
+        filesystem, path = url_to_fs(uri)
+        if filesystem.isdir(path):
+            raise IsADirectoryError(path)
+        state: str = filesystem.ukey(path)
+    except (OSError, ImportError, ValueError) as error:
+        raise UserError(_cannot_open(uri, where, error)) from error
+    return state
+
+
 def _cannot_open(uri: str, where: str, error: Exception) -> Problem:
     scheme = uri.partition("://")[0] if "://" in uri else ""
     if isinstance(error, ImportError):

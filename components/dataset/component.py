@@ -42,6 +42,7 @@ def preprocess_dataset(
     preprocessed: Output[Dataset],
     dataset_uri: str = "",
     default_context: str = "",
+    data_version: str = "",
 ) -> None:
     """Turns text rows or conversations into prompts and completions.
 
@@ -49,6 +50,7 @@ def preprocess_dataset(
         large_model_reference: The model whose chat template writes the prompts.
         dataset_uri: URI of a JSONL file, plain or .gz; empty for no set.
         default_context: Context of conversations that have none of their own.
+        data_version: Of validate-pipeline; another version is another task for KFP's cache.
         preprocessed: Folder with records.jsonl and info.json.
     """
     from kfp_llm_tuning.components.common.errors import exit_on_error

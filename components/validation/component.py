@@ -21,6 +21,7 @@ def validate_dataset(
     max_context_length: str = "",
     strict: bool = False,
     max_printed_problems: int = 20,
+    data_version: str = "",
 ) -> None:
     """Checks every row of the training and the evaluation set.
 
@@ -38,6 +39,7 @@ def validate_dataset(
         strict: Refuse the dataset on warnings too.
         max_printed_problems: How many errors, warnings and notes, each, are told in full; all are
             counted.
+        data_version: Of validate-pipeline; another version is another task for KFP's cache.
         summary: JSON file with figures and findings.
         metrics: Counts of examples, errors, warnings, duplicates, tokens.
         report: The page for people.

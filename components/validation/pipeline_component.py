@@ -64,6 +64,7 @@ def validate_pipeline(
     with_batch_prediction_and_evaluation=bool,
     with_tensorboard=bool,
     machine_spec=str,
+    data_version=str,
 ):
     """Checks every parameter of the pipeline before anything is spent, all problems in one report.
 
@@ -123,15 +124,15 @@ def validate_pipeline(
         with_batch_prediction_and_evaluation: Whether there is an evaluation set.
         with_tensorboard: Whether metrics are uploaded to a TensorBoard.
         machine_spec: The tuning machine, a JSON object; empty where the platform decides.
+        data_version: Changes when dataset_uri or evaluation_data_uri is written, so that no cached
+            result of former data is taken.
     """
     from kfp_llm_tuning.components.common.errors import exit_on_error
-    from kfp_llm_tuning.components.validation.pipeline_parameters import (
-        PipelineParameters,
-        validate_pipeline_parameters,
-    )
+    from kfp_llm_tuning.components.validation import pipeline_parameters
+    from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
 
     with exit_on_error():
-        settings = validate_pipeline_parameters(
+        settings = pipeline_parameters.validate_pipeline(
             PipelineParameters(
                 model_display_name=model_display_name,
                 project=project,
@@ -189,4 +190,5 @@ def validate_pipeline(
         settings.with_batch_prediction_and_evaluation,
         settings.with_tensorboard,
         settings.machine.to_json() if settings.machine else "",
+        settings.data_version,
     )

@@ -6,6 +6,7 @@ surely not meant is a warning.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_al
 from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec, select_machine
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
 from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
+from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import dated
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
@@ -23,7 +25,12 @@ from kfp_llm_tuning.components.validation.pipeline_inputs import (
 )
 from kfp_llm_tuning.components.validation.pipeline_warnings import warnings_about
 
-__all__ = ["PipelineParameters", "PipelineSettings", "validate_pipeline_parameters"]
+__all__ = [
+    "PipelineParameters",
+    "PipelineSettings",
+    "validate_pipeline",
+    "validate_pipeline_parameters",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +53,7 @@ class PipelineSettings:
         with_batch_prediction_and_evaluation: Whether there is an evaluation set.
         with_tensorboard: Whether metrics are uploaded to a TensorBoard.
         machine: The machine for tuning; None where this machine or the cluster decides.
+        data_version: Changes when the data does; empty where the data was not looked for.
         warnings: What is legal but worth a look.
     """
 
@@ -60,6 +68,7 @@ class PipelineSettings:
     with_batch_prediction_and_evaluation: bool
     with_tensorboard: bool
     machine: MachineSpec | None
+    data_version: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -89,6 +98,25 @@ def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSett
     for warning in settings.warnings:
         logger.warning("%s", warning)
     return settings
+
+
+def validate_pipeline(parameters: PipelineParameters) -> PipelineSettings:
+    """Checks the parameters, and after that whether the data that they name is there.
+
+    Args:
+        parameters: As given.
+
+    Returns:
+        What follows from them, the version of the data included.
+
+    Raises:
+        UserError: With every problem found.
+    """
+    settings = validate_pipeline_parameters(parameters)
+    version = data_version(
+        dataset_uri=parameters.dataset_uri, evaluation_data_uri=parameters.evaluation_data_uri
+    )
+    return dataclasses.replace(settings, data_version=version)
 
 
 def _settings(

@@ -27,7 +27,7 @@ def output_folder(tmp_path):
         ),
         (
             "preprocess_dataset",
-            {"large_model_reference", "dataset_uri", "default_context"},
+            {"large_model_reference", "dataset_uri", "default_context", "data_version"},
             {"preprocessed"},
         ),
         (

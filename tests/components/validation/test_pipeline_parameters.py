@@ -559,6 +559,8 @@ def test_random_values_give_settings_or_a_user_error(
 
 
 def test_the_component_gives_the_published_outputs() -> None:
+    import fsspec
+
     from kfp_llm_tuning.components.validation import pipeline_component as component
 
     published = {
@@ -574,10 +576,15 @@ def test_the_component_gives_the_published_outputs() -> None:
     }
     specification = component.validate_pipeline.component_spec
     assert published < set(specification.outputs)
-    values = component.validate_pipeline.python_func(**VERTEX, evaluation_data_uri="gs://b/e.jsonl")
+    data = {"dataset_uri": "memory://data/t.jsonl", "evaluation_data_uri": "memory://data/e.jsonl"}
+    for uri in data.values():
+        with fsspec.open(uri, "wb") as stream:
+            stream.write(b"{}")
+    values = component.validate_pipeline.python_func(**{**VERTEX, **data})
     outputs = dict(zip(specification.outputs, values, strict=True))
     assert outputs["model_dash_version"] == "text-bison-002"
     assert outputs["with_batch_prediction_and_evaluation"] is True
+    assert len(outputs["data_version"]) == 64
     assert json.loads(outputs["machine_spec"])["name"] == "a100-80gb-8"
 
 
