@@ -126,7 +126,7 @@ def compose_params_for_model_tuner(
             persistent_resource_id=persistent_resource_id,
             encryption_spec_key_name=encryption_spec_key_name,
             tpu_training_skip_cmek=tpu_training_skip_cmek,
-            strategy=strategy,
+            strategy=strategy.upper(),
             max_wait=max_wait,
             timeout=timeout,
             restart_on_preemption=restart_on_preemption,

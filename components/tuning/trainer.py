@@ -162,7 +162,9 @@ class LabelOnlyTrainer(Trainer):
         learning_rate: float | None = None,
     ) -> None:
         step = self.state.global_step
-        if self.control.should_log and step > self._globalstep_last_logged:
+        # The last steps are told too, though they may be fewer than a logging interval.
+        should_log = self.control.should_log or step >= self.state.max_steps
+        if should_log and step > self._globalstep_last_logged:
             self._log_training(learning_rate or 0.0)
         stop_early = False
         if self.control.should_evaluate:

@@ -75,6 +75,10 @@ def check_tuning_job(parameters: PipelineParameters) -> list[Problem]:
             problems.append(
                 Problem(f"{short(value)} is no duration.", where, "seconds, such as 86400s")
             )
+    needs_gpu = parameters.on_vertex and strategy.upper() == "FLEX_START"
+    if needs_gpu and accelerator_of(parameters) != "GPU":
+        what = "FLEX_START obtains machines with GPUs only."
+        problems.append(Problem(what, "tuning_strategy", "STANDARD or SPOT, or a GPU machine"))
     attachment = parameters.network_attachment
     if attachment and NETWORK_ATTACHMENT.location(attachment) is None:
         problems.append(wrong_form(attachment, "network_attachment", NETWORK_ATTACHMENT))

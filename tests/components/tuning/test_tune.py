@@ -76,6 +76,12 @@ def test_the_history_has_the_published_tags_at_their_steps(whole_run: Run) -> No
     assert train[-1]["learning_rate"] < train[0]["learning_rate"] <= 0.01
 
 
+def test_steps_beyond_the_last_interval_are_logged(make_run: Callable[..., Run]) -> None:
+    run = make_run(evaluation=None)
+    run.tune(train_steps=3, logging_interval=2)
+    assert [entry["step"] for entry in run.history() if "/train_total_loss" in entry] == [2, 3]
+
+
 def test_the_last_two_checkpoints_stay(whole_run: Run) -> None:
     assert whole_run.steps_on_disk() == [10, 12]
 

@@ -120,6 +120,12 @@ BROKEN = {
         "tuning_strategy: 'SPOTS' is unknown.",
         "Did you mean SPOT?",
     ),
+    "flexible start on TPU": (
+        VERTEX,
+        {"tuning_strategy": "flex_start", "accelerator_type": "TPU"},
+        "tuning_strategy: FLEX_START obtains machines with GPUs only.",
+        "STANDARD or SPOT",
+    ),
     "wait without a unit": (
         VERTEX,
         {"tuning_max_wait": "3600"},
