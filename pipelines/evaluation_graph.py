@@ -39,6 +39,7 @@ def evaluation_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         accelerator: str,
         gate_metric: str,
         gate_threshold: float,
+        evaluation_output_root_dir: str,
     ) -> EvaluationOutputs:
         records = {"evaluation_records": evaluation_records, "training_records": training_records}
         base = batch_predict(
@@ -57,6 +58,8 @@ def evaluation_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             tensorboard_metrics=tensorboard_metrics,
             gate_metric=gate_metric,
             gate_threshold=gate_threshold,
+            output_root_dir=evaluation_output_root_dir,
+            run_id=platform.run_id,
         )
         return EvaluationOutputs(
             evaluation=compared.outputs["evaluation"],

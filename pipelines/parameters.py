@@ -66,7 +66,9 @@ class TuneLargeModelParameters:
     api_endpoint: str = _parameter(
         "aiplatform.googleapis.com/ui", help="Vertex AI endpoint without its region."
     )
-    evaluation_output_root_dir: str = _parameter("", help="Where batch evaluation output goes.")
+    evaluation_output_root_dir: str = _parameter(
+        "", help="Folder that gets a copy of the evaluation and of both models' predictions."
+    )
     max_context_length: str = _parameter("", help="8k or 32k; empty: the model's own.")
 
     seed: int = _own(0, help="Seed of weights, order and dropout.")

@@ -112,6 +112,7 @@ def _compose(
         accelerator=validated.outputs["tuning_accelerator"],
         gate_metric=inputs["gate_metric"],
         gate_threshold=inputs["gate_threshold"],
+        evaluation_output_root_dir=inputs.get("evaluation_output_root_dir", ""),
     )
     with_tensorboard = validated.outputs["with_tensorboard"] == True  # noqa: E712 (kfp's condition)
     with dsl.If(with_tensorboard, name="tensorboard-uploader-condition"):

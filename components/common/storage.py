@@ -81,6 +81,27 @@ def open_input(uri: str, where: str = "") -> Iterator[IO[bytes]]:
         yield stream
 
 
+@contextmanager
+def failures_told(what: str, where: str, fix: str = "") -> Iterator[None]:
+    """Tells what could not be done with a place that the user named.
+
+    Args:
+        what: What is done, such as ``read gs://bucket/folder``.
+        where: The parameter that named the place.
+        fix: What to do.
+
+    Raises:
+        UserError: For whatever is raised in the block: the errors of fsspec's packages have no
+            base of their own.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            Problem(f"cannot {what} ({type(error).__name__}: {error}).", where, fix=fix)
+        ) from error
+
+
 def file_state(uri: str, where: str = "") -> str:
     """Hashes what the storage says of a file: size, times, generation. Nothing of it is read.
 

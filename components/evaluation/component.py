@@ -64,6 +64,8 @@ def evaluate_model(
     evaluation: Output[Artifact],
     gate_metric: str = "",
     gate_threshold: float = 0.0,
+    output_root_dir: str = "",
+    run_id: str = "",
 ) -> NamedTuple("Gate", gate_passed=bool, gate_reason=str):  # type: ignore[valid-type]
     """Compares the tuned model with the base model and says whether it may be registered.
 
@@ -77,6 +79,9 @@ def evaluate_model(
         evaluation: Folder of evaluation.json and report.html.
         gate_metric: Metric that guards the registration; empty for none.
         gate_threshold: The least value that passes; the greatest for losses and perplexity.
+        output_root_dir: Folder, a path or URI, that gets a copy of the evaluation and of both
+            models' predictions in a folder of the run's own; empty for no copy.
+        run_id: Name of the run's folder there.
 
     Returns:
         gate_passed: Whether the model may be registered and deployed.
@@ -97,6 +102,12 @@ def evaluate_model(
             gate_metric=gate_metric,
             gate_threshold=gate_threshold,
         )
+        copied = {
+            "evaluation": folder,
+            "base_predictions": Path(base_predictions.path),
+            "tuned_predictions": Path(tuned_predictions.path),
+        }
+        evaluate.publish(copied, output_root_dir, run_id)
         page = Path(report.path)
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_bytes((folder / evaluate.REPORT_FILE).read_bytes())

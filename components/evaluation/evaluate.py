@@ -5,12 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from kfp_llm_tuning.components.common.storage import write_atomically
+from kfp_llm_tuning.components.common.storage import (
+    failures_told,
+    join,
+    mirror_directory,
+    write_atomically,
+)
 from kfp_llm_tuning.components.evaluation.artifacts import read_predictions
 from kfp_llm_tuning.components.evaluation.comparison import Evaluation, compare
 from kfp_llm_tuning.components.evaluation.evaluation_report import render_report
@@ -68,6 +74,26 @@ def evaluate_model(
         )
     _log.info("%s", evaluation.gate.reason)
     return evaluation
+
+
+def publish(folders: Mapping[str, Path], output_root_dir: str, run_id: str) -> None:
+    """Copies what an evaluation made to where its user wants it; nothing without such a place.
+
+    Args:
+        folders: Local folders by the names they get.
+        output_root_dir: Folder of the evaluations of all runs, a path or URI; empty for none.
+        run_id: Names the run's folder in it.
+
+    Raises:
+        UserError: If it cannot be written there.
+    """
+    if not output_root_dir:
+        return
+    target = join(output_root_dir, run_id)
+    with failures_told(f"write {target}", "evaluation_output_root_dir"):
+        for name, folder in folders.items():
+            mirror_directory(folder, join(target, name))
+    _log.info("Copied the evaluation to %s.", target)
 
 
 def flat_metrics(evaluation: Evaluation) -> dict[str, float]:

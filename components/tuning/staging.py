@@ -70,10 +70,10 @@ class Staging:
         for name in ("train_dataset", "evaluation_dataset"):
             uri, path = getattr(self._places, name), getattr(self.paths, name)
             if path is not None and not storage.is_local(uri):
-                with _reported(f"read {uri}", name):
+                with storage.failures_told(f"read {uri}", name):
                     storage.download_directory(uri, path)
         if not storage.is_local(self._places.checkpoints):
-            with _reported(f"read {self._places.checkpoints}", "checkpoints"):
+            with storage.failures_told(f"read {self._places.checkpoints}", "checkpoints"):
                 self._checkpoints().fetch()
 
     def mirror(self) -> Mirror:
@@ -102,7 +102,7 @@ class Staging:
             (self._places.output, self.paths.output, "output", _WRITTEN_LAST),
         ):
             if not storage.is_local(uri):
-                with _reported(f"write {uri}", name, fix):
+                with storage.failures_told(f"write {uri}", name, fix):
                     storage.mirror_directory(path, uri, last)
                 logger.info("Copied the %s to %s.", name, uri)
 
@@ -142,14 +142,3 @@ def staged(places: TuningPlaces) -> Iterator[Staging]:
         staging.fetch()
         yield staging
         staging.publish()
-
-
-@contextmanager
-def _reported(what: str, where: str, fix: str = "") -> Iterator[None]:
-    """Tells what could not be done with a place that the user named."""
-    try:
-        yield
-    except Exception as error:
-        raise UserError(
-            Problem(f"cannot {what} ({type(error).__name__}: {error}).", where, fix=fix)
-        ) from error

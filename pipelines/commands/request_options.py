@@ -115,7 +115,7 @@ def with_absolute_paths(request: Request) -> Request:
         The request; URIs are left as they are.
     """
     values = dict(request.values)
-    for name in ("dataset_uri", "evaluation_data_uri"):
+    for name in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
         if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
             values[name] = str(local_path(uri).absolute())
     return dataclasses.replace(request, values=values)

@@ -209,3 +209,13 @@ def test_local_uris(uri: str, local: bool) -> None:
 
 def test_join() -> None:
     assert storage.join("gs://bucket/", "/a", "b/") == "gs://bucket/a/b"
+
+
+def test_what_fails_at_a_place_is_told_with_the_place() -> None:
+    with (
+        pytest.raises(UserError) as caught,
+        storage.failures_told("write gs://b/o", "output", "Try again."),
+    ):
+        raise RuntimeError("quota")
+    (problem,) = caught.value.problems
+    assert str(problem) == "output: cannot write gs://b/o (RuntimeError: quota). Try again."

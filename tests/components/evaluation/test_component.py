@@ -30,6 +30,8 @@ def test_interface():
         "tensorboard_metrics",
         "gate_metric",
         "gate_threshold",
+        "output_root_dir",
+        "run_id",
     }
     assert set(evaluate.outputs) == {
         "metrics",
@@ -67,6 +69,8 @@ def compare_models(tmp_path, model_folder, history_folder):
             tuned_predictions=tuned.outputs["predictions"],
             tensorboard_metrics=history.output,
             gate_metric=metric,
+            output_root_dir=str(tmp_path / "copies"),
+            run_id="run-1",
         )
         return compared.outputs["gate_passed"]
 
@@ -84,7 +88,7 @@ def compare_models(tmp_path, model_folder, history_folder):
     return run
 
 
-def test_base_and_tuned_are_compared(compare_models, preprocess):
+def test_base_and_tuned_are_compared(compare_models, preprocess, tmp_path):
     rows = preprocess("rows", ROWS)
     passed, folder = compare_models(rows, rows)
     assert passed is True
@@ -102,6 +106,11 @@ def test_base_and_tuned_are_compared(compare_models, preprocess):
     assert content["task"] == "classification"
     assert (content["base"]["info"]["tuned"], content["tuned"]["info"]["tuned"]) == (False, True)
     assert (folder / "report").read_text() == (folder / "evaluation/report.html").read_text()
+    copies = tmp_path / "copies" / "run-1"
+    assert json.loads((copies / "evaluation/evaluation.json").read_text()) == content
+    for model in ("base", "tuned"):
+        lines = (copies / f"{model}_predictions/predictions.jsonl").read_text().splitlines()
+        assert len(lines) == len(ROWS)
 
 
 def test_without_an_evaluation_set_a_gate_does_not_pass(compare_models, preprocess):
