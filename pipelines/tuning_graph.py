@@ -74,6 +74,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         tuning_timeout: str,
         restart_on_preemption: bool,
         network_attachment: str,
+        tensorboard_resource_id: str,
     ) -> TuningOutputs:
         limits = {
             "large_model_reference": large_model_reference,
@@ -134,6 +135,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             location=location,
             pipeline_region=platform.pipeline_region,
             use_tpu=use_tpu,
+            project=project,
             machine_spec=machine_spec,
             service_account=service_account,
             network=platform.network,
@@ -145,6 +147,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             max_wait=tuning_max_wait,
             timeout=tuning_timeout,
             restart_on_preemption=restart_on_preemption,
+            tensorboard=tensorboard_resource_id,
             checkpoint_directory=platform.checkpoint_directory,
             image_registry=images.REGISTRY,
             **datasets,

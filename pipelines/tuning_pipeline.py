@@ -166,6 +166,7 @@ _TUNED = (
     "tuning_timeout",
     "restart_on_preemption",
     "network_attachment",
+    "tensorboard_resource_id",
 )
 _DEPLOYED = (
     "project",

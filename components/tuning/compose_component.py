@@ -79,7 +79,8 @@ def compose_params_for_model_tuner(
         max_wait: Longest wait for a machine of FLEX_START, such as 3600s.
         timeout: Longest time of tuning, such as 86400s.
         restart_on_preemption: Go on from the last checkpoint when the machine is taken away.
-        tensorboard: Vertex AI TensorBoard that shows the curves while the job runs.
+        tensorboard: Vertex AI TensorBoard that shows the curves while the job runs, where it is
+            in the job's region.
         checkpoint_directory: URI of the checkpoints; empty puts them beside the saved model.
 
     Returns:

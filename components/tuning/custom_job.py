@@ -46,7 +46,8 @@ class CustomJob:
         max_wait: Longest wait for a machine of FLEX_START, such as 3600s.
         timeout: Longest time of the job, such as 86400s.
         restart_on_preemption: Start the job again when its machine is taken away.
-        tensorboard: Vertex AI TensorBoard that shows the curves while the job runs.
+        tensorboard: Vertex AI TensorBoard that shows the curves while the job runs, where it is
+            in the job's region.
         model_label: The model that is tuned, in the letters of a label.
     """
 
@@ -89,6 +90,7 @@ class CustomJob:
         return first, second
 
     def _spec(self, machine: MachineSpec) -> dict[str, Any]:
+        tensorboard = self._live_tensorboard(machine)
         return {
             "worker_pool_specs": [self._worker_pool(machine)],
             "scheduling": self._scheduling(),
@@ -96,12 +98,15 @@ class CustomJob:
             "network": "" if self.network_attachment else self.network,
             "psc_interface_config": {"network_attachment": self.network_attachment},
             "persistent_resource_id": self.persistent_resource_id,
-            "tensorboard": self.tensorboard,
+            "tensorboard": tensorboard,
             # Vertex AI shows the curves in logs/ below it.
-            "base_output_directory": {
-                "output_uri_prefix": self.checkpoints if self.tensorboard else ""
-            },
+            "base_output_directory": {"output_uri_prefix": self.checkpoints if tensorboard else ""},
         }
+
+    def _live_tensorboard(self, machine: MachineSpec) -> str:
+        """Gives the TensorBoard where a job may have one: of its own region, with an account."""
+        is_near = f"/locations/{machine.region}/" in self.tensorboard
+        return self.tensorboard if is_near and self.service_account else ""
 
     def _worker_pool(self, machine: MachineSpec) -> dict[str, Any]:
         variables = {"GOOGLE_CLOUD_PROJECT": self.project}

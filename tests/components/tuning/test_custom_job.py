@@ -116,6 +116,21 @@ def test_everything_given() -> None:
     assert (variable.name, variable.value) == ("GOOGLE_CLOUD_PROJECT", "my-project")
 
 
+@pytest.mark.parametrize(
+    ("region", "account"), [("us-east4", "tuner@p.iam.gserviceaccount.com"), ("us-central1", "")]
+)
+def test_a_tensorboard_that_a_job_may_not_have_is_left_to_the_uploader(
+    region: str, account: str
+) -> None:
+    spec = parsed(
+        checkpoints="gs://bucket/checkpoints",
+        service_account=account,
+        tensorboard=f"projects/1/locations/{region}/tensorboards/2",
+    ).job_spec
+    assert not spec.tensorboard
+    assert not spec.base_output_directory.output_uri_prefix
+
+
 def test_a_network_attachment_takes_the_place_of_the_network() -> None:
     spec = parsed(network="projects/1/global/networks/vpc", network_attachment="attached").job_spec
     assert spec.psc_interface_config.network_attachment == "attached"
