@@ -270,6 +270,8 @@ def test_a_real_ctrl_c(vertex_server: LocalVertex, job_words: list[str]) -> None
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # A shell that started the suite in the background makes it ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     assert process.stdout.readline().strip() == JOB
