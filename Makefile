@@ -47,7 +47,7 @@ unit: install
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients"
 
 test-slow: install ## The tests marked slow: long runs on real data (needs ../shared/data).
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -m slow
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 test-clients: install ## Clients that others wrote against the local Vertex AI, each in a venv of its own.
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist loadscope -m clients tests/clients

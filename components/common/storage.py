@@ -70,9 +70,11 @@ def open_input(uri: str, where: str = "") -> Iterator[IO[bytes]]:
         The open binary file.
 
     Raises:
-        UserError: If the file is not there, is a folder, may not be read, or if its scheme is
-            unknown or needs a package that is not installed.
+        UserError: If no file is named, if it is not there, is a folder, may not be read, or if its
+            scheme is unknown or needs a package that is not installed.
     """
+    if not uri.strip():
+        raise UserError(Problem("no file is named.", where, "a path or URI of one JSONL file"))
     try:
         opened = fsspec.open(uri, "rb", compression="infer").open()
     except (OSError, ImportError, ValueError) as error:

@@ -219,3 +219,12 @@ def test_what_fails_at_a_place_is_told_with_the_place() -> None:
         raise RuntimeError("quota")
     (problem,) = caught.value.problems
     assert str(problem) == "output: cannot write gs://b/o (RuntimeError: quota). Try again."
+
+
+@pytest.mark.parametrize("uri", ["", " "])
+def test_an_empty_name_names_no_file(uri: str) -> None:
+    with (
+        pytest.raises(UserError, match="dataset_uri: no file is named"),
+        storage.open_input(uri, "dataset_uri"),
+    ):
+        pass
