@@ -128,9 +128,9 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 
 def _open_table(folder: Path) -> Any:
-    from datasets import load_from_disk
+    from kfp_llm_tuning.components.dataset.artifacts import load_examples
 
-    return load_from_disk(str(folder)).data.table
+    return load_examples(folder).data.table
 
 
 class StepSampler:

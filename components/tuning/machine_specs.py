@@ -86,7 +86,7 @@ def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
             Problem(
                 f"no machine is called {name!r}.",
                 "tuning_machine",
-                ", ".join(table["machines"]),
+                ", ".join(machine_names()),
                 f"Did you mean {nearest[0]}?" if nearest else "",
             )
         )
