@@ -18,8 +18,8 @@ import transformers
 from common import record
 from transformers import GenerationConfig
 
-from kfp_llm_tuning.components.evaluation.batches import BATCH_SIZE
-from kfp_llm_tuning.components.evaluation.engine import TransformersEngine
+from kfp_llm_tuning.components.generation.batches import BATCH_SIZE
+from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
 from kfp_llm_tuning.components.tuning.base_models import materialise
 from kfp_llm_tuning.components.tuning.model_references import resolve
 

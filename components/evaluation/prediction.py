@@ -28,11 +28,12 @@ from kfp_llm_tuning.components.evaluation.predicting_model import (
     LocalModel,
     bring_model,
 )
+from kfp_llm_tuning.components.generation.engine import GenerationRequest
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.dataset.tokenization import Tokens
-    from kfp_llm_tuning.components.evaluation.engine import Generation, TransformersEngine
     from kfp_llm_tuning.components.evaluation.questions import Questions
+    from kfp_llm_tuning.components.generation.engine import Engine, Generation
 
 # An untuned model seldom ends its answers: this many times the longest reference tell it as well as
 # the model's own limit, in a fraction of the time.
@@ -98,12 +99,12 @@ def _predict(
 ) -> PredictionSet:
     from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
     from kfp_llm_tuning.components.dataset.tokenization import Tokenization
-    from kfp_llm_tuning.components.evaluation.engine import TransformersEngine
     from kfp_llm_tuning.components.evaluation.questions import encode_questions
+    from kfp_llm_tuning.components.generation.engines import open_engine
 
     with _Stopwatch() as loading:
         model = bring_model(named)
-        engine = TransformersEngine(model.folder)
+        engine = open_engine(model.folder)
     formatter = prompt_formatter(engine.tokenizer, records_info.prompt_format)
     questions = encode_questions(
         list(read_records(evaluation_records)),
@@ -115,7 +116,10 @@ def _predict(
     _log_start(model, engine, questions, limit)
     with _Stopwatch() as generating:
         generations = engine.generate(
-            [prompt.ids for prompt in questions.prompts], limit, questions.stop_tokens
+            [
+                GenerationRequest(prompt.ids, limit, questions.stop_tokens)
+                for prompt in questions.prompts
+            ]
         )
     with _Stopwatch() as scoring:
         likelihoods, label_scores = _score(engine, questions)
@@ -124,7 +128,7 @@ def _predict(
         msgspec.structs.replace(
             info,
             precision=engine.precision,
-            device=engine.device.type,
+            device=engine.device,
             load_seconds=loading.seconds,
             generation_seconds=generating.seconds,
             scoring_seconds=scoring.seconds,
@@ -149,14 +153,12 @@ class _Stopwatch:
         self.seconds = round(time.monotonic() - self._start, 3)
 
 
-def _log_start(
-    model: LocalModel, engine: TransformersEngine, questions: Questions, limit: int
-) -> None:
+def _log_start(model: LocalModel, engine: Engine, questions: Questions, limit: int) -> None:
     _log.info(
         "%s model %s on %s in %s: %d prompts, answers of at most %d tokens.",
         "Tuned" if model.tuned else "Base",
         model.name,
-        engine.device.type,
+        engine.device,
         engine.precision,
         len(questions.records),
         limit,
@@ -183,9 +185,7 @@ def _describe(
     )
 
 
-def _score(
-    engine: TransformersEngine, questions: Questions
-) -> tuple[Sequence[float], list[LabelScores]]:
+def _score(engine: Engine, questions: Questions) -> tuple[Sequence[float], list[LabelScores]]:
     """Scores the references, and every label where there are labels: a reference is one of them."""
     import numpy as np
 
@@ -209,7 +209,7 @@ def _predictions(
     questions: Questions,
     generations: Sequence[Generation],
     likelihoods: Sequence[float],
-    engine: TransformersEngine,
+    engine: Engine,
 ) -> list[Prediction]:
     texts = engine.decode([generation.tokens for generation in generations])
     return [

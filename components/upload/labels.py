@@ -47,7 +47,7 @@ def version_labels(
     """Collects the labels of a version.
 
     Args:
-        provenance: From ``run_content.read_provenance``.
+        provenance: From ``saved_model.read_provenance``.
         reference: What the user asked to tune.
         display_name: What the user called the model.
         run_id: The pipeline run.
@@ -75,7 +75,7 @@ def version_description(
     """Tells a person what the version is, the substitution of a closed model first.
 
     Args:
-        provenance: From ``run_content.read_provenance``.
+        provenance: From ``saved_model.read_provenance``.
         reference: What the user asked to tune.
         metrics: From ``run_content.final_metrics``.
 

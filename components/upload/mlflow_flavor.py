@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kfp_llm_tuning.components.upload.prediction import Predictor, question, text_question
+from kfp_llm_tuning.components.generation.questions import question, text_question
+from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
 # Parameters of a request and their defaults; 0 is the limit that the model was tuned with.
 DEFAULT_PARAMETERS = {"max_output_tokens": 0}
@@ -19,13 +20,13 @@ class ServedModel:
 
     def __init__(self, folder: Path) -> None:
         """Loads the model of a folder."""
-        self._predictor = Predictor(folder)
+        self._model = TunedModel(folder)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> list[str]:
         """Answers every row.
 
         Args:
-            model_input: A list of texts or of objects as ``prediction.parse_questions`` reads them,
+            model_input: A list of texts or of objects as ``questions.parse_questions`` reads them,
                 or a pandas.DataFrame with the objects' fields as columns.
             params: As ``DEFAULT_PARAMETERS``.
 
@@ -38,7 +39,7 @@ class ServedModel:
         settings = {**DEFAULT_PARAMETERS, **(params or {})}
         rows = model_input if isinstance(model_input, list) else model_input.to_dict("records")
         questions = [text_question(row) if isinstance(row, str) else question(row) for row in rows]
-        answers = self._predictor.answer(questions, settings["max_output_tokens"])
+        answers = self._model.answer(questions, settings["max_output_tokens"])
         return [answer.content for answer in answers]
 
 

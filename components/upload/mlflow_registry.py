@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.generation.saved_model import read_provenance
 from kfp_llm_tuning.components.upload import labels as label
 from kfp_llm_tuning.components.upload import mlflow_model, run_content
 from kfp_llm_tuning.components.upload.connection import (
@@ -93,7 +94,7 @@ def register(upload: Upload) -> str:
         raise UserError(
             Problem(f"{upload.run_id!r} names no run.", "run_id", "the id of the pipeline run")
         )
-    provenance = run_content.read_provenance(upload.saved_model)
+    provenance = read_provenance(upload.saved_model)
     evaluation = run_content.read_evaluation(upload.evaluation)
     if name != upload.display_name:
         _logger.warning("The model %r is registered as %r.", upload.display_name, name)

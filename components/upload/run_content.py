@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
-
-PROVENANCE_FILE = "tuning.json"
 EVALUATION_FILE = "evaluation.json"
 HISTORY_FILE = "history.jsonl"
 
@@ -32,35 +29,9 @@ class CurvePoint:
     time: float | None
 
 
-def read_provenance(saved_model: Path) -> dict[str, Any]:
-    """Reads how a model was tuned.
-
-    Args:
-        saved_model: Folder of the tuned model in Hugging Face layout.
-
-    Returns:
-        The contents of ``tuning.json``; empty for a model that another tool tuned.
-
-    Raises:
-        UserError: If the folder holds no model.
-    """
-    if not (saved_model / "config.json").is_file():
-        raise UserError(
-            Problem(
-                f"no model in {saved_model}: config.json is missing.",
-                where="saved_model",
-                allowed="a folder in Hugging Face layout",
-            )
-        )
-    return _read_object(saved_model / PROVENANCE_FILE)
-
-
 def read_evaluation(evaluation: Path) -> dict[str, Any]:
     """Reads ``evaluation.json`` of a folder; empty where the folder has none."""
-    return _read_object(evaluation / EVALUATION_FILE)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
+    path = evaluation / EVALUATION_FILE
     if not path.is_file():
         return {}
     value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +42,7 @@ def run_parameters(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Lists the parameters of the run.
 
     Args:
-        provenance: From ``read_provenance``.
+        provenance: From ``saved_model.read_provenance``.
 
     Returns:
         Every single value of the provenance except its metrics; nested names are joined by ``/``.
@@ -84,7 +55,7 @@ def final_metrics(provenance: Mapping[str, Any], evaluation: Mapping[str, Any]) 
     """Lists the figures that a person compares models by.
 
     Args:
-        provenance: From ``read_provenance``: the tuner's figures at the step that was saved.
+        provenance: From ``saved_model.read_provenance``: the tuner's figures at the saved step.
         evaluation: From ``read_evaluation``: the figures of the base and the tuned model.
 
     Returns:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.common.vertex import Ensured, Vertex
+from kfp_llm_tuning.components.generation.saved_model import read_provenance
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload import (
     labels,
@@ -177,7 +178,7 @@ def _without_place(project: str, location: str) -> list[Problem]:
 def _described(task: UploadTask) -> vertex_models.VertexModel:
     """Collects labels, description and environment of the version."""
     reference = resolve(task.model_reference)
-    provenance = run_content.read_provenance(task.saved_model)
+    provenance = read_provenance(task.saved_model)
     metrics = run_content.final_metrics(provenance, run_content.read_evaluation(task.evaluation))
     ours = labels.version_labels(provenance, reference, task.display_name, task.run_id, {})
     ours[WEIGHTS_LABEL] = str(serving_machines.weights_megabytes(task.saved_model))

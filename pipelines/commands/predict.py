@@ -17,7 +17,8 @@ from kfp_llm_tuning.components.upload.names import parse_address
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.upload.prediction import Answer, Question
+    from kfp_llm_tuning.components.generation.questions import Question
+    from kfp_llm_tuning.components.generation.tuned_model import Answer
 
 _logger = logging.getLogger(__name__)
 
@@ -66,9 +67,9 @@ def predict(
     folder = _folder(model, registry_uri)
     _hide_progress_from_logs()
 
-    from kfp_llm_tuning.components.upload.prediction import Predictor
+    from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
-    answers = Predictor(folder).answer(questions, max_output_tokens or 0)
+    answers = TunedModel(folder).answer(questions, max_output_tokens or 0)
     _warn(answers)
     for answer in answers:
         line = answer.content
@@ -78,18 +79,18 @@ def predict(
 
 
 def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> list[Question]:
-    from kfp_llm_tuning.components.upload import prediction
+    from kfp_llm_tuning.components.generation import questions
 
     if (text is None) == (input_file is None):
         raise UserError(Problem("nothing to ask, or two things.", allowed="TEXT or --input FILE"))
     if input_file:
         if context:
             raise UserError(Problem("a file's rows bring their own context.", "--context"))
-        return prediction.parse_questions(input_file, getattr(input_file, "name", "stdin"))
+        return questions.parse_questions(input_file, getattr(input_file, "name", "stdin"))
     if context:
         messages = [{"author": "user", "content": text}]
-        return [prediction.question({"messages": messages, "context": context})]
-    return [prediction.text_question(text or "")]
+        return [questions.question({"messages": messages, "context": context})]
+    return [questions.text_question(text or "")]
 
 
 def _folder(model: str, registry_uri: str) -> Path:

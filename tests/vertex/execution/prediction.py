@@ -12,13 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.upload.prediction import (
-    Answer,
-    Predictor,
-    Question,
-    question,
-    text_question,
-)
+from kfp_llm_tuning.components.generation.questions import Question, question, text_question
+from kfp_llm_tuning.components.generation.tuned_model import Answer, TunedModel
 from tests.vertex.redirect.sitecustomize import STORAGE_FOLDER_VARIABLE
 
 _lock = threading.Lock()
@@ -47,8 +42,8 @@ def predict(
 
 
 @lru_cache(maxsize=4)
-def _loaded(deployment: Path, weights: Path) -> Predictor:
-    return Predictor(weights)
+def _loaded(deployment: Path, weights: Path) -> TunedModel:
+    return TunedModel(weights)
 
 
 def _question(instance: Any) -> Question:

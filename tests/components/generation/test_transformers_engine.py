@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from kfp_llm_tuning.components.evaluation import batches
 from kfp_llm_tuning.components.evaluation import engine as engine_module
-from kfp_llm_tuning.components.evaluation.engine import Generation, TransformersEngine
+from kfp_llm_tuning.components.generation.transformers_engine import Generation, TransformersEngine
 
 EOS = 2
 PROMPTS = [[1, 50, 60, 70], [1, 80], [1, 50, 60, 70], [1, *range(30, 70)], [1, 99, 98, 97, 96]]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,32 +15,18 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from kfp_llm_tuning.components.evaluation.batches import (
+from kfp_llm_tuning.components.generation.batches import (
     TOKENS_PER_BATCH,
     plan_batches,
     with_progress,
 )
+from kfp_llm_tuning.components.generation.engine import Generation, GenerationRequest, Tokens
 from kfp_llm_tuning.components.tuning.base_models import load_tokenizer
 from kfp_llm_tuning.components.tuning.batching import Example, collate
 from kfp_llm_tuning.components.tuning.label_only_loss import label_logits, plan_forward
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Tokens = Sequence[int]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What a model wrote.
-
-    Attributes:
-        tokens: Token ids after the prompt, without the token that ended it.
-        finished: Whether the model ended by itself; False where the limit cut it.
-    """
-
-    tokens: list[int]
-    finished: bool
 
 
 class TransformersEngine:
@@ -56,7 +41,7 @@ class TransformersEngine:
 
     def __init__(self, folder: Path) -> None:
         """Loads model and tokenizer from a folder in Hugging Face layout; safetensors only."""
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = _fastest_dtype(self.device)
         self.precision = str(dtype).removeprefix("torch.")
         self.tokenizer = load_tokenizer(folder)
@@ -68,36 +53,27 @@ class TransformersEngine:
         self.model.generation_config = GenerationConfig()
         self._pad = _pad_token_id(self.tokenizer)
         self._plan = plan_forward(self.model)
+        self.context_length = int(self.model.config.get_text_config().max_position_embeddings)
 
-    def generate(
-        self, prompts: Sequence[Tokens], max_new_tokens: int, stop_tokens: Tokens
-    ) -> list[Generation]:
-        """Continues every prompt greedily.
-
-        Args:
-            prompts: Token ids, at least one each; equal prompts are computed once.
-            max_new_tokens: Most tokens written after a prompt.
-            stop_tokens: Tokens that end an answer.
-
-        Returns:
-            One generation a prompt, in the prompts' order.
-        """
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        """Continues every prompt greedily."""
+        request = requests[0]
         written: dict[tuple[int, ...], Generation] = {}
-        distinct = list(dict.fromkeys(map(tuple, prompts)))
+        distinct = list(dict.fromkeys(tuple(request.prompt) for request in requests))
         config = GenerationConfig(
             do_sample=False,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=list(stop_tokens),
+            max_new_tokens=request.max_new_tokens,
+            eos_token_id=list(request.stop_tokens),
             pad_token_id=self._pad,
         )
-        batches = plan_batches([len(prompt) + max_new_tokens for prompt in distinct])
+        batches = plan_batches([len(prompt) + request.max_new_tokens for prompt in distinct])
         for rows in with_progress(batches, len(distinct), "prompts answered"):
             prompt_batch = [distinct[row] for row in rows]
             for prompt, generation in zip(
                 prompt_batch, self._generate_batch(prompt_batch, config), strict=True
             ):
                 written[prompt] = generation
-        return [written[tuple(prompt)] for prompt in prompts]
+        return [written[tuple(request.prompt)] for request in requests]
 
     def score(
         self, prompts: Sequence[Tokens], completions: Sequence[Tokens]
@@ -246,8 +222,8 @@ class TransformersEngine:
         return torch.tensor(values, device=self.device)
 
 
-def _fastest_dtype(device: torch.device) -> torch.dtype:
-    if device.type == "cuda":
+def _fastest_dtype(device: str) -> torch.dtype:
+    if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     # Without these instructions bfloat16 is emulated, several times slower than float32.
     has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.upload.mlflow_flavor import ServedModel
-from kfp_llm_tuning.components.upload.prediction import (
-    Predictor,
+from kfp_llm_tuning.components.generation.questions import (
     Question,
     parse_questions,
     question,
     text_question,
 )
+from kfp_llm_tuning.components.generation.tuned_model import TunedModel
+from kfp_llm_tuning.components.upload.mlflow_flavor import ServedModel
 from kfp_llm_tuning.components.validation.rows import Message
 
 
@@ -34,8 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def predictor(folder: Path) -> Predictor:
-    return Predictor(folder)
+def model(folder: Path) -> TunedModel:
+    return TunedModel(folder)
 
 
 def test_text_rows_in_every_spelling() -> None:
@@ -90,10 +90,10 @@ def test_empty_file() -> None:
 
 
 def test_prompt_is_written_as_in_training(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+    model: TunedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    engine = predictor._engine
+    engine = model._engine
     real = engine.generate
 
     def recording(prompts: Sequence[Sequence[int]], *arguments: Any) -> Any:
@@ -102,30 +102,30 @@ def test_prompt_is_written_as_in_training(
 
     monkeypatch.setattr(engine, "generate", recording)
     chat = question({"messages": [{"author": "user", "content": "hi"}], "context": "c"})
-    predictor.answer([text_question("hello"), chat])
+    model.answer([text_question("hello"), chat])
     assert asked == ["hello\n", "c\n\nuser:\nhi\nassistant:\n"]
 
 
-def test_limits_of_the_tuning_are_kept_and_told(predictor: Predictor) -> None:
-    short, long = predictor.answer([text_question("a"), text_question("b" * 500)])
+def test_limits_of_the_tuning_are_kept_and_told(model: TunedModel) -> None:
+    short, long = model.answer([text_question("a"), text_question("b" * 500)])
     assert (short.input_truncated, long.input_truncated) == (False, True)
-    tokenizer = predictor._engine.tokenizer
+    tokenizer = model._engine.tokenizer
     assert len(tokenizer(short.content)["input_ids"]) <= 8 * 3
-    (one,) = predictor.answer([text_question("a")], max_output_tokens=1)
+    (one,) = model.answer([text_question("a")], max_output_tokens=1)
     assert not one.finished
     assert short.content.startswith(one.content)
 
 
 def test_folder_without_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json is missing"):
-        Predictor(tmp_path)
+        TunedModel(tmp_path)
 
 
-def test_mlflow_flavour_takes_lists_and_tables(folder: Path, predictor: Predictor) -> None:
+def test_mlflow_flavour_takes_lists_and_tables(folder: Path, model: TunedModel) -> None:
     import pandas
 
     model = ServedModel(folder)
-    expected = [answer.content for answer in predictor.answer([text_question("a")] * 2, 3)]
+    expected = [answer.content for answer in model.answer([text_question("a")] * 2, 3)]
     parameters = {"max_output_tokens": 3}
     assert model.predict(["a", {"prompt": "a"}], parameters) == expected
     table = pandas.DataFrame({"input_text": ["a", "a"]})

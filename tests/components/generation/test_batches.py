@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfp_llm_tuning.components.evaluation import batches
+from kfp_llm_tuning.components.generation import batches
 
 
 @given(st.lists(st.tuples(st.integers(1, 70_000), st.integers(1, 2**28)), min_size=1, max_size=100))

@@ -1,26 +1,20 @@
-"""Asks a tuned model: prompts are written and cut as they were for its training."""
+"""What a model is asked: a plain text or a conversation, as rows of a dataset or of a file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.components.upload.run_content import read_provenance
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.dataset.prompts import PromptFormatter
     from kfp_llm_tuning.components.validation.rows import Message
 
 # The spellings of a text prompt: datasets', and the two of the published endpoint's clients.
 _TEXT_FIELDS = ("input_text", "prompt", "content")
 _AUTHORS = ("user", "assistant")
-# The published limits, for a model whose own are not known.
-_MAX_INPUT_TOKENS = 8192
-_MAX_OUTPUT_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -36,21 +30,6 @@ class Question:
     messages: tuple[Message, ...]
     context: str = ""
     is_chat: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model answered.
-
-    Attributes:
-        content: The text.
-        finished: Whether the model ended by itself; False where the limit of tokens cut it.
-        input_truncated: Whether the prompt was longer than the model was tuned for.
-    """
-
-    content: str
-    finished: bool
-    input_truncated: bool
 
 
 def text_question(text: str) -> Question:
@@ -128,69 +107,3 @@ def question(row: Any) -> Question:
 
 def _allowed() -> str:
     return f"an object with {', '.join(_TEXT_FIELDS)} or messages"
-
-
-class Predictor:
-    """A tuned model in memory."""
-
-    def __init__(self, folder: Path) -> None:
-        """Loads the model.
-
-        Args:
-            folder: In Hugging Face layout; ``tuning.json`` says how prompts are written.
-
-        Raises:
-            UserError: If the folder holds no model.
-        """
-        provenance = read_provenance(folder)
-
-        from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
-        from kfp_llm_tuning.components.evaluation.engine import TransformersEngine
-
-        self._engine = TransformersEngine(folder)
-        self._formatter: PromptFormatter = prompt_formatter(
-            self._engine.tokenizer, provenance.get("prompt_format")
-        )
-        self._max_input_tokens = int(provenance.get("max_input_tokens", _MAX_INPUT_TOKENS))
-        self.max_output_tokens = int(provenance.get("max_output_tokens", _MAX_OUTPUT_TOKENS))
-
-    def answer(self, questions: Sequence[Question], max_output_tokens: int = 0) -> list[Answer]:
-        """Answers every question with the likeliest tokens.
-
-        Args:
-            questions: What is asked.
-            max_output_tokens: Limit of an answer; 0 means the limit that the model was tuned with.
-
-        Returns:
-            One answer a question.
-        """
-        from kfp_llm_tuning.components.dataset.tokenization import Tokenization
-
-        tokenizer = Tokenization(
-            self._engine.tokenizer, self._formatter, self._max_input_tokens, self.max_output_tokens
-        )
-        prompts = tokenizer.prompts(
-            [self._prompt(asked) for asked in questions],
-            [self._head(asked) for asked in questions],
-        )
-        generations = self._engine.generate(
-            [prompt.ids for prompt in prompts],
-            max_output_tokens or self.max_output_tokens,
-            tokenizer.stop_token_ids,
-        )
-        return [
-            Answer(
-                self._engine.tokenizer.decode(generation.tokens, skip_special_tokens=True),
-                generation.finished,
-                prompt.truncated,
-            )
-            for prompt, generation in zip(prompts, generations, strict=True)
-        ]
-
-    def _prompt(self, asked: Question) -> str:
-        if asked.is_chat:
-            return self._formatter.chat_prompt(asked.messages, asked.context)
-        return self._formatter.text_prompt(asked.messages[0].content)
-
-    def _head(self, asked: Question) -> int | None:
-        return self._formatter.head_length(asked.context) if asked.is_chat else None

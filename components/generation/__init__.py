@@ -1,0 +1,5 @@
+"""What a model writes: engines that run it, and how a question becomes its prompt.
+
+Evaluation, the command ``predict`` and the prediction server share it, so that what is evaluated is
+what is served.
+"""

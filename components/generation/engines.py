@@ -1,0 +1,47 @@
+"""Chooses the engine that runs a model."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.generation.engine import Engine
+
+ENGINES = ("auto", "transformers", "vllm")
+
+
+def open_engine(folder: Path, name: str = "auto") -> Engine:
+    """Loads a model into an engine.
+
+    Args:
+        folder: The model, in Hugging Face layout with safetensors.
+        name: One of ``ENGINES``; ``auto`` is vLLM where it is installed and a GPU is there, else
+            transformers.
+
+    Returns:
+        The engine.
+
+    Raises:
+        UserError: If the name is none of them, or vLLM is asked for and not installed.
+    """
+    if name not in ENGINES:
+        raise UserError(Problem(f"{name!r} is no engine.", "engine", ", ".join(ENGINES)))
+    if name == "vllm" or (name == "auto" and _has_vllm_and_gpu()):
+        from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine
+
+        return VllmEngine(folder)
+    from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
+
+    return TransformersEngine(folder)
+
+
+def _has_vllm_and_gpu() -> bool:
+    if importlib.util.find_spec("vllm") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
