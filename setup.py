@@ -45,6 +45,16 @@ EXTRAS = {
         "scikit-learn>=1.5",
         "tensorboard>=2.18",
     ],
+    # The prediction server.
+    "serving": [
+        "torch>=2.9",
+        "transformers>=5.20,<6",  # as above
+        "accelerate>=1.12",
+        "safetensors>=0.5",
+        "fastapi>=0.115",
+        "prometheus-client>=0.20",
+        "uvicorn>=0.34",
+    ],
     # Submitting to Vertex AI Pipelines.
     "vertex": [
         "google-cloud-aiplatform>=1.60,<2",  # google-cloud-pipeline-components 2.22 requires < 2
@@ -59,6 +69,7 @@ EXTRAS = {
         "cryptography>=44",
         "hypothesis>=6.100",
         "mypy>=1.15",
+        "openai>=2",
         "pytest>=8",
         "pytest-cov>=5",
         "pytest-timeout>=2.3",
