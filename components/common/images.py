@@ -38,5 +38,7 @@ def tuner_image(accelerator: str, registry: str = REGISTRY) -> str:
 
 # Of every task. "python" in the name keeps kfp.local's SubprocessRunner from warning.
 IMAGE = image_name("python")
-# Of the prediction server that an uploaded model names.
+# Of the prediction server that an uploaded model names, where its machine has no GPU.
 SERVING_IMAGE = image_name("serving")
+# The same server on a machine with GPUs, where vLLM runs the model.
+SERVING_GPU_IMAGE = image_name("serving-gpu")
