@@ -27,6 +27,7 @@ SUBCOMMANDS = {
     "jobs": ("jobs", "List, show or cancel pipeline jobs on Vertex AI."),
     "models": ("models", "List, show or delete registered models."),
     "predict": ("predict", "Ask a tuned model."),
+    "serve": ("serve", "Answer over HTTP with a tuned model."),
     "compile": ("compile", "Write the templates and the components as YAML."),
 }
 
@@ -35,6 +36,7 @@ SUBCOMMANDS = {
 _EXTRAS = {
     **dict.fromkeys(("google", "gcsfs", "grpc"), "vertex"),
     **dict.fromkeys(("datasets", "mlflow", "torch", "transformers"), "tuning"),
+    **dict.fromkeys(("fastapi", "prometheus_client", "uvicorn"), "serving"),
 }
 
 

@@ -12,9 +12,10 @@ from enum import StrEnum
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.serving.refusals import Refusal
 
-# The speed is that of so many answers that ended last.
+# The speed is that of so many requests that ended last.
 _REMEMBERED = 64
 _LEAST_WAIT, _MOST_WAIT = 1, 60
+_WAIT_FOR_MODEL = 5
 
 
 class State(StrEnum):
@@ -45,7 +46,7 @@ class Admission:
         self.under_way = 0
         self.state = State.LOADING
         self._clock = clock
-        self._ended: deque[float] = deque(maxlen=_REMEMBERED)
+        self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
 
     @asynccontextmanager
     async def admitted(self, count: int = 1) -> AsyncIterator[None]:
@@ -59,26 +60,29 @@ class Admission:
                 there never is (400).
         """
         if self.state is State.LOADING:
-            raise Refusal(503, "The model is being loaded.", retry_after=self._seconds_until(count))
+            raise Refusal(503, "The model is being loaded.", retry_after=_WAIT_FOR_MODEL)
         if count > self.limit:
             what = f"{count} answers are asked for at once."
             fix = "Ask for fewer instances or candidates in one request."
             raise Refusal(400, Problem(what, allowed=f"at most {self.limit}", fix=fix))
         if self.under_way + count > self.limit:
             what = "The server has as many requests as it can hold."
-            raise Refusal(429, what, retry_after=self._seconds_until(count))
+            raise Refusal(429, what, retry_after=self._seconds_until_room(count))
+        begun = self._clock()
         self.under_way += count
         try:
             yield
+            self._seconds.append(self._clock() - begun)
         finally:
             self.under_way -= count
-            self._ended.extend([self._clock()] * min(count, _REMEMBERED))
 
-    def _seconds_until(self, count: int) -> int:
-        """Estimates when there is room for so many answers, at the speed of the last ones."""
-        if len(self._ended) < 2:
+    def _seconds_until_room(self, count: int) -> int:
+        """Estimates when so many places are free, at the speed of the last requests.
+
+        As many places as are taken now are free again after the time that a request takes.
+        """
+        if not self._seconds:
             return _LEAST_WAIT
-        passed = self._clock() - self._ended[0]
-        too_many = max(self.under_way + count - self.limit, 0)
-        wait = math.ceil(too_many * passed / len(self._ended))
+        share = (self.under_way + count - self.limit) / self.under_way
+        wait = math.ceil(share * sum(self._seconds) / len(self._seconds))
         return min(max(wait, _LEAST_WAIT), _MOST_WAIT)

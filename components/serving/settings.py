@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.generation.engines import ENGINES
 
 PREFIX = "KFP_LLM_TUNING_SERVING_"
 # Paths that are taken, whatever the routes are called.
@@ -33,15 +34,13 @@ class ServerSettings:
     """How a model is served.
 
     Attributes:
-        model: The model: a folder or any URI that fsspec opens.
+        model: The model: a folder, or gs://, s3:// or another URI that fsspec opens.
         model_name: What clients of /v1 call it; empty means the name of its folder.
         host: Address to listen at; a container listens at every one.
         port: Port to listen at.
         health_route: Path that tells whether the model answers.
         predict_route: Path of the published endpoints' predictions.
         engine: "transformers", "vllm", or "auto": vLLM where it is installed and a GPU is there.
-        cache_folder: Where a model that is not on this machine is copied to, and found again after
-            a restart; empty means a temporary folder.
         max_queue: Answers that may be written or waited for at once; a request for more is told to
             come again (429).
         max_body_bytes: Most bytes of a request's body.
@@ -52,7 +51,7 @@ class ServerSettings:
             balancer keeps it, or the balancer loses requests.
         drain_seconds: Seconds for which a server that was told to end still lets requests in, so
             that load balancers notice.
-        finish_seconds: Seconds that requests under way then have to end.
+        finish_seconds: Seconds that answers under way then have to end.
         log_prompts: Whether prompts and answers are logged.
     """
 
@@ -63,7 +62,6 @@ class ServerSettings:
     health_route: str = _setting("/health", variable="AIP_HEALTH_ROUTE")
     predict_route: str = _setting("/predict", variable="AIP_PREDICT_ROUTE")
     engine: str = "auto"
-    cache_folder: str = ""
     max_queue: int = _setting(256, least=1)
     max_body_bytes: int = _setting(10 * _MIB, least=1)
     head_timeout_seconds: float = _setting(15.0, least=0.1)
@@ -72,14 +70,14 @@ class ServerSettings:
     # Google's load balancers keep theirs for 600 s.
     keep_alive_seconds: int = _setting(620, least=1)
     drain_seconds: float = _setting(5.0, least=0)
-    finish_seconds: float = _setting(300.0, least=0)
+    finish_seconds: int = _setting(300, least=0)
     log_prompts: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the routes.
+        """Checks the routes and the engine.
 
         Raises:
-            UserError: With every route that cannot be one.
+            UserError: With everything that is wrong.
         """
         problems = [
             Problem(f"{route!r} cannot be a route.", name, "/PATH that nothing else has")
@@ -91,6 +89,8 @@ class ServerSettings:
         ]
         if self.health_route == self.predict_route:
             problems.append(Problem(f"{self.health_route} is both routes.", "predict_route"))
+        if self.engine not in ENGINES:
+            problems.append(Problem(f"{self.engine!r} is no engine.", "engine", ", ".join(ENGINES)))
         raise_all(problems)
 
 

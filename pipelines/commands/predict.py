@@ -7,13 +7,12 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.upload.names import parse_address
+from kfp_llm_tuning.pipelines.commands.model_folder import model_folder
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def predict(
     the same question has the same answer.
     """
     questions = _questions(text, context, input_file)
-    folder = _folder(model, registry_uri)
+    folder = model_folder(model, registry_uri)
     _hide_progress_from_logs()
 
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
@@ -91,16 +90,6 @@ def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> 
         messages = [{"author": "user", "content": text}]
         return [questions.question({"messages": messages, "context": context})]
     return [questions.text_question(text or "")]
-
-
-def _folder(model: str, registry_uri: str) -> Path:
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path
-    from kfp_llm_tuning.components.upload.catalogue import download, find_version
-
-    version = find_version(registry_uri, parse_address(model))
-    return download(registry_uri, version)
 
 
 def _hide_progress_from_logs() -> None:

@@ -1,0 +1,109 @@
+"""Brings the model to this machine and into memory; safetensors only, and no code of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.serving import logs
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.generation.tuned_model import TunedModel
+    from kfp_llm_tuning.components.serving.settings import ServerSettings
+
+# Where Vertex AI mounts Cloud Storage in jobs, but not beside a server.
+_MOUNT = "/gcs/"
+_INDEX = "model.safetensors.index.json"
+
+_logger = logging.getLogger(__name__)
+
+
+def load_model(settings: ServerSettings) -> TunedModel:
+    """Loads the model, and has it answer once.
+
+    Args:
+        settings: ``model`` and ``engine`` are read.
+
+    Returns:
+        A model that answers.
+
+    Raises:
+        UserError: If there is no model, or one that is not served.
+    """
+    from kfp_llm_tuning.components.generation.questions import text_question
+    from kfp_llm_tuning.components.generation.tuned_model import TunedModel
+
+    begun = time.monotonic()
+    folder = fetch(settings.model)
+    logs.configure_transformers()
+    model = TunedModel(folder, settings.engine)
+    model.answer([text_question("Hello")], max_output_tokens=1)
+    _logger.info("The model answers, %.1f s after it was asked for.", time.monotonic() - begun)
+    return model
+
+
+def fetch(model: str) -> Path:
+    """Brings a model to this machine, once, and looks whether it can be served.
+
+    Args:
+        model: A folder, or a URI of one; ``/gcs/BUCKET/...`` is read as gs:// where it is not
+            mounted. What is not on this machine is kept in the folder of downloaded models.
+
+    Returns:
+        Its folder on this machine.
+
+    Raises:
+        UserError: If it is not there or not whole, if its weights are pickled, or if it asks for
+            code of its own.
+    """
+    from kfp_llm_tuning.components.tuning.base_models import materialise
+    from kfp_llm_tuning.components.tuning.model_references import resolve
+
+    if not model:
+        raise UserError(Problem("no model is named.", "model", "a folder or a URI of one"))
+    try:
+        folder = materialise(resolve(_uri(model)))
+    except UserError as error:
+        raise UserError(
+            *(dataclasses.replace(problem, where="model") for problem in error.problems)
+        ) from error
+    _check_whole(folder, model)
+    return folder
+
+
+def _uri(model: str) -> str:
+    if not is_local(model):
+        return model
+    path = local_path(model).absolute()
+    if model.startswith(_MOUNT) and not path.is_dir():
+        return f"gs://{model.removeprefix(_MOUNT)}"
+    return str(path)
+
+
+def _check_whole(folder: Path, model: str) -> None:
+    """Reads the heads of all weights: a copy that was cut off is told before it is loaded."""
+    from safetensors import SafetensorError, safe_open
+
+    problems = []
+    for path in _weights(folder):
+        try:
+            with safe_open(path, framework="numpy"):
+                continue
+        except (SafetensorError, OSError) as error:
+            what = f"{path.name} of {model} is not whole ({error})."
+            problems.append(Problem(what, "model", fix="Copy the model again."))
+    raise_all(problems)
+
+
+def _weights(folder: Path) -> list[Path]:
+    index = folder / _INDEX
+    if not index.is_file():
+        return sorted(folder.glob("*.safetensors"))
+    parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    return [folder / name for name in sorted(set(parts))]
