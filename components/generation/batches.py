@@ -44,8 +44,37 @@ def plan_batches(tokens: Sequence[int], logits: Sequence[int] | None = None) -> 
     return batches
 
 
+class Progress:
+    """Logs how far work is, every few seconds and at the end."""
+
+    def __init__(self, total: int, what: str) -> None:
+        """Starts the clock.
+
+        Args:
+            total: Rows to be done.
+            what: What is done with a row, in the plural and the past.
+        """
+        self._total = total
+        self._what = what
+        self._done = 0
+        self._start = self._last = time.monotonic()
+
+    def add(self, rows: int) -> None:
+        """Counts work that was done.
+
+        Args:
+            rows: Rows more than before.
+        """
+        self._done += rows
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_LINES or self._done == self._total:
+            self._last = now
+            rate = self._done / max(now - self._start, 1e-9)
+            _log.info("%d of %d %s, %.1f a second", self._done, self._total, self._what, rate)
+
+
 def with_progress(batches: list[list[int]], total: int, what: str) -> Iterator[list[int]]:
-    """Logs how far the work is, every few seconds and at the end.
+    """Logs how far the work on batches is, every few seconds and at the end.
 
     Args:
         batches: What is worked on.
@@ -55,12 +84,7 @@ def with_progress(batches: list[list[int]], total: int, what: str) -> Iterator[l
     Yields:
         The batches.
     """
-    start = last = time.monotonic()
-    done = 0
+    progress = Progress(total, what)
     for rows in batches:
         yield rows
-        done += len(rows)
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES or done == total:
-            last = now
-            _log.info("%d of %d %s, %.1f a second", done, total, what, done / (now - start))
+        progress.add(len(rows))

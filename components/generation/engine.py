@@ -21,7 +21,7 @@ class Sampling:
     """How the next token is chosen.
 
     Attributes:
-        temperature: Divides the logits; 0 takes the likeliest token, whatever the rest says.
+        temperature: Divides the logits; 0 takes the likeliest token, after penalties and bias.
         top_p: The likeliest tokens whose probabilities sum to this are left to choose from.
         top_k: So many of the likeliest tokens are left to choose from; 0 leaves all.
         seed: Makes the choice repeatable; None chooses anew each time.
@@ -122,6 +122,10 @@ class Engine(Protocol):
     device: str
     precision: str
     context_length: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests that are submitted will be answered: False once closed or broken."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Continues many prompts, as fast as can be; one generation a request, in their order."""

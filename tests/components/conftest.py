@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.vertex.local_vertex import LocalVertex, local_vertex
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level Llama of random weights, with the files that the tuner leaves."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from kfp_llm_tuning.components.tuning import byte_tiny
+
+    folder = tmp_path_factory.mktemp("model")
+    config = byte_tiny.build_config()
+    config.update(
+        {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            # Weights this large tell every token from every other.
+            "initializer_range": 0.3,
+        }
+    )
+    torch.manual_seed(3)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    byte_tiny.build_tokenizer().save_pretrained(folder)
+    facts = {"model_reference": "byte-tiny", "max_input_tokens": 64, "max_output_tokens": 24}
+    (folder / "tuning.json").write_text(json.dumps(facts))
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.generation.engine import Generation, GenerationRequest
 from kfp_llm_tuning.components.generation.questions import (
     Question,
     parse_questions,
@@ -93,12 +94,13 @@ def test_prompt_is_written_as_in_training(
     model: TunedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    engine = model._engine
+    engine = model.engine
     real = engine.generate
 
-    def recording(prompts: Sequence[Sequence[int]], *arguments: Any) -> Any:
+    def recording(requests: Sequence[GenerationRequest]) -> list[Generation]:
+        prompts = [request.prompt for request in requests]
         asked.extend(engine.tokenizer.decode(p, skip_special_tokens=True) for p in prompts)
-        return real(prompts, *arguments)
+        return real(requests)
 
     monkeypatch.setattr(engine, "generate", recording)
     chat = question({"messages": [{"author": "user", "content": "hi"}], "context": "c"})
@@ -109,7 +111,7 @@ def test_prompt_is_written_as_in_training(
 def test_limits_of_the_tuning_are_kept_and_told(model: TunedModel) -> None:
     short, long = model.answer([text_question("a"), text_question("b" * 500)])
     assert (short.input_truncated, long.input_truncated) == (False, True)
-    tokenizer = model._engine.tokenizer
+    tokenizer = model.engine.tokenizer
     assert len(tokenizer(short.content)["input_ids"]) <= 8 * 3
     (one,) = model.answer([text_question("a")], max_output_tokens=1)
     assert not one.finished
@@ -124,9 +126,9 @@ def test_folder_without_model(tmp_path: Path) -> None:
 def test_mlflow_flavour_takes_lists_and_tables(folder: Path, model: TunedModel) -> None:
     import pandas
 
-    model = ServedModel(folder)
+    served = ServedModel(folder)
     expected = [answer.content for answer in model.answer([text_question("a")] * 2, 3)]
     parameters = {"max_output_tokens": 3}
-    assert model.predict(["a", {"prompt": "a"}], parameters) == expected
+    assert served.predict(["a", {"prompt": "a"}], parameters) == expected
     table = pandas.DataFrame({"input_text": ["a", "a"]})
-    assert model.predict(table, parameters) == expected
+    assert served.predict(table, parameters) == expected
