@@ -22,11 +22,11 @@ def main() -> None:
     with exit_on_error():
         settings = from_environment(os.environ)
         logs.configure()
-        from kfp_llm_tuning.components.serving import server
+        from kfp_llm_tuning.components.serving import listening, server
         from kfp_llm_tuning.components.serving.model_loading import load_model
 
-        listener = server.listen(settings)
-        url = server.address(listener)
+        listener = listening.listen(settings)
+        url = listening.address(listener)
         _logger.info("Listening at %s.", url, extra={"url": url, "model": settings.model})
         server.run(settings, listener, partial(load_model, settings))
 

@@ -1,20 +1,11 @@
-"""Connections as the server keeps them: bounded in time, and closed without losing a request."""
+"""Connections as the server keeps them: bounded in time, and not closed over a request."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import logging
-import socket
-import sys
-from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-_SO_ATTACH_FILTER = 26
-
-_logger = logging.getLogger(__name__)
 
 
 def connection_class(head_seconds: float, body_seconds: float) -> type[H11Protocol]:
@@ -82,48 +73,3 @@ def connection_class(head_seconds: float, body_seconds: float) -> type[H11Protoc
                 self._timer = None
 
     return Connection
-
-
-class _Instruction(ctypes.Structure):
-    """One instruction of a classic BPF program."""
-
-    _fields_ = [
-        ("code", ctypes.c_uint16),
-        ("if_true", ctypes.c_uint8),
-        ("if_false", ctypes.c_uint8),
-        ("value", ctypes.c_uint32),
-    ]
-
-
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_uint16), ("code", ctypes.POINTER(_Instruction))]
-
-
-# Drops a packet whose flags are SYN without ACK: the first of a connection.
-_NO_NEW_CONNECTIONS = (
-    (0x30, 0, 0, 13),  # load the byte of the flags
-    (0x54, 0, 0, 0x12),  # keep SYN and ACK
-    (0x15, 0, 1, 0x02),  # SYN alone?
-    (0x06, 0, 0, 0),  # then drop all of it
-    (0x06, 0, 0, 0xFFFFFFFF),  # else keep all of it
-)
-
-
-def refuse_new_connections(listener: socket.socket) -> None:
-    """Has the kernel begin no more connections, while those that it has begun can be accepted.
-
-    To close a listener resets what waits in its backlog, and between the last look at that and the
-    closing there is always a moment. Where the system has no such filter, that moment stays.
-
-    Args:
-        listener: A listening socket. A client that comes now tries again, and is refused when the
-            listener is closed.
-    """
-    if sys.platform != "linux":
-        return
-    code: Any = (_Instruction * len(_NO_NEW_CONNECTIONS))(*_NO_NEW_CONNECTIONS)
-    try:
-        program = bytes(_Program(len(code), code))
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-    except OSError as error:
-        _logger.info("This kernel filters no connections: %s", error)

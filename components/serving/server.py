@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.serving.admission import State
 from kfp_llm_tuning.components.serving.app import create_app
-from kfp_llm_tuning.components.serving.connections import (
-    connection_class,
-    refuse_new_connections,
-)
+from kfp_llm_tuning.components.serving.connections import connection_class
+from kfp_llm_tuning.components.serving.listening import BACKLOG, refuse_new_connections
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -30,40 +27,12 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.serving.admission import Admission
     from kfp_llm_tuning.components.serving.settings import ServerSettings
 
-_BACKLOG = 2048
 # The kernel completes connections that had begun within this time: a round trip.
 _HANDSHAKE_SECONDS = 0.2
 # Requests that are under way to an idle connection arrive within this time.
 _LAST_CALL_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
-
-
-def listen(settings: ServerSettings) -> socket.socket:
-    """Takes the port before anything long begins.
-
-    Args:
-        settings: ``host`` and ``port`` are read; port 0 takes a free one.
-
-    Returns:
-        A listening socket.
-
-    Raises:
-        UserError: If the port is taken, or the address is not this machine's.
-    """
-    host, port = settings.host, settings.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        what = f"cannot listen at {host}, port {port}: {error}."
-        raise UserError(Problem(what, "port", "a free port, or 0 to find one")) from error
-
-
-def address(listener: socket.socket) -> str:
-    """Gives the URL of a listening socket."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def run(
@@ -123,7 +92,7 @@ def _config(settings: ServerSettings, app: FastAPI) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.finish_seconds,
     )

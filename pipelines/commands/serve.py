@@ -18,7 +18,7 @@ from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 
 # An argument of the command.
 _ARGUMENT = "model"
-_KINDS: dict[str, click.ParamType] = {
+_KINDS: dict[str, click.ParamType[Any]] = {
     "engine": click.Choice(ENGINES),
     "port": click.IntRange(0, 65535),
 }
@@ -64,13 +64,13 @@ def serve(model: str, registry_uri: str, **options: Any) -> None:
     Clients of Vertex AI's endpoints call the predict route, those of OpenAI's API /v1. Ctrl-C ends
     the server when it has answered what it began; a second one ends it at once.
     """
-    from kfp_llm_tuning.components.serving import logs, model_loading, server
+    from kfp_llm_tuning.components.serving import listening, logs, model_loading, server
 
     folder = model_loading.fetch(str(model_folder(model, registry_uri)))
     options["model_name"] = options["model_name"] or model_name(model)
     settings = ServerSettings(model=str(folder), **options)
-    listener = server.listen(settings)
-    click.echo(_invitation(settings, server.address(listener)))
+    listener = listening.listen(settings)
+    click.echo(_invitation(settings, listening.address(listener)))
     logs.configure()
     server.run(settings, listener, partial(model_loading.load_model, settings))
 
