@@ -30,7 +30,9 @@ def open_engine(folder: Path, name: str = "auto") -> Engine:
     """
     if name not in ENGINES:
         raise UserError(Problem(f"{name!r} is no engine.", "engine", ", ".join(ENGINES)))
-    if name == "vllm" or (name == "auto" and _has_vllm_and_gpu()):
+    if name == "vllm" and not _has_vllm():
+        raise UserError(_no_vllm())
+    if name == "vllm" or (name == "auto" and _has_vllm() and _has_gpu()):
         from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine
 
         return VllmEngine(folder)
@@ -39,9 +41,20 @@ def open_engine(folder: Path, name: str = "auto") -> Engine:
     return TransformersEngine(folder)
 
 
-def _has_vllm_and_gpu() -> bool:
-    if importlib.util.find_spec("vllm") is None:
-        return False
+def _has_vllm() -> bool:
+    return importlib.util.find_spec("vllm") is not None
+
+
+def _has_gpu() -> bool:
     import torch
 
-    return torch.cuda.is_available()
+    return bool(torch.cuda.is_available())
+
+
+def _no_vllm() -> Problem:
+    return Problem(
+        "vLLM is not installed.",
+        "engine",
+        "auto, transformers",
+        "It has an environment of its own: the image serving-gpu, or constraints-vllm.txt.",
+    )
