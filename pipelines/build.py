@@ -4,6 +4,7 @@ from typing import Any
 
 from kfp import dsl
 
+from kfp_llm_tuning.pipelines.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.platforms import Platform
 from kfp_llm_tuning.pipelines.tune_large_chat_model import tune_large_chat_model
 from kfp_llm_tuning.pipelines.tune_large_model import tune_large_model
@@ -14,15 +15,18 @@ _BUILDERS = {
 }
 
 
-def build(template: str, platform: Platform) -> dsl.base_component.BaseComponent:
+def build(
+    template: str, platform: Platform, parts: Parts = OURS
+) -> dsl.base_component.BaseComponent:
     """Builds a pipeline.
 
     Args:
         template: The pipeline's name.
         platform: What it is built for.
+        parts: The components of its tasks.
 
     Returns:
         The pipeline, to be compiled or called.
     """
     builder: Any = _BUILDERS[template]
-    return builder(platform)
+    return builder(platform, parts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from kfp_llm_tuning.components import __version__
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.pipelines import platforms
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES
@@ -90,4 +91,12 @@ def _compiled(component: BaseComponent, image_registry: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compiled.yaml"
         compiler.Compiler().compile(component, str(path))
-        return path.read_text(encoding="utf-8").replace(REGISTRY, image_registry)
+        text = path.read_text(encoding="utf-8").replace(REGISTRY, image_registry)
+    return _with_version(text)
+
+
+def _with_version(text: str) -> str:
+    """Names our version at the end of the header: kfp looks for the description in its place."""
+    lines = text.splitlines(keepends=True)
+    end = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    return "".join([*lines[:end], f"# Version: kfp-llm-tuning {__version__}\n", *lines[end:]])

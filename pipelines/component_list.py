@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
@@ -38,3 +38,24 @@ def components_of(stage: str) -> Iterator[tuple[str, BaseComponent]]:
         for value in vars(module).values():
             if isinstance(value, BaseComponent):
                 yield f"{value.name}{_PLATFORM_MODULES.get(path.stem, '')}", value
+
+
+def source_function(component: BaseComponent) -> Any:
+    """Finds the Python function that a component was made of; None where it was read from YAML."""
+    # A container component's function goes by another name than a Python component's.
+    return getattr(component, "python_func", None) or getattr(component, "pipeline_func", None)
+
+
+def import_path(component: BaseComponent) -> tuple[str, str]:
+    """Tells what to import to get at a component of ours.
+
+    Args:
+        component: One that ``components_of`` yields.
+
+    Returns:
+        Module and name: the stage's own package where that exports it.
+    """
+    function = source_function(component)
+    package = function.__module__.rpartition(".")[0]
+    exported = getattr(importlib.import_module(package), function.__name__, None)
+    return (package if exported is component else function.__module__), function.__name__

@@ -6,7 +6,8 @@ from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input
 
 from kfp_llm_tuning.components.common import images
-from kfp_llm_tuning.components.upload import create_endpoint_and_deploy_model, upload_llm_model
+from kfp_llm_tuning.pipelines.parameters import TuneLargeModelParameters as Defaults
+from kfp_llm_tuning.pipelines.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.platforms import Platform
 
 
@@ -17,11 +18,12 @@ class DeploymentOutputs(NamedTuple):
     endpoint_resource_name: str
 
 
-def deployment_graph(platform: Platform) -> dsl.base_component.BaseComponent:
+def deployment_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.BaseComponent:
     """Builds the graph for a platform.
 
     Args:
         platform: Where models are registered.
+        parts: The components of its tasks.
 
     Returns:
         The graph, to be called as one task of a pipeline.
@@ -33,20 +35,20 @@ def deployment_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         tensorboard_metrics: Input[Artifact],
         evaluation: Input[Artifact],
         validation_report: Input[HTML],
-        project: str,
-        location: str,
-        regional_endpoint: str,
-        encryption_spec_key_name: str,
-        service_account: str,
         model_display_name: str,
         large_model_reference: str,
-        parent_model: str,
-        version_aliases: str,
-        upload_model: bool,
-        upload_reason: str,
-        deploy_model: bool,
-        endpoint_resource_name: str,
-        traffic_percentage: int,
+        project: str = "",
+        location: str = "",
+        regional_endpoint: str = "",
+        encryption_spec_key_name: str = Defaults.encryption_spec_key_name,
+        service_account: str = "",
+        parent_model: str = Defaults.parent_model,
+        version_aliases: str = Defaults.version_aliases,
+        upload_model: bool = True,
+        upload_reason: str = "",
+        deploy_model: bool = Defaults.deploy_model,
+        endpoint_resource_name: str = Defaults.endpoint_resource_name,
+        traffic_percentage: int = Defaults.traffic_percentage,
     ) -> DeploymentOutputs:
         place = {
             "project": project,
@@ -56,7 +58,7 @@ def deployment_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             "registry_uri": platform.registry_uri,
             "run_id": platform.run_id,
         }
-        uploaded = upload_llm_model(
+        uploaded = parts.upload_llm_model(
             saved_model=saved_model,
             tensorboard_metrics=tensorboard_metrics,
             evaluation=evaluation,
@@ -71,7 +73,7 @@ def deployment_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             labels=platform.labels,
             **place,
         )
-        deployed = create_endpoint_and_deploy_model(
+        deployed = parts.create_endpoint_and_deploy_model(
             model_resource_name=uploaded.outputs["model_resource_name"],
             model_reference_name=large_model_reference,
             display_name=model_display_name,

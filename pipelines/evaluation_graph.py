@@ -5,7 +5,8 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input
 
-from kfp_llm_tuning.components.evaluation import batch_predict, evaluate_model
+from kfp_llm_tuning.pipelines.parameters import TuneLargeModelParameters as Defaults
+from kfp_llm_tuning.pipelines.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.platforms import Platform
 
 
@@ -15,13 +16,15 @@ class EvaluationOutputs(NamedTuple):
     evaluation: Artifact
     gate_passed: bool
     gate_reason: str
+    tuned_predictions: Dataset
 
 
-def evaluation_graph(platform: Platform) -> dsl.base_component.BaseComponent:
+def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.BaseComponent:
     """Builds the graph for a platform.
 
     Args:
         platform: What the predictions run on.
+        parts: The components of its tasks.
 
     Returns:
         The graph, to be called as one task of a pipeline.
@@ -34,25 +37,25 @@ def evaluation_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         training_records: Input[Dataset],
         evaluation_records: Input[Dataset],
         large_model_reference: str,
-        tuning_method: str,
-        max_context_length: str,
-        accelerator: str,
-        gate_metric: str,
-        gate_threshold: float,
-        evaluation_output_root_dir: str,
+        tuning_method: str = Defaults.tuning_method,
+        max_context_length: str = Defaults.max_context_length,
+        accelerator: str = "GPU",
+        gate_metric: str = Defaults.gate_metric,
+        gate_threshold: float = Defaults.gate_threshold,
+        evaluation_output_root_dir: str = Defaults.evaluation_output_root_dir,
     ) -> EvaluationOutputs:
         records = {"evaluation_records": evaluation_records, "training_records": training_records}
-        base = batch_predict(
+        base = parts.batch_predict(
             model_reference=large_model_reference,
             tuning_method=tuning_method,
             max_context_length=max_context_length,
             accelerator=accelerator,
             **records,
         )
-        tuned = batch_predict(saved_model=saved_model, **records)
+        tuned = parts.batch_predict(saved_model=saved_model, **records)
         for task in (base, tuned):
             _give_accelerator(task, platform.prediction_accelerator)
-        compared = evaluate_model(
+        compared = parts.evaluate_model(
             base_predictions=base.outputs["predictions"],
             tuned_predictions=tuned.outputs["predictions"],
             tensorboard_metrics=tensorboard_metrics,
@@ -65,6 +68,7 @@ def evaluation_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             evaluation=compared.outputs["evaluation"],
             gate_passed=compared.outputs["gate_passed"],
             gate_reason=compared.outputs["gate_reason"],
+            tuned_predictions=tuned.outputs["predictions"],
         )
 
     return graph

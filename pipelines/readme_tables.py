@@ -12,7 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kfp_llm_tuning.pipelines.component_list import COMPONENTS, components_of, stages
+from kfp_llm_tuning.components import __version__
+from kfp_llm_tuning.pipelines.component_list import (
+    COMPONENTS,
+    components_of,
+    import_path,
+    source_function,
+    stages,
+)
 from kfp_llm_tuning.pipelines.parameters import CHAT, TEXT
 
 if TYPE_CHECKING:
@@ -104,7 +111,7 @@ def main() -> None:
 def _section(name: str, component: BaseComponent) -> str:
     specification = component.component_spec
     described = _described_arguments(component)
-    parts = [f"### {name}", _one_line(specification.description or "")]
+    parts = [f"### {name}", _one_line(specification.description or ""), _origin(name, component)]
     if specification.inputs:
         rows = [
             (f"`{name}`", _type(value), _default(value), _one_line(value.description or ""))
@@ -120,12 +127,18 @@ def _section(name: str, component: BaseComponent) -> str:
     return "\n\n".join(parts)
 
 
+def _origin(name: str, component: BaseComponent) -> str:
+    """Says which version this is, and both ways to get at it."""
+    module, function = import_path(component)
+    yaml_file = f"[{name}.yaml](../../compiled/components/{name}.yaml)"
+    return f"Version {__version__}: `from {module} import {function}`, or {yaml_file}."
+
+
 def _described_arguments(component: BaseComponent) -> dict[str, str]:
     """Reads the arguments' descriptions: of outputs that are arguments, KFP keeps none."""
     from docstring_parser import parse
 
-    # A container component's function goes by another name than a Python component's.
-    function = getattr(component, "python_func", None) or getattr(component, "pipeline_func", None)
+    function = source_function(component)
     parameters = parse(function.__doc__ or "").params if function else []
     return {parameter.arg_name: parameter.description or "" for parameter in parameters}
 

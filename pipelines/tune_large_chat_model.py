@@ -3,15 +3,19 @@
 from kfp import dsl
 
 from kfp_llm_tuning.pipelines.parameters import CHAT
+from kfp_llm_tuning.pipelines.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.platforms import Platform
 from kfp_llm_tuning.pipelines.tuning_pipeline import tuning_pipeline
 
 
-def tune_large_chat_model(platform: Platform) -> dsl.base_component.BaseComponent:
+def tune_large_chat_model(
+    platform: Platform, parts: Parts = OURS
+) -> dsl.base_component.BaseComponent:
     """Builds the pipeline for a platform.
 
     Args:
         platform: What it is built for.
+        parts: The components of its tasks.
 
     Returns:
         The pipeline, to be compiled or called.
@@ -21,4 +25,5 @@ def tune_large_chat_model(platform: Platform) -> dsl.base_component.BaseComponen
         name="tune-large-chat-model",
         description="Tunes a language model on conversations.",
         parameters=CHAT,
+        parts=parts,
     )

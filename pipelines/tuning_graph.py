@@ -6,18 +6,8 @@ from kfp import dsl
 from kfp.dsl import Artifact, Dataset
 
 from kfp_llm_tuning.components.common import images
-from kfp_llm_tuning.components.dataset import (
-    dataset_encoder,
-    evaluation_dataset_encoder,
-    export_managed_dataset,
-    preprocess_dataset,
-)
-from kfp_llm_tuning.components.tuning import (
-    compose_params_for_model_tuner,
-    large_language_model_tuner,
-    vertex_component,
-)
-from kfp_llm_tuning.components.validation import validate_dataset
+from kfp_llm_tuning.pipelines.parameters import TuneLargeModelParameters as Defaults
+from kfp_llm_tuning.pipelines.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.platforms import Platform
 
 
@@ -31,11 +21,12 @@ class TuningOutputs(NamedTuple):
     validation_report: dsl.HTML
 
 
-def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
+def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.BaseComponent:
     """Builds the graph for a platform.
 
     Args:
         platform: Where the tuner runs.
+        parts: The components of its tasks.
 
     Returns:
         The graph, to be called as one task of a pipeline.
@@ -43,38 +34,38 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
 
     @dsl.pipeline(name="tuning-graph", description="From a dataset to a tuned model.")
     def graph(
-        project: str,
         model_display_name: str,
         large_model_reference: str,
-        dataset_uri: str,
-        dataset_name: str,
-        default_context: str,
-        evaluation_data_uri: str,
-        train_steps: int,
-        learning_rate: float,
-        learning_rate_multiplier: float,
-        evaluation_interval: int,
-        enable_early_stopping: bool,
-        enable_checkpoint_selection: str,
-        tuning_method: str,
-        max_context_length: str,
-        seed: int,
-        strict_validation: bool,
-        data_version: str,
-        location: str,
-        regional_endpoint: str,
-        use_tpu: bool,
-        accelerator: str,
-        machine_spec: str,
-        service_account: str,
-        encryption_spec_key_name: str,
-        tpu_training_skip_cmek: bool,
-        tuning_strategy: str,
-        tuning_max_wait: str,
-        tuning_timeout: str,
-        restart_on_preemption: bool,
-        network_attachment: str,
-        tensorboard_resource_id: str,
+        project: str = "",
+        dataset_uri: str = Defaults.dataset_uri,
+        dataset_name: str = Defaults.dataset_name,
+        default_context: str = Defaults.default_context,
+        evaluation_data_uri: str = Defaults.evaluation_data_uri,
+        train_steps: int = Defaults.train_steps,
+        learning_rate: float = Defaults.learning_rate,
+        learning_rate_multiplier: float = Defaults.learning_rate_multiplier,
+        evaluation_interval: int = Defaults.evaluation_interval,
+        enable_early_stopping: bool = Defaults.enable_early_stopping,
+        enable_checkpoint_selection: str = Defaults.enable_checkpoint_selection,
+        tuning_method: str = Defaults.tuning_method,
+        max_context_length: str = Defaults.max_context_length,
+        seed: int = Defaults.seed,
+        strict_validation: bool = Defaults.strict_validation,
+        data_version: str = "",
+        location: str = "",
+        regional_endpoint: str = "",
+        use_tpu: bool = False,
+        accelerator: str = "GPU",
+        machine_spec: str = "",
+        service_account: str = "",
+        encryption_spec_key_name: str = Defaults.encryption_spec_key_name,
+        tpu_training_skip_cmek: bool = Defaults.tpu_training_skip_cmek,
+        tuning_strategy: str = Defaults.tuning_strategy,
+        tuning_max_wait: str = Defaults.tuning_max_wait,
+        tuning_timeout: str = Defaults.tuning_timeout,
+        restart_on_preemption: bool = Defaults.restart_on_preemption,
+        network_attachment: str = Defaults.network_attachment,
+        tensorboard_resource_id: str = Defaults.tensorboard_resource_id,
     ) -> TuningOutputs:
         limits = {
             "large_model_reference": large_model_reference,
@@ -82,7 +73,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             "max_context_length": max_context_length,
             "accelerator_type": accelerator,
         }
-        exported = export_managed_dataset(
+        exported = parts.export_managed_dataset(
             dataset_name=dataset_name,
             dataset_uri=dataset_uri,
             regional_endpoint=regional_endpoint,
@@ -90,7 +81,7 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
         )
         exported.set_caching_options(platform.caches_own_run)
         training_uri = exported.outputs["export_location"]
-        validated = validate_dataset(
+        validated = parts.validate_dataset(
             dataset_uri=training_uri,
             evaluation_data_uri=evaluation_data_uri,
             default_context=default_context,
@@ -99,28 +90,28 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             data_version=data_version,
             **limits,
         )
-        training = preprocess_dataset(
+        training = parts.preprocess_dataset(
             dataset_uri=training_uri,
             large_model_reference=large_model_reference,
             default_context=default_context,
             data_version=data_version,
         ).after(validated)
-        evaluation = preprocess_dataset(
+        evaluation = parts.preprocess_dataset(
             dataset_uri=evaluation_data_uri,
             large_model_reference=large_model_reference,
             default_context=default_context,
             data_version=data_version,
         ).after(validated)
         evaluation.set_display_name("preprocess-eval-dataset")
-        encoded = dataset_encoder(preprocessed=training.outputs["preprocessed"], **limits)
-        evaluation_encoded = evaluation_dataset_encoder(
+        encoded = parts.dataset_encoder(preprocessed=training.outputs["preprocessed"], **limits)
+        evaluation_encoded = parts.evaluation_dataset_encoder(
             preprocessed=evaluation.outputs["preprocessed"], **limits
         )
         datasets = {
             "train_dataset": encoded.outputs["encoded"],
             "evaluation_dataset": evaluation_encoded.outputs["encoded"],
         }
-        composed = compose_params_for_model_tuner(
+        composed = parts.compose_params_for_model_tuner(
             model_display_name=model_display_name,
             large_model_reference=large_model_reference,
             train_steps=train_steps,
@@ -153,13 +144,13 @@ def tuning_graph(platform: Platform) -> dsl.base_component.BaseComponent:
             **datasets,
         )
         if platform.tunes_in_place:
-            tuned = large_language_model_tuner(
+            tuned = parts.large_language_model_tuner(
                 payload=composed.outputs["payload"],
                 checkpoint_directory=platform.checkpoint_directory,
                 **datasets,
             )
         else:
-            tuned = vertex_component.large_language_model_tuner(
+            tuned = parts.large_language_model_tuner_vertex(
                 project=project,
                 location=composed.outputs["location"],
                 payload_first_part=composed.outputs["payload_first_part"],

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
-from kfp_llm_tuning.components.upload import tensorboard_uploader
-from kfp_llm_tuning.components.validation import validate_pipeline
 from kfp_llm_tuning.pipelines.deployment_graph import deployment_graph
 from kfp_llm_tuning.pipelines.evaluation_graph import evaluation_graph
 from kfp_llm_tuning.pipelines.parameters import Parameter
+from kfp_llm_tuning.pipelines.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.platforms import Platform
 from kfp_llm_tuning.pipelines.tuning_graph import tuning_graph
 
@@ -23,7 +22,11 @@ class PipelineOutputs(NamedTuple):
 
 
 def tuning_pipeline(
-    platform: Platform, name: str, description: str, parameters: Mapping[str, Parameter]
+    platform: Platform,
+    name: str,
+    description: str,
+    parameters: Mapping[str, Parameter],
+    parts: Parts = OURS,
 ) -> dsl.base_component.BaseComponent:
     """Builds a template's pipeline for a platform.
 
@@ -32,15 +35,20 @@ def tuning_pipeline(
         name: The template's name.
         description: What the template is for, in one sentence.
         parameters: Its root inputs. The chat template lacks two of the text template's.
+        parts: The components of its tasks.
 
     Returns:
         The pipeline, to be compiled or called.
     """
     # kfp builds no graph inside another's function.
-    graphs = _Graphs(tuning_graph(platform), evaluation_graph(platform), deployment_graph(platform))
+    graphs = _Graphs(
+        tuning_graph(platform, parts),
+        evaluation_graph(platform, parts),
+        deployment_graph(platform, parts),
+    )
 
     def pipeline(*values: Any) -> PipelineOutputs:
-        return _compose(platform, graphs, name, dict(zip(parameters, values, strict=True)))
+        return _compose(platform, graphs, parts, name, dict(zip(parameters, values, strict=True)))
 
     # kfp takes a pipeline's inputs from its function's signature and docstring: both are written
     # from the table of parameters, so that names, types, defaults and help stand once.
@@ -76,9 +84,9 @@ class _Graphs(NamedTuple):
 
 
 def _compose(
-    platform: Platform, graphs: _Graphs, template: str, inputs: dict[str, Any]
+    platform: Platform, graphs: _Graphs, parts: Parts, template: str, inputs: dict[str, Any]
 ) -> PipelineOutputs:
-    validated = validate_pipeline(
+    validated = parts.validate_pipeline(
         model=inputs["large_model_reference"],
         template=template,
         platform=platform.name,
@@ -116,7 +124,7 @@ def _compose(
     )
     with_tensorboard = validated.outputs["with_tensorboard"] == True  # noqa: E712 (kfp's condition)
     with dsl.If(with_tensorboard, name="tensorboard-uploader-condition"):
-        tensorboard_uploader(
+        parts.tensorboard_uploader(
             project=inputs["project"],
             location=platform.pipeline_region,
             tensorboard_id=inputs["tensorboard_resource_id"],
@@ -179,4 +187,4 @@ _DEPLOYED = (
     "traffic_percentage",
 )
 # validate-pipeline checks every root input but the two that only say how to go on.
-_VALIDATED = frozenset(validate_pipeline.component_spec.inputs)
+_VALIDATED = frozenset(OURS.validate_pipeline.component_spec.inputs)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from kfp_llm_tuning.components import __version__
 
 # A placeholder that no cluster can pull by mistake: the registry is given when a pipeline is
 # compiled, which replaces this word wherever it stands.
 REGISTRY = "REGISTRY-NOT-SET"
-_VERSION = version("kfp-llm-tuning")
 
 
 def image_name(kind: str, registry: str = REGISTRY) -> str:
@@ -20,7 +19,7 @@ def image_name(kind: str, registry: str = REGISTRY) -> str:
     Returns:
         The full name with its version as tag.
     """
-    return f"{registry}/kfp-llm-tuning-{kind}:{_VERSION}"
+    return f"{registry}/kfp-llm-tuning-{kind}:{__version__}"
 
 
 def tuner_image(accelerator: str, registry: str = REGISTRY) -> str:
