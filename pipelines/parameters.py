@@ -104,6 +104,9 @@ class TuneLargeModelParameters:
         100, help="Share of the endpoint's traffic that the new version takes, in percent."
     )
     deploy_model: bool = _own(True, help="Deploy the registered model.")
+    registry_uri: str = _own(
+        "", help="MLflow tracking URI to register the model at; empty: the platform's own registry."
+    )
 
 
 _TEXT_ONLY = {"evaluation_output_root_dir", "max_context_length"}

@@ -13,14 +13,25 @@ def dated(display_name: str, run_time: str) -> str:
 
     Args:
         display_name: May hold ``{date}`` and ``{time}``.
-        run_time: When the run was created, ISO 8601; empty where the platform does not say.
+        run_time: When the run was created, ISO 8601; empty where the platform does not say, a
+            placeholder where an older backend left it in its place.
 
     Returns:
         The name, ``support-{date}`` as ``support-2026-11-24``; unchanged without a time.
     """
-    if not run_time:
+    if not is_told(run_time):
         return display_name
     created = datetime.fromisoformat(run_time)
     for placeholder, form in _PLACEHOLDERS.items():
         display_name = display_name.replace(placeholder, created.strftime(form))
     return display_name
+
+
+def is_told(run_time: str) -> bool:
+    """Tells whether a time is one: neither empty nor a placeholder that nobody replaced."""
+    return bool(run_time) and not run_time.startswith("{{")
+
+
+def asks_for_time(display_name: str) -> bool:
+    """Tells whether a display name is to hold the date or the time of its run."""
+    return any(placeholder in display_name for placeholder in _PLACEHOLDERS)

@@ -15,10 +15,16 @@ from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     CHAT_TEMPLATE,
+    COMPILED_ACCELERATORS,
     PLATFORMS,
     TEMPLATES,
     TEXT_TEMPLATE,
     PipelineParameters,
+)
+from kfp_llm_tuning.components.validation.platform_checks import (
+    check_compiled_accelerator,
+    check_registry,
+    check_run_time,
 )
 from kfp_llm_tuning.components.validation.problem_texts import short, unknown
 from kfp_llm_tuning.components.validation.resource_names import MANAGED_DATASET
@@ -37,6 +43,7 @@ def _check_choices(parameters: PipelineParameters) -> list[Problem]:
     choices = {
         "template": TEMPLATES,
         "platform": PLATFORMS,
+        "platform_accelerator": ("", *COMPILED_ACCELERATORS),
         "gate_metric": ("", *GATE_METRICS),
     }
     problems = [
@@ -187,6 +194,9 @@ CHECKS: tuple[Callable[[PipelineParameters], list[Problem]], ...] = (
     check_encryption,
     check_tuning_job,
     check_deployment,
+    check_registry,
+    check_compiled_accelerator,
+    check_run_time,
 )
 
 

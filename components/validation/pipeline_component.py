@@ -48,8 +48,11 @@ def validate_pipeline(
     run_time: str = "",
     gate_metric: str = "",
     gate_threshold: float = 0.0,
+    registry_uri: str = "",
     template: str = "tune-large-model",
     platform: str = "vertex",
+    platform_registry_uri: str = "",
+    platform_accelerator: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     adapter_training_location=str,
@@ -65,6 +68,7 @@ def validate_pipeline(
     with_tensorboard=bool,
     machine_spec=str,
     data_version=str,
+    registry_uri=str,
 ):
     """Checks every parameter of the pipeline before anything is spent, all problems in one report.
 
@@ -108,8 +112,13 @@ def validate_pipeline(
         run_time: When the run was created, ISO 8601; model_display_name may ask for its {date}.
         gate_metric: Metric that decides on registration; empty means no gate.
         gate_threshold: Value that the gate metric must reach.
+        registry_uri: MLflow tracking URI to register at; empty means the platform's own registry.
         template: tune-large-model or tune-large-chat-model.
         platform: local, kubeflow or vertex.
+        platform_registry_uri: The platform's own registry, an MLflow tracking URI; empty where
+            there is none, and on Vertex AI, whose own is the Model Registry.
+        platform_accelerator: GPU, TPU or CPU where the pipeline is compiled for the tuner's
+            machine; empty where it is chosen when the pipeline runs.
 
     Returns:
         adapter_training_location: Region that tuning runs in; empty where there are none.
@@ -126,6 +135,7 @@ def validate_pipeline(
         machine_spec: The tuning machine, a JSON object; empty where the platform decides.
         data_version: Changes when dataset_uri or evaluation_data_uri is written, so that no cached
             result of former data is taken.
+        registry_uri: Where the model is registered; empty for the Vertex AI Model Registry.
     """
     from kfp_llm_tuning.components.common.errors import exit_on_error
     from kfp_llm_tuning.components.validation import pipeline_parameters
@@ -173,8 +183,11 @@ def validate_pipeline(
                 run_time=run_time,
                 gate_metric=gate_metric,
                 gate_threshold=gate_threshold,
+                registry_uri=registry_uri,
                 template=template,
                 platform=platform,
+                platform_registry_uri=platform_registry_uri,
+                platform_accelerator=platform_accelerator,
             )
         )
     return (
@@ -191,4 +204,5 @@ def validate_pipeline(
         settings.with_tensorboard,
         settings.machine.to_json() if settings.machine else "",
         settings.data_version,
+        settings.registry_uri,
     )

@@ -13,6 +13,7 @@ PLATFORMS = ("local", "kubeflow", "vertex")
 TEXT_TEMPLATE, CHAT_TEMPLATE = "tune-large-model", "tune-large-chat-model"
 TEMPLATES = (TEXT_TEMPLATE, CHAT_TEMPLATE)
 TUNING_STRATEGIES = ("STANDARD", "SPOT", "FLEX_START")
+COMPILED_ACCELERATORS = ("GPU", "TPU", "CPU")
 DEFAULT_EVALUATION_INTERVAL = 20
 _TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -61,8 +62,11 @@ class PipelineParameters:
         run_time: When the run was created, ISO 8601, for dated display names; may be empty.
         gate_metric: Metric that decides on registration.
         gate_threshold: Its limit.
+        registry_uri: MLflow tracking URI to register at; empty means the platform's own registry.
         template: Which pipeline: a name of ``TEMPLATES``.
         platform: Where it runs: a name of ``PLATFORMS``.
+        platform_registry_uri: The platform's own registry where that is an MLflow tracking URI.
+        platform_accelerator: "GPU", "TPU" or "CPU" where the pipeline was compiled for a machine.
     """
 
     model_display_name: str
@@ -104,13 +108,21 @@ class PipelineParameters:
     run_time: str = ""
     gate_metric: str = ""
     gate_threshold: float = 0.0
+    registry_uri: str = ""
     template: str = TEXT_TEMPLATE
     platform: str = "local"
+    platform_registry_uri: str = ""
+    platform_accelerator: str = ""
 
     @property
     def on_vertex(self) -> bool:
         """Whether regions, buckets and Google Cloud names matter."""
         return self.platform == "vertex"
+
+    @property
+    def registry(self) -> str:
+        """Where the model is registered: an MLflow tracking URI; empty for the Model Registry."""
+        return self.registry_uri or self.platform_registry_uri
 
     @property
     def model_location(self) -> str:

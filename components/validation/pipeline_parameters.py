@@ -15,6 +15,7 @@ from typing import TypeVar
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec, select_machine
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
+from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import dated
@@ -54,6 +55,7 @@ class PipelineSettings:
         with_tensorboard: Whether metrics are uploaded to a TensorBoard.
         machine: The machine for tuning; None where this machine or the cluster decides.
         data_version: Changes when the data does; empty where the data was not looked for.
+        registry_uri: MLflow tracking URI; empty for the Vertex AI Model Registry.
         warnings: What is legal but worth a look.
     """
 
@@ -69,6 +71,7 @@ class PipelineSettings:
     with_tensorboard: bool
     machine: MachineSpec | None
     data_version: str = ""
+    registry_uri: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -135,6 +138,7 @@ def _settings(
         with_batch_prediction_and_evaluation=bool(parameters.evaluation_data_uri),
         with_tensorboard=bool(parameters.tensorboard_resource_id),
         machine=machine,
+        registry_uri=parameters.registry,
         warnings=tuple(warnings_about(parameters)),
     )
 
@@ -171,6 +175,9 @@ def _resolve(parameters: PipelineParameters) -> ModelReference:
 def _select_machine(parameters: PipelineParameters) -> MachineSpec | None:
     accelerator = accelerator_of(parameters)
     if parameters.tuning_machine:
-        machine = select_machine(accelerator, parameters.tuning_machine)
-        return None if parameters.platform == "local" else machine
-    return select_machine(accelerator) if parameters.on_vertex and accelerator else None
+        # A pipeline that was compiled for a machine asks for no other; the name is checked anyhow.
+        wanted = "" if parameters.platform_accelerator else accelerator
+        machine = select_machine(wanted, parameters.tuning_machine)
+        return machine if parameters.on_vertex else None
+    chosen_here = parameters.on_vertex and accelerator in regions.ACCELERATORS
+    return select_machine(accelerator) if chosen_here else None

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+
 from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     DEFAULT_EVALUATION_INTERVAL,
     PipelineParameters,
+)
+
+# What tells Vertex AI how to obtain and to reach the tuner's machine.
+_TUNING_JOB = (
+    "tuning_machine",
+    "tuning_strategy",
+    "tuning_max_wait",
+    "tuning_timeout",
+    "restart_on_preemption",
+    "network_attachment",
+)
+_TUNER = {
+    "local": "tuning runs on this machine",
+    "kubeflow": "the tuner's pod is as the pipeline was compiled",
+}
+# What MLflow knows nothing of: a name has one line of versions, and one of them is deployed.
+_MODEL_REGISTRY = (
+    "parent_model",
+    "version_aliases",
+    "endpoint_resource_name",
+    "traffic_percentage",
 )
 
 
@@ -29,15 +53,31 @@ def warnings_about(parameters: PipelineParameters) -> list[str]:
         warnings.append(
             "tpu_training_skip_cmek is set: tuning on TPU runs without the encryption key."
         )
-    if parameters.platform == "local":
-        warnings += [
-            f"{name} has no effect here: tuning runs on this machine."
-            for name in ("tuning_machine", "tuning_strategy", "network_attachment")
-            if getattr(parameters, name)
-        ]
+    warnings += _without_effect(parameters)
     if parameters.dataset_uri and parameters.dataset_uri == parameters.evaluation_data_uri:
         warnings.append("The evaluation set is the training set: its metrics say nothing.")
     return warnings + _evaluation_warnings(parameters)
+
+
+def _without_effect(parameters: PipelineParameters) -> Iterator[str]:
+    if not parameters.on_vertex:
+        tuner = _TUNER.get(parameters.platform, "")
+        yield from (
+            f"{name} has no effect here: {tuner}." for name in _given(parameters, *_TUNING_JOB)
+        )
+        for name in _given(parameters, "location"):
+            yield f"{name} has no effect here: regions are Vertex AI's."
+        for name in _given(parameters, "tensorboard_resource_id"):
+            yield f"{name} has no effect here: no Google Cloud is reached, nothing is uploaded."
+    if parameters.registry:
+        for name in _given(parameters, *_MODEL_REGISTRY):
+            yield f"{name} has no effect: the model is registered with MLflow."
+
+
+def _given(parameters: PipelineParameters, *names: str) -> Iterator[str]:
+    """Names the parameters that have another value than their default."""
+    defaults = {field.name: field.default for field in dataclasses.fields(parameters)}
+    return (name for name in names if getattr(parameters, name) != defaults[name])
 
 
 def _evaluation_warnings(parameters: PipelineParameters) -> list[str]:

@@ -36,6 +36,13 @@ LOCAL: dict[str, Any] = {
     "dataset_uri": "train.jsonl",
     "model": "byte-tiny",
 }
+KUBEFLOW: dict[str, Any] = {
+    **LOCAL,
+    "platform": "kubeflow",
+    "dataset_uri": "s3://bucket/train.jsonl",
+    "platform_registry_uri": "http://mlflow.kubeflow:5000",
+    "platform_accelerator": "GPU",
+}
 
 
 def check(base: dict[str, Any], **changes: Any) -> PipelineSettings:
@@ -327,6 +334,60 @@ BROKEN = {
         "encryption_spec_key_name must be us-central1, not 'us-west1'",
         "",
     ),
+    "no registry": (
+        LOCAL,
+        {"platform": "kubeflow"},
+        "registry_uri: is empty, and the pipeline was compiled without a registry",
+        "with the option mlflow_tracking_uri",
+    ),
+    "folder as registry": (
+        KUBEFLOW,
+        {"registry_uri": "file:///mlruns"},
+        "'file:///mlruns' is no registry",
+        "http",
+    ),
+    "registry in a pod": (
+        KUBEFLOW,
+        {"registry_uri": "sqlite:///mlflow.db"},
+        "registry_uri: 'sqlite:///mlflow.db' is a file that no other task sees",
+        "an MLflow server",
+    ),
+    "registry of one machine on Vertex": (
+        VERTEX,
+        {"registry_uri": "sqlite:////data/mlflow.db"},
+        "is a file that no other task sees",
+        "an MLflow server",
+    ),
+    "accelerator that was not compiled": (
+        KUBEFLOW,
+        {"accelerator_type": "tpu"},
+        "accelerator_type: TPU is asked for, but the pipeline was compiled for a GPU machine",
+        "tasks.tuner.machine",
+    ),
+    "accelerator without one": (
+        {"accelerator_type": "GPU", **KUBEFLOW},
+        {"platform_accelerator": "CPU"},
+        "compiled for a machine without an accelerator",
+        "Allowed: empty",
+    ),
+    "unknown compiled accelerator": (
+        KUBEFLOW,
+        {"platform_accelerator": "NPU"},
+        "platform_accelerator: 'NPU' is unknown",
+        "GPU, TPU, CPU",
+    ),
+    "date that nobody tells": (
+        {**KUBEFLOW, "run_time": "{{$.pipeline_job_create_time_utc}}"},
+        {"model_display_name": "weekly-{date}"},
+        "does not say when a run was created",
+        "write the date into the name",
+    ),
+    "unknown machine in a compiled pipeline": (
+        KUBEFLOW,
+        {"tuning_machine": "h10-8"},
+        "no machine is called 'h10-8'",
+        "h100-8?",
+    ),
     "unknown gate": (
         LOCAL,
         {"gate_metric": "exact_mach"},
@@ -451,7 +512,7 @@ def test_location_overrules_the_pipeline_region() -> None:
 
 def test_no_region_is_needed_off_vertex() -> None:
     for platform in ("local", "kubeflow"):
-        settings = check(LOCAL, platform=platform)
+        settings = check(LOCAL, platform=platform, registry_uri="http://mlflow:5000")
         assert settings == PipelineSettings(
             adapter_training_location="",
             model_display_name="my-tuned-model",
@@ -464,7 +525,61 @@ def test_no_region_is_needed_off_vertex() -> None:
             with_batch_prediction_and_evaluation=False,
             with_tensorboard=False,
             machine=None,
+            registry_uri="http://mlflow:5000",
         )
+
+
+def test_the_registry_is_the_runs_else_the_platforms() -> None:
+    assert check(KUBEFLOW).registry_uri == "http://mlflow.kubeflow:5000"
+    assert check(KUBEFLOW, registry_uri="https://mlflow.test").registry_uri == "https://mlflow.test"
+    assert check(KUBEFLOW, registry_uri="sqlite:////mnt/models/mlflow.db")
+    assert check(VERTEX).registry_uri == ""
+    assert check(VERTEX, registry_uri="https://mlflow.test").registry_uri == "https://mlflow.test"
+
+
+@pytest.mark.parametrize(("compiled", "use_tpu"), [("GPU", False), ("TPU", True), ("CPU", False)])
+def test_a_compiled_pipeline_knows_its_accelerator(compiled: str, use_tpu: bool) -> None:
+    settings = check(KUBEFLOW, platform_accelerator=compiled, tuning_machine="tpu-v6e-4")
+    assert (settings.use_tpu, settings.machine) == (use_tpu, None)
+    assert settings.warnings == (
+        "tuning_machine has no effect here: the tuner's pod is as the pipeline was compiled.",
+    )
+
+
+def test_a_time_that_nobody_told_is_none() -> None:
+    settings = check(KUBEFLOW, run_time="{{$.pipeline_job_create_time_utc}}")
+    assert settings.model_display_name == "my-tuned-model"
+
+
+def test_a_published_request_runs_on_kubeflow_too() -> None:
+    settings = check(
+        VERTEX,
+        platform="kubeflow",
+        platform_registry_uri="http://mlflow:5000",
+        platform_accelerator="GPU",
+        pipeline_region="",
+        location="us-central1",
+        accelerator_type="GPU",
+        tensorboard_resource_id=TENSORBOARD,
+        encryption_spec_key_name=KEY,
+        tuning_strategy="SPOT",
+        tuning_timeout="3600s",
+        restart_on_preemption=False,
+        parent_model="support",
+        version_aliases="champion",
+        traffic_percentage=10,
+    )
+    assert [warning.partition(" has no effect")[0] for warning in settings.warnings] == [
+        "encryption_spec_key_name",
+        "tuning_strategy",
+        "tuning_timeout",
+        "restart_on_preemption",
+        "location",
+        "tensorboard_resource_id",
+        "parent_model",
+        "version_aliases",
+        "traffic_percentage",
+    ]
 
 
 def test_a_published_request_runs_locally_too() -> None:

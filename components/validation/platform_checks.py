@@ -1,0 +1,73 @@
+"""The checks on what a pipeline was compiled for: its registry, its accelerator, its backend."""
+
+from __future__ import annotations
+
+from kfp_llm_tuning.components.common.errors import Problem, collect
+from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
+from kfp_llm_tuning.components.validation.display_names import asks_for_time, is_told
+from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
+from kfp_llm_tuning.components.validation.problem_texts import short
+
+_SQLITE = "sqlite:"
+# With the third slash of the URI and the first of the path.
+_ABSOLUTE_SQLITE = "sqlite:////"
+
+
+def check_registry(parameters: PipelineParameters) -> list[Problem]:
+    """Checks that the model has a registry, and that later tasks reach it."""
+    uri = parameters.registry
+    if not uri:
+        return [_no_registry()] if parameters.platform == "kubeflow" else []
+    problems: list[Problem] = []
+    with collect(problems):
+        checked_registry_uri(uri)
+    if uri.startswith(_SQLITE) and _is_lost(parameters, uri):
+        what = f"{short(uri)} is a file that no other task sees."
+        problems.append(Problem(what, "registry_uri", "an MLflow server, such as http://HOST:5000"))
+    return problems
+
+
+def _no_registry() -> Problem:
+    return Problem(
+        "is empty, and the pipeline was compiled without a registry.",
+        "registry_uri",
+        "an MLflow tracking URI, such as http://mlflow.NAMESPACE:5000",
+        "Give registry_uri, or compile with the option mlflow_tracking_uri.",
+    )
+
+
+def _is_lost(parameters: PipelineParameters, uri: str) -> bool:
+    """Tells whether a SQLite file is no volume's: pods of Kubeflow may have one in common."""
+    mounted = parameters.platform == "kubeflow" and uri.startswith(_ABSOLUTE_SQLITE)
+    return parameters.platform != "local" and not mounted
+
+
+def check_compiled_accelerator(parameters: PipelineParameters) -> list[Problem]:
+    """Checks that a run asks for the accelerator that its pipeline was compiled for."""
+    given, compiled = parameters.accelerator_type.strip().upper(), parameters.platform_accelerator
+    if not compiled or given in ("", compiled):
+        return []
+    machine = "a machine without an accelerator" if compiled == "CPU" else f"a {compiled} machine"
+    return [
+        Problem(
+            f"{given} is asked for, but the pipeline was compiled for {machine}.",
+            "accelerator_type",
+            "empty" if compiled == "CPU" else f"{compiled}, or empty",
+            "Leave it empty, or compile with another option tasks.tuner.machine.",
+        )
+    ]
+
+
+def check_run_time(parameters: PipelineParameters) -> list[Problem]:
+    """Checks that a display name with a date gets one."""
+    told = not parameters.run_time or is_told(parameters.run_time)
+    if told or not asks_for_time(parameters.model_display_name):
+        return []
+    return [
+        Problem(
+            "this version of Kubeflow Pipelines does not say when a run was created.",
+            "model_display_name",
+            "a name without {date} and {time}",
+            "Update Kubeflow Pipelines, or write the date into the name.",
+        )
+    ]
