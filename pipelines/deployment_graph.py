@@ -1,6 +1,6 @@
 """From a tuned model to one that is registered and deployed."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input
@@ -8,7 +8,7 @@ from kfp.dsl import HTML, Artifact, Input
 from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.pipelines.parameters import TuneLargeModelParameters as Defaults
 from kfp_llm_tuning.pipelines.parts import OURS, Parts
-from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.platforms import Platform, Role
 
 
 class DeploymentOutputs(NamedTuple):
@@ -49,13 +49,14 @@ def deployment_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
         deploy_model: bool = Defaults.deploy_model,
         endpoint_resource_name: str = Defaults.endpoint_resource_name,
         traffic_percentage: int = Defaults.traffic_percentage,
+        registry_uri: str = platform.registry_uri,
     ) -> DeploymentOutputs:
         place = {
             "project": project,
             "location": location,
             "regional_endpoint": regional_endpoint,
             "encryption_spec_key_name": encryption_spec_key_name,
-            "registry_uri": platform.registry_uri,
+            "registry_uri": registry_uri,
             "run_id": platform.run_id,
         }
         uploaded = parts.upload_llm_model(
@@ -66,6 +67,7 @@ def deployment_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
             model_display_name=model_display_name,
             model_reference_name=large_model_reference,
             serving_image=images.SERVING_IMAGE,
+            serving_gpu_image=images.SERVING_GPU_IMAGE,
             parent_model=parent_model,
             version_aliases=version_aliases,
             upload_model=upload_model,
@@ -85,9 +87,26 @@ def deployment_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
         )
         for task in (uploaded, deployed):
             task.set_caching_options(platform.caches_own_run)
+            platform.equip(task, Role.REGISTRY)
         return DeploymentOutputs(
             model_resource_name=uploaded.outputs["model_resource_name"],
             endpoint_resource_name=deployed.outputs["endpoint_resource_name"],
         )
 
     return graph
+
+
+def decisions(validated: dsl.PipelineTask) -> dict[str, Any]:
+    """Gives what validate-pipeline decides, as inputs of the graph.
+
+    Args:
+        validated: The task of validate-pipeline.
+
+    Returns:
+        An output for each input.
+    """
+    same = ("regional_endpoint", "service_account", "model_display_name")
+    return {
+        "location": validated.outputs["model_location"],
+        **{name: validated.outputs[name] for name in same},
+    }

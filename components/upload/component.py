@@ -28,6 +28,7 @@ def upload_llm_model(
     parent_model: str = "",
     version_aliases: str = "",
     serving_image: str = "",
+    serving_gpu_image: str = "",
 ) -> NamedTuple("Outputs", model_resource_name=str, gcp_resources=str):  # type: ignore[valid-type]
     """Registers a tuned model: one version a run, however often it is repeated.
 
@@ -50,7 +51,9 @@ def upload_llm_model(
         parent_model: Vertex AI model that this becomes a version of: its id or resource name. An
             id that no model has yet becomes this one's. Empty for a model of its own.
         version_aliases: Aliases of the version on Vertex AI, separated by commas.
-        serving_image: Image that serves the model on Vertex AI.
+        serving_image: Image that serves the model on Vertex AI, where a machine without GPUs holds
+            its weights.
+        serving_gpu_image: Image that serves it where that takes a machine with GPUs.
 
     Returns:
         model_resource_name: ``projects/../models/ID@VERSION`` on Vertex AI, ``models/NAME@VERSION``
@@ -85,6 +88,7 @@ def upload_llm_model(
                 parent_model=parent_model,
                 version_aliases=version_aliases,
                 serving_image=serving_image,
+                serving_gpu_image=serving_gpu_image,
             )
         )
     return uploaded.model_resource_name, uploaded.gcp_resources

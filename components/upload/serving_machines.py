@@ -52,9 +52,9 @@ def serving_machine(megabytes: int | None) -> ServingMachine:
     Raises:
         UserError: If none does.
     """
-    table = load_table(_TABLE)
-    size = table["unknown_weights_gb"] if megabytes is None else megabytes / _MEGABYTES_PER_GB
-    machines = [ServingMachine(**row) for row in table["machines"]]
+    unknown = load_table(_TABLE)["unknown_weights_gb"]
+    size = unknown if megabytes is None else megabytes / _MEGABYTES_PER_GB
+    machines = _machines()
     for machine in machines:
         if size <= machine.weights_gb:
             return machine
@@ -65,6 +65,22 @@ def serving_machine(megabytes: int | None) -> ServingMachine:
             f"weights up to {machines[-1].weights_gb:,.0f} GB",
             "Set deploy_model to false, and serve the registered model with several machines.",
         )
+    )
+
+
+def needs_accelerator(megabytes: int) -> bool:
+    """Tells whether weights are served on GPUs, by a machine of the table or by larger ones.
+
+    Args:
+        megabytes: What the weights weigh.
+
+    Returns:
+        False where a machine without GPUs holds them.
+    """
+    return not any(
+        megabytes / _MEGABYTES_PER_GB <= machine.weights_gb
+        for machine in _machines()
+        if not machine.accelerator_count
     )
 
 
@@ -94,3 +110,7 @@ def named_megabytes(checkpoint: str) -> int | None:
     if not found:
         return None
     return round(float(found[1]) * _PARAMETERS[found[2]] * _MEGABYTES_PER_MILLION)
+
+
+def _machines() -> list[ServingMachine]:
+    return [ServingMachine(**row) for row in load_table(_TABLE)["machines"]]

@@ -29,7 +29,8 @@ class UploadTask:
         encryption_key: Customer-managed key that Vertex AI encrypts with.
         parent_model: Model on Vertex AI that this becomes a version of.
         version_aliases: Aliases of the version on Vertex AI, separated by commas.
-        serving_image: Image that serves the model on Vertex AI.
+        serving_image: Image that serves the model on Vertex AI, on a machine without GPUs.
+        serving_gpu_image: The one for a machine with GPUs.
     """
 
     saved_model: Path
@@ -51,6 +52,7 @@ class UploadTask:
     parent_model: str = ""
     version_aliases: str = ""
     serving_image: str = ""
+    serving_gpu_image: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from google.api_core import exceptions
 from google.api_core.operation import Operation
 from google.cloud import aiplatform_v1
 from google.cloud.aiplatform_v1.types import (
@@ -31,10 +32,8 @@ from kfp_llm_tuning.components.common.vertex import (
 )
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.components.upload.serving_machines import ServingMachine
+from kfp_llm_tuning.components.upload.traffic import split_traffic, split_without
 from kfp_llm_tuning.components.upload.vertex_names import deployment_id, resource_id
-
-# A DeployModel request calls the model that it deploys by this.
-_THIS_MODEL = "0"
 
 _logger = logging.getLogger(__name__)
 
@@ -159,26 +158,44 @@ def deploy(vertex: Vertex, endpoint: str, deployment: Deployment) -> Ensured[Dep
     )
 
 
-def split_traffic(current: Mapping[str, int], percentage: int) -> dict[str, int]:
-    """Gives a new model its share of the requests, and the others the rest in proportion.
+def undeploy(vertex: Vertex, endpoint: str, deployed: str, before: Mapping[str, int]) -> None:
+    """Takes a deployment back, and gives its share of the requests to the models that had it.
 
     Args:
-        current: The endpoint's split, by id of the deployed model.
-        percentage: The new model's share; all of it where no other model has any.
+        vertex: Where.
+        endpoint: The endpoint's resource name.
+        deployed: Id of the deployed model.
+        before: The endpoint's split before the model was deployed, as far as it is known.
 
-    Returns:
-        The split to ask for; it sums to 100.
+    Raises:
+        UserError: If Vertex AI refuses: the model then stays deployed.
     """
-    sharing = {name: share for name, share in current.items() if share > 0}
-    if not sharing:
-        return {_THIS_MODEL: 100}
-    rest, total = 100 - percentage, sum(sharing.values())
-    split = {name: share * rest // total for name, share in sharing.items()}
-    # What rounding left goes to those who lost most by it.
-    lost = sorted(sharing, key=lambda name: sharing[name] * rest % total, reverse=True)
-    for name in lost[: rest - sum(split.values())]:
-        split[name] += 1
-    return {_THIS_MODEL: percentage, **split}
+    client = vertex.client(aiplatform_v1.EndpointServiceClient)
+
+    def read() -> Endpoint:
+        return client.get_endpoint(name=endpoint, **ONCE)
+
+    def gone() -> Endpoint | None:
+        there = read()
+        return None if deployed in {model.id for model in there.deployed_models} else there
+
+    def start() -> Operation:
+        there = read()
+        others = [m.id for m in sorted(there.deployed_models, key=_created) if m.id != deployed]
+        try:
+            return client.undeploy_model(
+                endpoint=endpoint,
+                deployed_model_id=deployed,
+                traffic_split=split_without(deployed, there.traffic_split, before, others),
+                **ONCE,
+            )
+        except exceptions.NotFound:
+            # A request whose answer was lost has undeployed it at this moment.
+            message = f"{deployed} was undeployed"
+            raise exceptions.Aborted(message) from None  # type: ignore[no-untyped-call]
+
+    command = _undeploy_command(vertex, endpoint, deployed)
+    ensure(gone, start, f"undeploy it again (its machine costs money: {command})")
 
 
 def tell_of_idle_models(vertex: Vertex, endpoint: str) -> None:
@@ -192,13 +209,23 @@ def tell_of_idle_models(vertex: Vertex, endpoint: str) -> None:
     for model in there.deployed_models:
         if not there.traffic_split.get(model.id):
             _logger.warning(
-                "%s gets no requests any more, and its machine costs money: gcloud ai endpoints "
-                "undeploy-model %s --deployed-model-id=%s --region=%s",
+                "%s gets no requests any more, and its machine costs money: %s",
                 model.display_name or model.model,
-                endpoint.rpartition("/")[2],
-                model.id,
-                vertex.location,
+                _undeploy_command(vertex, endpoint, model.id),
             )
+
+
+def _undeploy_command(vertex: Vertex, endpoint: str, deployed: str) -> str:
+    identifier = endpoint.rpartition("/")[2]
+    return (
+        f"gcloud ai endpoints undeploy-model {identifier} --deployed-model-id={deployed} "
+        f"--project={vertex.project} --region={vertex.location}"
+    )
+
+
+def _created(model: DeployedModel) -> int:
+    created: int = DeployedModel.pb(model).create_time.ToNanoseconds()
+    return created
 
 
 def _deployed_model(deployment: Deployment) -> DeployedModel:

@@ -10,17 +10,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from google.api_core import exceptions
 from google.api_core.operation import Operation
 from google.cloud import aiplatform_v1
 from google.cloud.aiplatform_v1.types import (
     EncryptionSpec,
-    EnvVar,
     Model,
     ModelContainerSpec,
-    Port,
     UploadModelRequest,
 )
 
@@ -39,10 +37,6 @@ from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.components.upload.labels import RUN_LABEL
 from kfp_llm_tuning.components.upload.vertex_names import resource_id
 
-# What the serving image listens to.
-_PREDICT_ROUTE = "/predict"
-_HEALTH_ROUTE = "/health"
-_PORT = 8080
 # A request whose answer was lost is done within this time, or never.
 _LATE_SECONDS = 60.0
 
@@ -57,10 +51,9 @@ class VertexModel:
         display_name: What the user called the model.
         run_id: The pipeline run.
         artifact_uri: Folder of the weights in Cloud Storage.
-        serving_image: The container that serves it.
+        container: What serves it.
         labels: Legal labels, that of the run among them.
         description: For people.
-        environment: Variables of the container.
         parent_model: Id or resource name of the model that this becomes a version of; an id that
             no model has yet becomes this one's. Empty: a model of its own.
         aliases: Version aliases.
@@ -70,10 +63,9 @@ class VertexModel:
     display_name: str
     run_id: str
     artifact_uri: str
-    serving_image: str
+    container: ModelContainerSpec
     labels: Mapping[str, str]
     description: str
-    environment: Mapping[str, str] = field(default_factory=dict)
     parent_model: str = ""
     aliases: tuple[str, ...] = ()
     encryption_key: str = ""
@@ -239,13 +231,7 @@ def _resource(model: VertexModel) -> Model:
         artifact_uri=model.artifact_uri,
         version_aliases=model.aliases,
         encryption_spec=_encryption(model.encryption_key),
-        container_spec=ModelContainerSpec(
-            image_uri=model.serving_image,
-            predict_route=_PREDICT_ROUTE,
-            health_route=_HEALTH_ROUTE,
-            ports=[Port(container_port=_PORT)],
-            env=[EnvVar(name=name, value=value) for name, value in model.environment.items()],
-        ),
+        container_spec=model.container,
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.vertex import Ensured, Vertex
 from kfp_llm_tuning.components.generation.saved_model import read_provenance
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload import (
     labels,
     run_content,
+    serving_container,
     serving_machines,
+    smoke_prediction,
     vertex_endpoints,
     vertex_models,
     vertex_names,
@@ -28,11 +32,21 @@ from kfp_llm_tuning.components.upload.tasks import (
     UploadTask,
 )
 
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1.types import DeployedModel, Endpoint, ModelContainerSpec
+
 # Vertex AI Pipelines gives the labels of the run to its tasks in this variable.
 RUN_LABELS_VARIABLE = "VERTEX_AI_PIPELINES_RUN_LABELS"
 WEIGHTS_LABEL = "weights-megabytes"
-# The serving container's variable for what was tuned.
+# The serving container's variables: what was tuned, and what clients of OpenAI's API call it.
 _REFERENCE_VARIABLE = "MODEL_REFERENCE"
+_NAME_VARIABLE = "KFP_LLM_TUNING_SERVING_MODEL_NAME"
+
+# What is left of a deployment whose model does not answer.
+_UNDEPLOYED = (
+    "The model was undeployed again; it stays registered, and the endpoint stays: the same task, "
+    "run again, deploys it anew."
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -70,7 +84,8 @@ def deploy(task: DeployTask) -> Deployed:
         The endpoint; nothing where nothing was deployed.
 
     Raises:
-        UserError: If an input is wrong or Vertex AI refuses.
+        UserError: If an input is wrong, Vertex AI refuses, or the model does not answer: then it is
+            undeployed again.
     """
     if not task.model_resource_name:
         _logger.warning("%s is not deployed: no model was registered.", task.display_name)
@@ -99,6 +114,7 @@ def deploy(task: DeployTask) -> Deployed:
     name = endpoint.resource.name
     deployed = vertex_endpoints.deploy(vertex, name, deployment)
     _logger.info("%s is deployed to %s.", task.model_resource_name, name)
+    _ask_or_undeploy(vertex, task, endpoint.resource, deployed)
     if task.endpoint:
         vertex_endpoints.tell_of_idle_models(vertex, name)
     return Deployed(
@@ -144,10 +160,6 @@ def run_labels() -> dict[str, str]:
 
 def _check_upload(task: UploadTask) -> None:
     problems = _without_place(task.project, task.location)
-    if not task.serving_image:
-        problems.append(
-            Problem("no image serves the model.", "serving_image", "an image in a registry")
-        )
     if not task.saved_model_uri.startswith("gs://"):
         problems.append(
             Problem(
@@ -158,6 +170,8 @@ def _check_upload(task: UploadTask) -> None:
         )
     if not task.run_id:
         problems.append(Problem("is empty.", "run_id", "the id of the pipeline run"))
+    with collect(problems):
+        _container(task)
     raise_all(problems)
 
 
@@ -168,6 +182,38 @@ def _check_deployment(task: DeployTask) -> None:
             Problem(f"{task.traffic_percentage} is no share.", "traffic_percentage", "0 to 100")
         )
     raise_all(problems)
+
+
+def _ask_or_undeploy(
+    vertex: Vertex, task: DeployTask, before: Endpoint, deployed: Ensured[DeployedModel]
+) -> None:
+    """Asks the deployed model, and takes the deployment of this run back where it fails.
+
+    Args:
+        vertex: Where.
+        task: What was deployed.
+        before: The endpoint before that.
+        deployed: The deployment.
+    """
+    identifier = deployed.resource.id
+    asked = smoke_prediction.Asked(task.model_resource_name, identifier, _kind(task))
+    try:
+        now = vertex_endpoints.read_endpoint(vertex, before.name)
+        smoke_prediction.ask(vertex, now, asked)
+    except UserError as error:
+        problems = list(error.problems)
+        # Without a run the deployment may be another task's, unless this one made it.
+        if task.run_id or deployed.operation:
+            with collect(problems):
+                vertex_endpoints.undeploy(vertex, before.name, identifier, before.traffic_split)
+                problems[0] = dataclasses.replace(
+                    problems[0], fix=f"{problems[0].fix} {_UNDEPLOYED}"
+                )
+        raise UserError(*problems) from error
+
+
+def _kind(task: DeployTask) -> str:
+    return resolve(task.model_reference).kind if task.model_reference else "any"
 
 
 def _without_place(project: str, location: str) -> list[Problem]:
@@ -194,13 +240,23 @@ def _described(task: UploadTask) -> vertex_models.VertexModel:
         display_name=task.display_name.strip(),
         run_id=task.run_id,
         artifact_uri=task.saved_model_uri,
-        serving_image=task.serving_image,
+        container=_container(task),
         labels=legal.labels,
         description=description,
-        environment={_REFERENCE_VARIABLE: reference.name},
         parent_model=task.parent_model.strip(),
         aliases=tuple(vertex_names.version_aliases(task.version_aliases)),
         encryption_key=task.encryption_key,
+    )
+
+
+def _container(task: UploadTask) -> ModelContainerSpec:
+    return serving_container.container_spec(
+        serving_container.ServingImages(task.serving_image, task.serving_gpu_image),
+        serving_machines.weights_megabytes(task.saved_model),
+        {
+            _REFERENCE_VARIABLE: resolve(task.model_reference).name,
+            _NAME_VARIABLE: task.display_name.strip(),
+        },
     )
 
 

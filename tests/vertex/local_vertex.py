@@ -124,9 +124,13 @@ class LocalVertex:
         return self.backend.templates
 
     def predict_with(
-        self, predictor: Callable[[dict[str, Any], Sequence[Any], Any], list[Any]]
+        self, predictor: Callable[[dict[str, Any], Sequence[Any], Any], list[Any]] | None
     ) -> None:
-        """Answer predictions with a function of the model's REST body, instances and parameters."""
+        """Answer predictions with a function of the model's REST body, instances and parameters.
+
+        Args:
+            predictor: The function; None lets the deployed models answer again.
+        """
         self.backend.predictor = predictor
 
     def finish(self, name: str, state: State = "SUCCEEDED", error: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload.connection import connect
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload
+from tests.components.upload.vertex_tasks import answer
+from tests.vertex.local_vertex import LocalVertex
 
 PROVENANCE = {
     "model_reference": "text-bison@002",
@@ -74,3 +77,11 @@ def upload(tmp_path: Path, registry_uri: str) -> Upload:
         reports={"validation.html": tmp_path / "validation.html"},
         labels={"team": "support"},
     )
+
+
+@pytest.fixture
+def vertex_server(vertex_server: LocalVertex) -> Iterator[LocalVertex]:
+    """A local Vertex AI that holds nothing, and whose deployed models answer."""
+    vertex_server.predict_with(answer)
+    yield vertex_server
+    vertex_server.predict_with(None)

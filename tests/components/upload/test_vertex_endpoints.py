@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.upload.tasks import Deployed
-from kfp_llm_tuning.components.upload.vertex_endpoints import split_traffic
 from kfp_llm_tuning.components.upload.vertex_platform import deploy, upload
 from tests.components.upload.vertex_tasks import PARENT, deploy_task, upload_task
 from tests.vertex.local_vertex import LocalVertex
@@ -149,31 +146,3 @@ def machine(endpoint: dict[str, Any]) -> dict[str, Any]:
     (there,) = endpoint["deployedModels"]
     spec: dict[str, Any] = there["dedicatedResources"]["machineSpec"]
     return spec
-
-
-@pytest.mark.parametrize(
-    ("current", "percentage", "split"),
-    [
-        ({}, 100, {"0": 100}),
-        ({}, 10, {"0": 100}),
-        ({"1": 100}, 10, {"0": 10, "1": 90}),
-        ({"1": 100}, 100, {"0": 100, "1": 0}),
-        ({"1": 100, "2": 0}, 0, {"0": 0, "1": 100}),
-        ({"1": 33, "2": 33, "3": 34}, 50, {"0": 50, "1": 17, "2": 16, "3": 17}),
-    ],
-)
-def test_traffic(current: dict[str, int], percentage: int, split: dict[str, int]) -> None:
-    assert split_traffic(current, percentage) == split
-
-
-@given(
-    st.lists(st.integers(1, 100), min_size=1, max_size=8),
-    st.integers(0, 100),
-)
-def test_traffic_sums_to_100_and_stays_in_proportion(weights: list[int], percentage: int) -> None:
-    current = {str(number): weight for number, weight in enumerate(weights, start=1)}
-    split = split_traffic(current, percentage)
-    assert sum(split.values()) == 100
-    assert split["0"] == percentage
-    for name, weight in current.items():
-        assert abs(split[name] - weight * (100 - percentage) / sum(weights)) < 1

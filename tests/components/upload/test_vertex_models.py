@@ -53,7 +53,10 @@ def test_what_is_registered(
         "predictRoute": "/predict",
         "healthRoute": "/health",
         "ports": [{"containerPort": 8080}],
-        "env": [{"name": "MODEL_REFERENCE", "value": "text-bison@002"}],
+        "env": [
+            {"name": "MODEL_REFERENCE", "value": "text-bison@002"},
+            {"name": "KFP_LLM_TUNING_SERVING_MODEL_NAME", "value": "Support intents"},
+        ],
     }
     assert version["encryptionSpec"] == {"kmsKeyName": f"{PARENT}/keyRings/r/cryptoKeys/k"}
     assert set(version["versionAliases"]) == {"champion", "default"}

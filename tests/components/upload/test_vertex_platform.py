@@ -43,7 +43,10 @@ def test_records_are_what_google_writes(vertex_server: LocalVertex, tmp_path: Pa
     ("changes", "problems"),
     [
         ({"serving_image": ""}, ["serving_image"]),
-        ({"saved_model_uri": "/tmp/model", "run_id": ""}, ["saved_model", "run_id"]),
+        (
+            {"saved_model_uri": "/tmp/model", "run_id": "", "serving_image": ""},
+            ["saved_model", "run_id", "serving_image"],
+        ),
         ({"project": "", "location": ""}, ["project", "location"]),
         ({"version_aliases": "1"}, ["version_aliases"]),
         ({"labels": "[]"}, ["labels"]),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kfp_llm_tuning.components.tuning.tensorboard_metrics import MetricsWriter
 from kfp_llm_tuning.components.upload.tasks import CurvesTask, DeployTask, UploadTask
 from tests.vertex.local_vertex import LocalVertex
 
+RUN = "tune-large-model-20261124"
 LOCATION = "us-central1"
 PARENT = f"projects/test-project/locations/{LOCATION}"
 IMAGE = "us-docker.pkg.dev/p/r/kfp-llm-tuning-serving:0.1.0"
+GPU_IMAGE = "us-docker.pkg.dev/p/r/kfp-llm-tuning-serving-gpu:0.1.0"
 
 
 def upload_task(server: LocalVertex, folder: Path, **changes: object) -> UploadTask:
@@ -35,12 +39,13 @@ def upload_task(server: LocalVertex, folder: Path, **changes: object) -> UploadT
         "validation_report": folder / "validation.html",
         "display_name": "Support intents",
         "model_reference": "text-bison@002",
-        "run_id": "tune-large-model-20261124",
+        "run_id": RUN,
         "registry_uri": "",
         "project": server.project,
         "location": LOCATION,
         "regional_endpoint": f"https://{LOCATION}-aiplatform.googleapis.com/ui",
         "serving_image": IMAGE,
+        "serving_gpu_image": GPU_IMAGE,
     }
     return UploadTask(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -51,7 +56,7 @@ def deploy_task(server: LocalVertex, model: str, **changes: object) -> DeployTas
         "model_resource_name": model,
         "display_name": "Support intents",
         "registry_uri": "",
-        "run_id": "tune-large-model-20261124",
+        "run_id": RUN,
         "project": server.project,
         "location": LOCATION,
         "regional_endpoint": f"https://{LOCATION}-aiplatform.googleapis.com/ui",
@@ -81,3 +86,12 @@ def curves_task(server: LocalVertex, folder: Path, tensorboard: str) -> CurvesTa
         metrics_directory=metrics,
         experiment_name="large-language-model-tuner-77-88",
     )
+
+
+def answer(model: Mapping[str, Any], instances: Sequence[Any], parameters: Any) -> list[Any]:
+    """Answers predictions as the server of a deployed model does, for `predict_with`."""
+    prediction = {"content": "Hi.", "safetyAttributes": {"blocked": False}}
+    return [
+        {"candidates": [prediction]} if "messages" in instance else prediction
+        for instance in instances
+    ]
