@@ -96,23 +96,25 @@ def server(
 ) -> Iterator[RunningServer]:
     """The server with byte-tiny, ready; many tests share it."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with _running(PRODUCT, log, model=served_folder) as running:
+    with running_server(PRODUCT, log, model=served_folder) as running:
         running.wait_until_ready()
         yield running
 
 
 @pytest.fixture
-def start_server(served_folder: Path, tmp_path: Path) -> Iterator[StartServer]:
+def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartServer]:
     """Starts servers with other settings, given by name; ``ready=False`` does not wait for them.
 
-    ``module=STAND_IN`` has a stand-in for the model, and is there in no time.
+    ``module=STAND_IN`` has a stand-in for the model and both APIs, and is there in no time.
     """
     with ExitStack() as servers:
 
         def start(*, module: str = PRODUCT, ready: bool = True, **settings: Any) -> RunningServer:
             log = tmp_path / f"server-{len(list(tmp_path.glob('server-*')))}.log"
-            given = {"model": served_folder, **settings}
-            running = servers.enter_context(_running(module, log, **given))
+            if "model" not in settings:
+                is_real = module == PRODUCT
+                settings["model"] = request.getfixturevalue("served_folder") if is_real else "none"
+            running = servers.enter_context(running_server(module, log, **settings))
             if ready:
                 running.wait_until_ready()
             return running
@@ -121,7 +123,17 @@ def start_server(served_folder: Path, tmp_path: Path) -> Iterator[StartServer]:
 
 
 @contextmanager
-def _running(module: str, log: Path, **settings: Any) -> Iterator[RunningServer]:
+def running_server(module: str, log: Path, **settings: Any) -> Iterator[RunningServer]:
+    """Runs a server for as long as the block runs.
+
+    Args:
+        module: PRODUCT or STAND_IN.
+        log: File that takes what it writes to stderr.
+        settings: By name.
+
+    Yields:
+        The server; it listens, and may still be loading.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for name, value in {"host": "127.0.0.1", "port": 0, **settings}.items():
         environment[_VARIABLES[name]] = str(value)
