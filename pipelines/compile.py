@@ -70,7 +70,7 @@ def write_all(folder: Path, platform_names: list[str], image_registry: str) -> l
 def _template_text(template: str, platform: str, image_registry: str) -> str:
     from kfp_llm_tuning.pipelines.build import build
 
-    return _compiled(build(template, PLATFORMS[platform]()), image_registry)
+    return compiled(build(template, PLATFORMS[platform]()), image_registry)
 
 
 def _component_texts(image_registry: str) -> dict[str, str]:
@@ -81,11 +81,20 @@ def _component_texts(image_registry: str) -> dict[str, str]:
         for name, component in components_of(stage):
             if name in texts:
                 raise RuntimeError(f"Two components are called {name}.")
-            texts[name] = _compiled(component, image_registry)
+            texts[name] = compiled(component, image_registry)
     return texts
 
 
-def _compiled(component: BaseComponent, image_registry: str) -> str:
+def compiled(component: BaseComponent, image_registry: str) -> str:
+    """Compiles a pipeline or a component.
+
+    Args:
+        component: Ours, or one that is made of ours.
+        image_registry: Where our images are.
+
+    Returns:
+        YAML.
+    """
     from kfp import compiler
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,11 @@
 """Runs a compiled pipeline on this machine with kfp.local, and tells an observer what happens.
 
-kfp.local prints a stream of log lines and drops the exit code of a task. Three of its functions are
+kfp.local prints a stream of log lines and drops the exit code of a task. Four of its functions are
 therefore replaced while a pipeline runs: the one that executes a task, to learn when each starts
 and how it ends; the one that starts a task's process, to keep its output in a file and its exit
-code; and the one that looks up the value of a condition, which overlooks most. They are internals
-of kfp 2.17, which setup.py pins.
+code; the one that looks up the value of a condition, which overlooks most; and the one that logs
+that the pipeline failed, since it may do so although no task did. They are internals of kfp 2.17,
+which setup.py pins.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class LocalRunner:
     Attributes:
         tasks: The result of every task begun so far, in order.
         interrupted: Whether a signal asked the run to stop.
+        outputs: The pipeline's own outputs, once it has succeeded; an artifact's is its path.
     """
 
     def __init__(self, directory: Path, observer: Observer, cache: Path | None = None) -> None:
@@ -89,8 +91,10 @@ class LocalRunner:
         self.directory = directory
         self.tasks: list[TaskResult] = []
         self.interrupted = False
+        self.outputs: dict[str, Any] = {}
         self._observer = observer
         self._cache = cache or directory / "cache"
+        self._failed = False
         self._processes: set[subprocess.Popen[str]] = set()
 
     @property
@@ -128,12 +132,13 @@ class LocalRunner:
         ):
             # Display names and resources, which the compiled pipelines carry for other platforms.
             warnings.filterwarnings("ignore", message=".*no effect in the current local runner.*")
-            pipeline(**arguments)
-        return not self.interrupted and all(task.state != "failed" for task in self.tasks)
+            self.outputs = _paths_of(pipeline(**arguments).outputs)
+        tasks_failed = any(task.state == "failed" for task in self.tasks)
+        return not (self.interrupted or self._failed or tasks_failed)
 
     @contextlib.contextmanager
     def _replaced_internals(self) -> Iterator[None]:
-        from kfp.local import subprocess_task_handler
+        from kfp.local import pipeline_orchestrator, subprocess_task_handler
         from kfp.local.orchestrator import task_executor
         from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 
@@ -146,8 +151,14 @@ class LocalRunner:
             ),
             patch.object(subprocess_task_handler, "run_local_subprocess", self._start),
             patch.object(ConditionEvaluator, "_resolve_pipeline_channel", _channel_value),
+            patch.object(
+                pipeline_orchestrator, "log_and_maybe_raise_for_failure", self._note_failure
+            ),
         ):
             yield
+
+    def _note_failure(self, **_: Any) -> None:
+        self._failed = True
 
     def _execute(self, execute: Callable[..., Any], keywords: dict[str, Any]) -> Any:
         from kfp.local import status
@@ -163,7 +174,7 @@ class LocalRunner:
         begun = time.monotonic()
         outputs, outcome = execute(**keywords)
         task.seconds = time.monotonic() - begun
-        task.outputs = {key: getattr(value, "path", value) for key, value in outputs.items()}
+        task.outputs = _paths_of(outputs)
         for artifact in (value for value in outputs.values() if hasattr(value, "path")):
             if is_local(artifact.uri):
                 # Metrics are kept in the artifact's metadata. kfp.local's cache takes an artifact
@@ -229,6 +240,10 @@ class LocalRunner:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _paths_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: getattr(value, "path", value) for key, value in outputs.items()}
 
 
 def _channel_value(channel: str, io_store: Any) -> Any:

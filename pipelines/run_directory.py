@@ -61,7 +61,8 @@ def create(
         The folder, with its record.
     """
     now = datetime.now(UTC)
-    name = re.sub(r"[^a-zA-Z0-9]+", "-", str(parameters["model_display_name"])).strip("-").lower()
+    called = str(parameters.get("model_display_name") or template)
+    name = re.sub(r"[^a-zA-Z0-9]+", "-", called).strip("-").lower()
     stem = f"{name[:40] or 'run'}-{now:%Y%m%d-%H%M%S}"
     directory = output_directory / stem
     for number in range(2, 1000):

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 
 import click
+from rich.console import Console
 
-from kfp_llm_tuning.components.common.errors import (
-    EXIT_INTERNAL_ERROR,
-    EXIT_RUN_AGAIN,
-    EXIT_USER_ERROR,
-    Problem,
-    UserError,
-)
+from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.pipelines import run_directory
 from kfp_llm_tuning.pipelines.commands.request_options import (
     RequestSource,
@@ -90,43 +84,15 @@ def _request(source: RequestSource) -> Request:
 
 
 def _run_in(directory: Path) -> int:
-    from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
-    from kfp_llm_tuning.pipelines import platforms
     from kfp_llm_tuning.pipelines.build import build
-    from kfp_llm_tuning.pipelines.local_runner import LocalRunner, stop_left_behind
-    from kfp_llm_tuning.pipelines.run_display import RunDisplay, format_seconds
+    from kfp_llm_tuning.pipelines.local_run import run_in
     from kfp_llm_tuning.pipelines.run_summary import print_summary, summarise
 
-    display = RunDisplay()
-    with run_directory.locked(directory):
-        if left := stop_left_behind(directory):
-            display.console.print(f"Stopped {left} processes that a killed run had left behind.")
-        record = run_directory.read(directory)
-        display.console.print(f"[bold]{record.template}[/]  run {directory.name}")
-        registry_uri = default_registry_uri(directory.parent)
-        platform = platforms.local(directory, registry_uri, record.labels, record.started_at)
-        runner = LocalRunner(directory, display)
-        begun = time.monotonic()
-        succeeded = runner.run(build(record.template, platform), dict(record.parameters))
-        seconds = time.monotonic() - begun
-        state = "succeeded" if succeeded else "interrupted" if runner.interrupted else "failed"
-        tasks = tuple(
-            {"name": task.name, "state": task.state, "seconds": round(task.seconds, 2)}
-            for task in runner.tasks
-        )
-        record = dataclasses.replace(record, state=state, seconds=round(seconds, 2), tasks=tasks)
-        run_directory.write(directory, record)
-        if succeeded:
-            summary = summarise(directory, runner.tasks)
-            print_summary(display.console, summary, registry_uri, seconds)
-            return EXIT_GATE if summary.refused else 0
-        display.console.print(f"[red]{state}[/] after {format_seconds(seconds)}.")
-        display.console.print(
-            f"Go on with: kfp-llm-tuning run --resume {directory.name}"
-            f" --output-dir {directory.parent}",
-            soft_wrap=True,
-        )
-        if runner.interrupted:
-            return EXIT_RUN_AGAIN
-        codes = [task.exit_code for task in runner.tasks if task.state == "failed"]
-        return EXIT_INTERNAL_ERROR if EXIT_INTERNAL_ERROR in codes else EXIT_USER_ERROR
+    console = Console(highlight=False)
+    resume = f"kfp-llm-tuning run --resume {directory.name} --output-dir {directory.parent}"
+    done = run_in(directory, build, resume, console)
+    if done.exit_code:
+        return done.exit_code
+    summary = summarise(directory, done.tasks)
+    print_summary(console, summary, done.registry_uri, done.seconds)
+    return EXIT_GATE if summary.refused else 0

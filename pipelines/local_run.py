@@ -1,0 +1,106 @@
+"""One run of a pipeline on this machine: it begins in a folder of its own, or goes on there."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from kfp_llm_tuning.components.common.errors import (
+    EXIT_INTERNAL_ERROR,
+    EXIT_RUN_AGAIN,
+    EXIT_USER_ERROR,
+)
+from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
+from kfp_llm_tuning.pipelines import platforms, run_directory
+from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult, stop_left_behind
+from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.run_display import RunDisplay, format_seconds
+
+if TYPE_CHECKING:
+    from kfp.dsl.base_component import BaseComponent
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """What became of a run.
+
+    Attributes:
+        registry_uri: Where it registered models.
+        seconds: Wall-clock time.
+        tasks: The result of each task.
+        outputs: The pipeline's own outputs; empty unless it succeeded.
+        exit_code: 0, or why it did not succeed, as docs/architecture.md lists it.
+    """
+
+    registry_uri: str
+    seconds: float
+    tasks: Sequence[TaskResult]
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
+
+
+def run_in(
+    directory: Path,
+    build: Callable[[str, Platform], BaseComponent],
+    resume_command: str,
+    console: Console | None = None,
+) -> LocalRun:
+    """Runs the pipeline of a folder that ``run_directory.create`` made; done tasks stay done.
+
+    Args:
+        directory: The run's folder.
+        build: Given the name in the folder's record and the platform, makes the pipeline.
+        resume_command: What a person types to go on with a run that did not succeed.
+        console: Shows the tasks; standard output if none is given.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        UserError: If the folder is no run, or if another process is at work in it.
+    """
+    display = RunDisplay(console)
+    with run_directory.locked(directory):
+        if left := stop_left_behind(directory):
+            display.console.print(f"Stopped {left} processes that a killed run had left behind.")
+        record = run_directory.read(directory)
+        display.console.print(f"[bold]{record.template}[/]  run {directory.name}")
+        registry_uri = default_registry_uri(directory.parent)
+        platform = platforms.local(directory, registry_uri, record.labels, record.started_at)
+        runner = LocalRunner(directory, display)
+        begun = time.monotonic()
+        succeeded = runner.run(build(record.template, platform), dict(record.parameters))
+        seconds = time.monotonic() - begun
+        state = "succeeded" if succeeded else "interrupted" if runner.interrupted else "failed"
+        _write_record(directory, state, seconds, runner.tasks)
+    if not succeeded:
+        display.console.print(f"[red]{state}[/] after {format_seconds(seconds)}.")
+        display.console.print(f"Go on with: {resume_command}", soft_wrap=True)
+    exit_code = 0 if succeeded else _exit_code(runner)
+    return LocalRun(registry_uri, seconds, runner.tasks, runner.outputs, exit_code)
+
+
+def _write_record(
+    directory: Path, state: str, seconds: float, results: Sequence[TaskResult]
+) -> None:
+    tasks = tuple(
+        {"name": task.name, "state": task.state, "seconds": round(task.seconds, 2)}
+        for task in results
+    )
+    record = dataclasses.replace(
+        run_directory.read(directory), state=state, seconds=round(seconds, 2), tasks=tasks
+    )
+    run_directory.write(directory, record)
+
+
+def _exit_code(runner: LocalRunner) -> int:
+    if runner.interrupted:
+        return EXIT_RUN_AGAIN
+    codes = [task.exit_code for task in runner.tasks if task.state == "failed"]
+    return EXIT_INTERNAL_ERROR if EXIT_INTERNAL_ERROR in codes else EXIT_USER_ERROR

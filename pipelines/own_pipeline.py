@@ -1,0 +1,170 @@
+"""The commands of a pipeline of one's own: run it on this machine, compile it for a cluster.
+
+A file that ends with ::
+
+    main = pipeline_command(my_pipeline)
+    if __name__ == "__main__":
+        main()
+
+is a program with the commands ``run`` and ``compile``. ``my_pipeline`` takes a platform, builds the
+graphs that it wants for it, and returns what ``@dsl.pipeline`` made of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+from rich.console import Console
+
+from kfp_llm_tuning.components.common.errors import Problem, exit_on_error, raise_all
+from kfp_llm_tuning.components.common.images import REGISTRY
+from kfp_llm_tuning.pipelines import compile as compiling
+from kfp_llm_tuning.pipelines import platforms, run_directory
+from kfp_llm_tuning.pipelines.local_run import run_in
+from kfp_llm_tuning.pipelines.parameters import option_name
+from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.requests import read_parameters_file
+from kfp_llm_tuning.pipelines.run_display import format_seconds
+
+if TYPE_CHECKING:
+    from kfp.dsl.base_component import BaseComponent
+
+Build = Callable[[Platform], "BaseComponent"]
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "String": (str,),
+    "Integer": (int,),
+    "Float": (float, int),
+    "Boolean": (bool,),
+    "List": (list,),
+    "Dict": (dict,),
+}
+
+
+class _Program(click.Group):
+    """Ends with the exit codes of ``kfp-llm-tuning``; a mistake is told without a traceback."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        with exit_on_error():
+            return super().__call__(*arguments, **keywords)
+
+
+def pipeline_command(build: Build, values: Mapping[str, Any] | None = None) -> click.Group:
+    """Makes the program of a pipeline.
+
+    Args:
+        build: Makes the pipeline for a platform.
+        values: What its inputs are in a run that says nothing else.
+
+    Returns:
+        The program, to be called.
+    """
+    pipeline = build(platforms.local(Path(), "sqlite:///mlflow.db", {}))
+    commands = [_run_command(build, pipeline, values or {}), _compile_command(build, pipeline)]
+    return _Program(commands=commands, help=pipeline.description)
+
+
+def _run_command(
+    build: Build, pipeline: BaseComponent, defaults: Mapping[str, Any]
+) -> click.Command:
+    inputs = pipeline.component_spec.inputs or {}
+
+    @click.option("--params", type=click.Path(path_type=Path), help="Inputs, as YAML.")
+    @click.option(
+        "--output-dir",
+        type=click.Path(path_type=Path),
+        default=Path("runs"),
+        show_default=True,
+        help="Folder of all runs and of the model registry.",
+    )
+    @click.option(
+        "--resume",
+        is_flag=False,
+        flag_value=run_directory.LATEST,
+        metavar="[RUN]",
+        help="Go on with a run that failed or was killed: the last one, or the one named.",
+    )
+    def run(
+        params: Path | None, output_dir: Path, resume: str | None, **options: str | None
+    ) -> None:
+        """Run the pipeline on this machine."""
+        if resume is not None:
+            directory = run_directory.find(output_dir, resume)
+        else:
+            given = {
+                key: text if inputs[key].type == "String" else yaml.safe_load(text)
+                for key, text in options.items()
+                if text is not None
+            }
+            from_file = read_parameters_file(params) if params else {}
+            arguments = {**defaults, **from_file, **given}
+            _check(arguments, inputs)
+            directory = run_directory.create(output_dir, pipeline.name, arguments)
+        sys.exit(_run_in(directory, build))
+
+    for key in reversed(inputs):
+        run = click.option(option_name(key), key, help=inputs[key].description)(run)
+    return click.command(context_settings={"max_content_width": 100})(run)
+
+
+def _run_in(directory: Path, build: Build) -> int:
+    console = Console(highlight=False)
+    resume = f"python {sys.argv[0]} run --resume {directory.name} --output-dir {directory.parent}"
+    done = run_in(directory, lambda _, platform: build(platform), resume, console)
+    if not done.exit_code:
+        console.print(f"\n[bold green]Done[/] in {format_seconds(done.seconds)}: {directory}")
+        for key, value in done.outputs.items():
+            console.print(f"  {key}: {value}", markup=False, soft_wrap=True)
+    return done.exit_code
+
+
+def _compile_command(build: Build, pipeline: BaseComponent) -> click.Command:
+    @click.command()
+    @click.option(
+        "--platform",
+        type=click.Choice(list(compiling.PLATFORMS)),
+        required=True,
+        help="What to compile for.",
+    )
+    @click.option(
+        "--image-registry",
+        default=REGISTRY,
+        envvar="KFP_LLM_TUNING_IMAGE_REGISTRY",
+        show_default=True,
+        help="Where the images are.",
+    )
+    @click.option(
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path(f"{pipeline.name}.yaml"),
+        show_default=True,
+        help="File to write.",
+    )
+    def compile(platform: str, image_registry: str, output: Path) -> None:
+        """Write the pipeline as YAML."""
+        text = compiling.compiled(build(compiling.PLATFORMS[platform]()), image_registry)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+        click.echo(output)
+
+    return compile
+
+
+def _check(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    problems: list[Problem] = []
+    for key, value in values.items():
+        if key not in inputs:
+            close = get_close_matches(key, inputs, n=1)
+            fix = f"Did you mean {close[0]}?" if close else ""
+            problems.append(Problem("no such input.", key, ", ".join(inputs), fix))
+        elif type(value) not in _TYPES[inputs[key].type]:
+            problems.append(Problem(f"{value!r} is of another type.", key, inputs[key].type))
+    for key, wanted in inputs.items():
+        if not wanted.optional and key not in values:
+            problems.append(Problem("a value is needed.", key, fix=f"Give {option_name(key)}."))
+    raise_all(problems)
