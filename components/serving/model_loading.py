@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,13 @@ from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.serving import logs
 
 if TYPE_CHECKING:
+    from kfp_llm_tuning.components.generation.engine import TokenLogprobs
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
     from kfp_llm_tuning.components.serving.settings import ServerSettings
 
 # Where Vertex AI mounts Cloud Storage in jobs, but not beside a server.
 _MOUNT = "/gcs/"
+_WHERE = "model"
 _INDEX = "model.safetensors.index.json"
 
 _logger = logging.getLogger(__name__)
@@ -36,14 +39,13 @@ def load_model(settings: ServerSettings) -> TunedModel:
     Raises:
         UserError: If there is no model, or one that is not served.
     """
-    from kfp_llm_tuning.components.generation.questions import text_question
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
     begun = time.monotonic()
     folder = fetch(settings.model)
     logs.configure_transformers()
     model = TunedModel(folder, settings.engine)
-    model.answer([text_question("Hello")], max_output_tokens=1)
+    _answer_once(model)
     _logger.info("The model answers, %.1f s after it was asked for.", time.monotonic() - begun)
     return model
 
@@ -66,15 +68,49 @@ def fetch(model: str) -> Path:
     from kfp_llm_tuning.components.tuning.model_references import resolve
 
     if not model:
-        raise UserError(Problem("no model is named.", "model", "a folder or a URI of one"))
+        raise UserError(Problem("no model is named.", _WHERE, "a folder or a URI of one"))
+    uri = _uri(model)
     try:
-        folder = materialise(resolve(_uri(model)))
+        folder = materialise(resolve(uri))
     except UserError as error:
         raise UserError(
-            *(dataclasses.replace(problem, where="model") for problem in error.problems)
+            *(dataclasses.replace(problem, where=_WHERE) for problem in error.problems)
         ) from error
+    except Exception as error:
+        if is_local(uri):
+            raise
+        # The errors of fsspec's packages have no base of their own.
+        what = f"cannot read {uri} ({type(error).__name__}: {error})."
+        raise UserError(Problem(what, _WHERE)) from error
     _check_whole(folder, model)
     return folder
+
+
+def _answer_once(model: TunedModel) -> None:
+    """Asks as the routes will, and raises what kept the model from answering."""
+    from kfp_llm_tuning.components.generation.engine import GenerationRequest
+    from kfp_llm_tuning.components.generation.questions import text_question
+
+    (prompt,) = model.prompts([text_question("Hello")], cut=True)
+    answered = _Answered()
+    model.engine.submit(GenerationRequest(prompt.ids, 1, model.stop_tokens), answered)
+    answered.future.result()
+
+
+class _Answered:
+    """Waits for the end of an answer."""
+
+    def __init__(self) -> None:
+        self.future: Future[bool] = Future()
+
+    def on_token(self, token: int, logprobs: TokenLogprobs | None) -> None:
+        pass
+
+    def on_end(self, finished: bool) -> None:
+        self.future.set_result(finished)
+
+    def on_error(self, error: Exception) -> None:
+        self.future.set_exception(error)
 
 
 def _uri(model: str) -> str:
@@ -97,7 +133,7 @@ def _check_whole(folder: Path, model: str) -> None:
                 continue
         except (SafetensorError, OSError) as error:
             what = f"{path.name} of {model} is not whole ({error})."
-            problems.append(Problem(what, "model", fix="Copy the model again."))
+            problems.append(Problem(what, _WHERE, fix="Copy the model again."))
     raise_all(problems)
 
 
