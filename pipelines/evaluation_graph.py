@@ -7,7 +7,7 @@ from kfp.dsl import Artifact, Dataset, Input
 
 from kfp_llm_tuning.pipelines.parameters import TuneLargeModelParameters as Defaults
 from kfp_llm_tuning.pipelines.parts import OURS, Parts
-from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.platforms import Platform, Role
 
 
 class EvaluationOutputs(NamedTuple):
@@ -54,7 +54,7 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
         )
         tuned = parts.batch_predict(saved_model=saved_model, **records)
         for task in (base, tuned):
-            _give_accelerator(task, platform.prediction_accelerator)
+            platform.equip(task, Role.PREDICTOR)
         compared = parts.evaluate_model(
             base_predictions=base.outputs["predictions"],
             tuned_predictions=tuned.outputs["predictions"],
@@ -64,6 +64,7 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
             output_root_dir=evaluation_output_root_dir,
             run_id=platform.run_id,
         )
+        platform.equip(compared, Role.LIGHT)
         return EvaluationOutputs(
             evaluation=compared.outputs["evaluation"],
             gate_passed=compared.outputs["gate_passed"],
@@ -72,10 +73,3 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
         )
 
     return graph
-
-
-def _give_accelerator(task: dsl.PipelineTask, accelerator: str) -> None:
-    """Asks for one GPU, and for the processors and memory of the machine that carries it."""
-    if accelerator:
-        task.set_accelerator_type(accelerator).set_accelerator_limit(1)
-        task.set_cpu_limit("12").set_memory_limit("48G")

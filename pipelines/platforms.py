@@ -7,9 +7,32 @@ is the same graph, compiled once for each platform.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kfp.dsl import PipelineTask
+
+    from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
+
+# The GPU of a batch prediction on Vertex AI: the smallest that vLLM is quick on.
+PREDICTION_ACCELERATOR = "NVIDIA_L4"
+
+
+class Role(StrEnum):
+    """What a task needs of its machine; a platform equips all tasks of a role alike."""
+
+    LIGHT = "light"  # Checks, prepares data, compares: processors and memory only.
+    TUNER = "tuner"
+    PREDICTOR = "predictor"
+    REGISTRY = "registry"  # Registers, deploys.
+
+
+def _leave(task: PipelineTask, role: Role) -> None:
+    """Leaves a task as it is."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +44,25 @@ class Platform:
         pipeline_region: The region that the pipeline runs in; empty where there are none.
         run_id: Names the run in the registry, the same for every try of one run.
         run_time: When the run was created, ISO 8601; empty where display names have no date.
-        registry_uri: MLflow tracking URI; empty for the Vertex AI Model Registry.
+        registry_uri: MLflow tracking URI of the platform's own registry; empty where runs must
+            name one, and on Vertex AI, whose own is the Model Registry.
         checkpoint_directory: Where the tuner keeps its checkpoints between tries; empty: beside
             its output.
+        checkpoint_folder: Folder of that directory that is the run's; empty: the whole of it. On
+            its own because Kubeflow's backend replaces no placeholder amid other text.
         export_directory: Where managed datasets are exported to; empty where there are none.
         labels: A JSON object: what the user labels the run and its model with.
+        experiment: Name of the run's curves in a TensorBoard.
         service_account: Account that the tuner and the endpoint run as; empty for the default.
         network: Network that the tuner is peered with; empty for none.
         persistent_resource_id: Machines kept for several jobs; empty for none.
         caches_own_run: Whether a cache belongs to one run. Elsewhere what a run must do for itself
             is never cached: the next run would export and register nothing.
-        prediction_accelerator: GPU of the batch predictions, one; empty for none.
+        accelerator: GPU, TPU or CPU where the tuner's machine is compiled in; empty elsewhere.
+        equip: Gives a task what its role needs: processors, accelerators, volumes, secrets.
+        hold_volume: Makes a volume for the tuner, and deletes it once the model is tuned; None
+            where there is none.
+        kserve: Inputs of deploy-to-kserve that say how a model is served; None: KServe serves none.
     """
 
     name: str
@@ -40,13 +71,28 @@ class Platform:
     registry_uri: str
     checkpoint_directory: str
     labels: str
+    experiment: str
     run_time: str = ""
+    checkpoint_folder: str = ""
     export_directory: str = ""
     service_account: str = ""
     network: str = ""
     persistent_resource_id: str = ""
     caches_own_run: bool = True
-    prediction_accelerator: str = ""
+    accelerator: str = ""
+    equip: Callable[[PipelineTask, Role], None] = _leave
+    hold_volume: Callable[[PipelineTask], None] | None = None
+    kserve: Mapping[str, Any] | None = None
+
+    @property
+    def validated(self) -> dict[str, str]:
+        """What validate-pipeline is told of the platform."""
+        return {
+            "platform": self.name,
+            "pipeline_region": self.pipeline_region,
+            "service_account": self.service_account,
+            "run_time": self.run_time,
+        }
 
     @property
     def tunes_in_place(self) -> bool:
@@ -76,19 +122,64 @@ def local(
         registry_uri=registry_uri,
         checkpoint_directory=str(run_directory / "checkpoints"),
         labels=json.dumps(dict(labels), sort_keys=True),
+        experiment=run_directory.name,
     )
 
 
-def vertex() -> Platform:
+def kubeflow(options: KubeflowOptions, labels: Mapping[str, str] | None = None) -> Platform:
+    """Describes a Kubeflow cluster: the tuner in its task's pod, models in MLflow.
+
+    Its values are placeholders that the backend fills in: each is all of an input's value, as the
+    backend asks for.
+
+    Args:
+        options: What differs from cluster to cluster.
+        labels: Labels of the model, compiled in.
+
+    Returns:
+        The platform.
+    """
+    from kfp import dsl
+
+    from kfp_llm_tuning.pipelines.kubeflow import resources
+
+    return Platform(
+        name="kubeflow",
+        pipeline_region="",
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        run_time=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,
+        registry_uri=options.mlflow_tracking_uri,
+        checkpoint_directory=options.checkpoint_directory,
+        checkpoint_folder=dsl.PIPELINE_JOB_ID_PLACEHOLDER if options.checkpoint_root else "",
+        labels=json.dumps(dict(labels or {}), sort_keys=True),
+        experiment=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        caches_own_run=False,
+        accelerator=options.tuner_accelerator,
+        equip=resources.equipment(options),
+        hold_volume=resources.run_volume(options),
+        kserve=resources.kserve_inputs(options),
+    )
+
+
+def vertex(prediction_accelerator: str = PREDICTION_ACCELERATOR) -> Platform:
     """Describes Vertex AI Pipelines: the tuner in a CustomJob, models in the Model Registry.
 
     Its values are placeholders that the service fills in when a task starts.
+
+    Args:
+        prediction_accelerator: GPU of the batch predictions, one; empty for none.
 
     Returns:
         The platform.
     """
     from google_cloud_pipeline_components import _placeholders
     from kfp import dsl
+
+    def equip(task: PipelineTask, role: Role) -> None:
+        if role is Role.PREDICTOR and prediction_accelerator:
+            task.set_accelerator_type(prediction_accelerator).set_accelerator_limit(1)
+            # Of the machine that carries one L4; Vertex AI finds one for other GPUs.
+            task.set_cpu_limit("12").set_memory_limit("48G")
 
     run_folder = f"{dsl.PIPELINE_ROOT_PLACEHOLDER}/{dsl.PIPELINE_JOB_ID_PLACEHOLDER}"
     return Platform(
@@ -100,9 +191,13 @@ def vertex() -> Platform:
         checkpoint_directory=f"{run_folder}/checkpoints",
         export_directory=f"{run_folder}/dataset",
         labels="",
+        experiment=(
+            f"large-language-model-tuner-{dsl.PIPELINE_JOB_ID_PLACEHOLDER}"
+            f"-{dsl.PIPELINE_TASK_ID_PLACEHOLDER}"
+        ),
         service_account=_placeholders.SERVICE_ACCOUNT_PLACEHOLDER,
         network=_placeholders.NETWORK_PLACEHOLDER,
         persistent_resource_id=_placeholders.PERSISTENT_RESOURCE_ID_PLACEHOLDER,
         caches_own_run=False,
-        prediction_accelerator="NVIDIA_L4",
+        equip=equip,
     )

@@ -1,6 +1,6 @@
 """From a dataset to a tuned model."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset
@@ -8,7 +8,7 @@ from kfp.dsl import Artifact, Dataset
 from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.pipelines.parameters import TuneLargeModelParameters as Defaults
 from kfp_llm_tuning.pipelines.parts import OURS, Parts
-from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.platforms import Platform, Role
 
 
 class TuningOutputs(NamedTuple):
@@ -107,11 +107,13 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
         evaluation_encoded = parts.evaluation_dataset_encoder(
             preprocessed=evaluation.outputs["preprocessed"], **limits
         )
-        datasets = {
-            "train_dataset": encoded.outputs["encoded"],
-            "evaluation_dataset": evaluation_encoded.outputs["encoded"],
-        }
-        composed = parts.compose_params_for_model_tuner(
+        for task in (exported, validated, training, evaluation, encoded, evaluation_encoded):
+            platform.equip(task, Role.LIGHT)
+        tuned = add_tuner(
+            platform,
+            parts,
+            train_dataset=encoded.outputs["encoded"],
+            evaluation_dataset=evaluation_encoded.outputs["encoded"],
             model_display_name=model_display_name,
             large_model_reference=large_model_reference,
             train_steps=train_steps,
@@ -124,14 +126,11 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             max_context_length=max_context_length,
             seed=seed,
             location=location,
-            pipeline_region=platform.pipeline_region,
             use_tpu=use_tpu,
             project=project,
             machine_spec=machine_spec,
             service_account=service_account,
-            network=platform.network,
             network_attachment=network_attachment,
-            persistent_resource_id=platform.persistent_resource_id,
             encryption_spec_key_name=encryption_spec_key_name,
             tpu_training_skip_cmek=tpu_training_skip_cmek,
             strategy=tuning_strategy,
@@ -139,23 +138,7 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             timeout=tuning_timeout,
             restart_on_preemption=restart_on_preemption,
             tensorboard=tensorboard_resource_id,
-            checkpoint_directory=platform.checkpoint_directory,
-            image_registry=images.REGISTRY,
-            **datasets,
         )
-        if platform.tunes_in_place:
-            tuned = parts.large_language_model_tuner(
-                payload=composed.outputs["payload"],
-                checkpoint_directory=platform.checkpoint_directory,
-                **datasets,
-            )
-        else:
-            tuned = parts.large_language_model_tuner_vertex(
-                project=project,
-                location=composed.outputs["location"],
-                payload_first_part=composed.outputs["payload_first_part"],
-                payload_second_part=composed.outputs["payload_second_part"],
-            )
         return TuningOutputs(
             saved_model=tuned.outputs["saved_model"],
             tensorboard_metrics=tuned.outputs["tensorboard_metrics"],
@@ -165,3 +148,84 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
         )
 
     return graph
+
+
+def add_tuner(
+    platform: Platform,
+    parts: Parts,
+    train_dataset: Any,
+    evaluation_dataset: Any,
+    checkpoint_directory: str | None = None,
+    **inputs: Any,
+) -> dsl.PipelineTask:
+    """Adds the tasks that tune one model on encoded sets to the pipeline that is being built.
+
+    Args:
+        platform: Where the tuner runs.
+        parts: The components.
+        train_dataset: Output of dataset-encoder.
+        evaluation_dataset: Output of evaluation-dataset-encoder.
+        checkpoint_directory: Where the tuner keeps its checkpoints: the platform's, which belongs
+            to one model, unless another is given; empty: beside the saved model.
+        **inputs: Further inputs of compose-params-for-model-tuner.
+
+    Returns:
+        The tuner's task, with the outputs saved_model and tensorboard_metrics.
+    """
+    datasets = {"train_dataset": train_dataset, "evaluation_dataset": evaluation_dataset}
+    checkpoint_folder = ""
+    if checkpoint_directory is None:
+        checkpoint_directory = platform.checkpoint_directory
+        checkpoint_folder = platform.checkpoint_folder
+    composed = parts.compose_params_for_model_tuner(
+        pipeline_region=platform.pipeline_region,
+        network=platform.network,
+        persistent_resource_id=platform.persistent_resource_id,
+        checkpoint_directory=checkpoint_directory,
+        image_registry=images.REGISTRY,
+        **datasets,
+        **inputs,
+    )
+    platform.equip(composed, Role.LIGHT)
+    if platform.tunes_in_place:
+        tuned = parts.large_language_model_tuner(
+            payload=composed.outputs["payload"],
+            checkpoint_directory=checkpoint_directory,
+            checkpoint_folder=checkpoint_folder,
+            **datasets,
+        )
+    else:
+        tuned = parts.large_language_model_tuner_vertex(
+            project=inputs["project"],
+            location=composed.outputs["location"],
+            payload_first_part=composed.outputs["payload_first_part"],
+            payload_second_part=composed.outputs["payload_second_part"],
+        )
+    platform.equip(tuned, Role.TUNER)
+    if platform.hold_volume:
+        platform.hold_volume(tuned)
+    return tuned
+
+
+def decisions(validated: dsl.PipelineTask) -> dict[str, Any]:
+    """Gives what validate-pipeline decides, as inputs of the graph.
+
+    Args:
+        validated: The task of validate-pipeline.
+
+    Returns:
+        An output for each input.
+    """
+    names = {name: name for name in _DECIDED}
+    names |= {"accelerator": "tuning_accelerator", "location": "adapter_training_location"}
+    return {name: validated.outputs[output] for name, output in names.items()}
+
+
+_DECIDED = (
+    "regional_endpoint",
+    "use_tpu",
+    "machine_spec",
+    "data_version",
+    "service_account",
+    "model_display_name",
+)

@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
-from kfp_llm_tuning.pipelines.deployment_graph import deployment_graph
-from kfp_llm_tuning.pipelines.evaluation_graph import evaluation_graph
+from kfp_llm_tuning.pipelines import deployment_graph, evaluation_graph, tuning_graph
 from kfp_llm_tuning.pipelines.parameters import Parameter
 from kfp_llm_tuning.pipelines.parts import OURS, Parts
-from kfp_llm_tuning.pipelines.platforms import Platform
-from kfp_llm_tuning.pipelines.tuning_graph import tuning_graph
+from kfp_llm_tuning.pipelines.platforms import Platform, Role
 
 
 class PipelineOutputs(NamedTuple):
@@ -42,9 +40,9 @@ def tuning_pipeline(
     """
     # kfp builds no graph inside another's function.
     graphs = _Graphs(
-        tuning_graph(platform, parts),
-        evaluation_graph(platform, parts),
-        deployment_graph(platform, parts),
+        tuning_graph.tuning_graph(platform, parts),
+        evaluation_graph.evaluation_graph(platform, parts),
+        deployment_graph.deployment_graph(platform, parts),
     )
 
     def pipeline(*values: Any) -> PipelineOutputs:
@@ -93,20 +91,17 @@ def _compose(
         pipeline_region=platform.pipeline_region,
         service_account=platform.service_account,
         run_time=platform.run_time,
+        platform_registry_uri=platform.registry_uri,
+        platform_accelerator=platform.accelerator,
         **{name: inputs[name] for name in inputs if name in _VALIDATED},
     )
     validated.set_caching_options(enable_caching=False)
+    platform.equip(validated, Role.LIGHT)
+    registry_uri = validated.outputs["registry_uri"]
     max_context_length = inputs.get("max_context_length", "")
     tuned = graphs.tuning(
         max_context_length=max_context_length,
-        accelerator=validated.outputs["tuning_accelerator"],
-        location=validated.outputs["adapter_training_location"],
-        regional_endpoint=validated.outputs["regional_endpoint"],
-        use_tpu=validated.outputs["use_tpu"],
-        machine_spec=validated.outputs["machine_spec"],
-        data_version=validated.outputs["data_version"],
-        service_account=validated.outputs["service_account"],
-        model_display_name=validated.outputs["model_display_name"],
+        **tuning_graph.decisions(validated),
         **{name: inputs[name] for name in _TUNED},
     )
     evaluated = graphs.evaluation(
@@ -124,25 +119,25 @@ def _compose(
     )
     with_tensorboard = validated.outputs["with_tensorboard"] == True  # noqa: E712 (kfp's condition)
     with dsl.If(with_tensorboard, name="tensorboard-uploader-condition"):
-        parts.tensorboard_uploader(
+        uploader = parts.tensorboard_uploader(
             project=inputs["project"],
             location=platform.pipeline_region,
             tensorboard_id=inputs["tensorboard_resource_id"],
             metrics_directory_uri=tuned.outputs["tensorboard_metrics"],
-            experiment_name=f"large-language-model-tuner-{platform.run_id}-{dsl.PIPELINE_TASK_ID_PLACEHOLDER}",
-            registry_uri=platform.registry_uri,
+            experiment_name=platform.experiment,
+            # A TensorBoard is reached from Vertex AI, wherever the model is registered.
+            registry_uri=registry_uri if platform.tunes_in_place else "",
         )
+        platform.equip(uploader, Role.LIGHT)
     deployed = graphs.deployment(
         saved_model=tuned.outputs["saved_model"],
         tensorboard_metrics=tuned.outputs["tensorboard_metrics"],
         evaluation=evaluated.outputs["evaluation"],
         validation_report=tuned.outputs["validation_report"],
-        location=validated.outputs["model_location"],
-        regional_endpoint=validated.outputs["regional_endpoint"],
-        service_account=validated.outputs["service_account"],
-        model_display_name=validated.outputs["model_display_name"],
         upload_model=evaluated.outputs["gate_passed"],
         upload_reason=evaluated.outputs["gate_reason"],
+        registry_uri=registry_uri,
+        **deployment_graph.decisions(validated),
         **{name: inputs[name] for name in _DEPLOYED},
     )
     return PipelineOutputs(

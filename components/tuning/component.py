@@ -14,6 +14,7 @@ def large_language_model_tuner(
     saved_model: Output[Model],
     tensorboard_metrics: Output[Artifact],
     checkpoint_directory: str = "",
+    checkpoint_folder: str = "",
 ) -> None:
     """Tunes a large language model on encoded examples; run again, it goes on where it stopped.
 
@@ -25,7 +26,10 @@ def large_language_model_tuner(
         tensorboard_metrics: Event files and history.jsonl.
         checkpoint_directory: Folder, a path or a URI, that a repeated task finds again; empty puts
             the checkpoints beside the saved model.
+        checkpoint_folder: Folder of checkpoint_directory that is this run's own, such as the run's
+            id; empty where the whole of it is.
     """
+    from kfp_llm_tuning.components.common import storage
     from kfp_llm_tuning.components.common.errors import exit_on_error
 
     with exit_on_error():
@@ -33,6 +37,9 @@ def large_language_model_tuner(
         from kfp_llm_tuning.components.tuning.places import TuningPlaces
         from kfp_llm_tuning.components.tuning.session import run
 
+        checkpoints = checkpoint_directory or f"{saved_model.path}-checkpoints"
+        if checkpoint_folder:
+            checkpoints = storage.join(checkpoints, checkpoint_folder)
         provenance = run(
             TuningArguments.from_json(payload),
             TuningPlaces(
@@ -40,7 +47,7 @@ def large_language_model_tuner(
                 evaluation_dataset=evaluation_dataset.path,
                 output=saved_model.path,
                 metrics=tensorboard_metrics.path,
-                checkpoints=checkpoint_directory or f"{saved_model.path}-checkpoints",
+                checkpoints=checkpoints,
             ),
         )
         saved_model.metadata["framework"] = "transformers"
