@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 from kfp_llm_tuning.components.generation.engines import open_engine
+from kfp_llm_tuning.components.generation.infilling import Infilling, infilling_of
 from kfp_llm_tuning.components.generation.saved_model import read_provenance
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.dataset.tokenization import Tokens
+    from kfp_llm_tuning.components.dataset.tokenization import Tokenization, Tokens
     from kfp_llm_tuning.components.generation.engine import Engine
     from kfp_llm_tuning.components.generation.questions import Question
 
@@ -72,6 +74,7 @@ class TunedModel:
             tokenizer, self._formatter, self.max_input_tokens, self.max_output_tokens
         )
         self.stop_tokens: Sequence[int] = self._cut.stop_token_ids
+        self._token_texts: dict[int, str] = {}
 
     def prompts(self, questions: Sequence[Question], *, cut: bool) -> list[Tokens]:
         """Writes prompts and turns them into tokens.
@@ -88,6 +91,55 @@ class TunedModel:
             [self._prompt(asked) for asked in questions],
             [self._head(asked) for asked in questions],
         )
+
+    def prompts_as_they_stand(self, texts: Sequence[str]) -> list[Tokens]:
+        """Turns texts into tokens without writing anything around them.
+
+        Args:
+            texts: Prompts that are not written as in training, such as `Infilling.prompt`.
+
+        Returns:
+            The tokens of each; never cut.
+        """
+        return self._as_it_stands.prompts(texts, [None] * len(texts))
+
+    @cached_property
+    def infilling(self) -> Infilling | None:
+        """How the model is asked to fill a gap; None where it never learned to."""
+        return infilling_of(self.engine.tokenizer)
+
+    @cached_property
+    def vocabulary_size(self) -> int:
+        """Number of tokens that the tokenizer knows."""
+        return len(self.engine.tokenizer)
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Most characters that one token stands for: a text has no fewer tokens than that makes."""
+        return max(map(len, self.engine.tokenizer.get_vocab()))
+
+    @cached_property
+    def byte_tokens(self) -> frozenset[int]:
+        """Tokens that are single bytes of characters that the vocabulary lacks (byte fallback)."""
+        vocabulary = self.engine.tokenizer.get_vocab()
+        names = (f"<0x{byte:02X}>" for byte in range(256))
+        return frozenset(vocabulary[name] for name in names if name in vocabulary)
+
+    def token_text(self, token: int) -> str:
+        """Writes one token as it reads within a text; a special token by its name.
+
+        Args:
+            token: Its id.
+
+        Returns:
+            The text; bytes that are no whole character are replaced.
+        """
+        if token not in self._token_texts:
+            # Some tokenizers drop the blank before a text's first word: the second one keeps it.
+            first, both = self.engine.decode([[token], [token, token]])
+            name = both[len(first) :] or self.engine.tokenizer.convert_ids_to_tokens(token)
+            self._token_texts[token] = str(name)
+        return self._token_texts[token]
 
     def answer(self, questions: Sequence[Question], max_output_tokens: int = 0) -> list[Answer]:
         """Answers every question with the likeliest tokens.
@@ -109,6 +161,13 @@ class TunedModel:
             Answer(text, generation.finished, prompt.truncated)
             for text, generation, prompt in zip(texts, generations, prompts, strict=True)
         ]
+
+    @cached_property
+    def _as_it_stands(self) -> Tokenization:
+        from kfp_llm_tuning.components.dataset.prompts import PlainFormatter
+        from kfp_llm_tuning.components.dataset.tokenization import Tokenization
+
+        return Tokenization(self.engine.tokenizer, PlainFormatter(), sys.maxsize, sys.maxsize)
 
     def _prompt(self, asked: Question) -> str:
         if asked.is_chat:

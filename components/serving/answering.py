@@ -1,0 +1,230 @@
+"""Answers that the engine writes beside one another, waited for without a thread of their own.
+
+The engine tells of tokens in its own thread. Only what somebody waits for crosses over to the event
+loop: every piece of a streamed answer, and else the whole answer, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request
+
+from kfp_llm_tuning.components.generation.engine import GenerationRequest
+from kfp_llm_tuning.components.serving.answer import Answer, Piece, Wanted
+from kfp_llm_tuning.components.serving.answer_listener import AnswerListener
+from kfp_llm_tuning.components.serving.growing_text import GrowingText
+from kfp_llm_tuning.components.serving.refusals import CLIENT_LEFT, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kfp_llm_tuning.components.generation.engine import Ticket
+    from kfp_llm_tuning.components.generation.tuned_model import TunedModel
+    from kfp_llm_tuning.components.serving.service import Service
+
+    _Heard = asyncio.Queue[Piece | Exception]
+
+# Seeds of an answer's candidates follow one another, within what every engine takes for a seed.
+_SEEDS = 2**63
+
+
+async def answers(
+    service: Service, request: Request, wanted: Sequence[Wanted], count: int
+) -> list[list[Answer]]:
+    """Has answers written, and waits for all of them.
+
+    Args:
+        service: Its model is loaded.
+        request: Who asks: an answer that nobody waits for any more is not written to its end.
+        wanted: What is wanted; the engine works on all at once.
+        count: Answers to each.
+
+    Returns:
+        The answers to each.
+
+    Raises:
+        Refusal: If there is no room, or no time, or the client left.
+    """
+    written: dict[int, Answer] = {}
+    async for piece in pieces(service, request, wanted, count, streamed=False):
+        if piece.answer:
+            written[piece.index] = piece.answer
+    return [
+        [written[start + candidate] for candidate in range(count)]
+        for start in range(0, len(wanted) * count, count)
+    ]
+
+
+async def pieces(
+    service: Service,
+    request: Request,
+    wanted: Sequence[Wanted],
+    count: int,
+    *,
+    streamed: bool = True,
+) -> AsyncGenerator[Piece, None]:
+    """Has answers written, and gives them piece by piece.
+
+    Args:
+        service: As of `answers`.
+        request: As of `answers`.
+        wanted: As of `answers`.
+        count: As of `answers`. Pieces are numbered through: all answers to the first come first.
+        streamed: Whether to give pieces as they come; else each answer is one piece.
+
+    Yields:
+        The pieces of all answers, as they come.
+
+    Raises:
+        Refusal: As of `answers`.
+    """
+    single = [one for each in wanted for one in _candidates(each, count)]
+    facts = _Facts(service, request, wanted)
+    async with service.admission.admitted(len(single)):
+        begun = time.monotonic()
+        heard: _Heard = asyncio.Queue()
+        with (
+            _interruptions(service, request, heard),
+            _submitted(loaded_model(service), single, heard, streamed) as tickets,
+        ):
+            waiting = len(single)
+            while waiting:
+                piece = await heard.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                if piece.answer:
+                    waiting -= 1
+                    tickets[piece.index].cancel()
+                    facts.add(piece.answer)
+                yield piece
+    facts.close(begun)
+
+
+def loaded_model(service: Service) -> TunedModel:
+    """Gives the model.
+
+    Args:
+        service: What may have it.
+
+    Returns:
+        The model.
+
+    Raises:
+        Refusal: If it is being loaded still.
+    """
+    if service.model is None:
+        raise Refusal(503, "The model is being loaded.", retry_after=1)
+    return service.model
+
+
+@contextmanager
+def _submitted(
+    model: TunedModel, wanted: Sequence[Wanted], heard: _Heard, streamed: bool
+) -> Iterator[list[Ticket]]:
+    """Has the engine write answers for as long as the block runs."""
+    loop = asyncio.get_running_loop()
+    engine = model.engine
+
+    def tell(what: Piece | Exception) -> None:
+        loop.call_soon_threadsafe(heard.put_nowait, what)
+
+    tickets: list[Ticket] = []
+    try:
+        for index, one in enumerate(wanted):
+            listener = _listener(model, index, one, tell, streamed)
+            tickets.append(engine.submit(_generation_request(one), listener))
+        yield tickets
+    except Exception as error:
+        if engine.alive or isinstance(error, Refusal):
+            raise
+        raise Refusal(503, "The model does not answer any more.", retry_after=1) from error
+    finally:
+        for ticket in tickets:
+            ticket.cancel()
+
+
+@contextmanager
+def _interruptions(service: Service, request: Request, heard: _Heard) -> Iterator[None]:
+    """Lets those who wait hear when time is up, or when there is nobody to answer to."""
+    seconds = service.settings.request_timeout_seconds
+    late = Refusal(504, f"The answer was not written within {seconds:g} s.")
+    timer = asyncio.get_running_loop().call_later(seconds, heard.put_nowait, late)
+    watcher = asyncio.create_task(_tell_when_left(request, heard))
+    try:
+        yield
+    finally:
+        timer.cancel()
+        watcher.cancel()
+
+
+async def _tell_when_left(request: Request, heard: _Heard) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    heard.put_nowait(Refusal(CLIENT_LEFT, "The client left before it was answered."))
+
+
+def _listener(
+    model: TunedModel,
+    index: int,
+    wanted: Wanted,
+    tell: Callable[[Piece | Exception], None],
+    streamed: bool,
+) -> AnswerListener:
+    def decode(tokens: Sequence[int]) -> str:
+        return model.engine.decode([tokens])[0]
+
+    growing = None
+    if streamed or wanted.stops or wanted.sampling.logprobs is not None:
+        growing = GrowingText(decode, model.byte_tokens, wanted.stops)
+    return AnswerListener(index, tell, decode, growing, streamed)
+
+
+def _generation_request(wanted: Wanted) -> GenerationRequest:
+    prompt = wanted.prompt
+    return GenerationRequest(prompt.ids, wanted.limit, prompt.stop_tokens, wanted.sampling)
+
+
+def _candidates(wanted: Wanted, count: int) -> list[Wanted]:
+    seed = wanted.sampling.seed
+    if seed is None:
+        return [wanted] * count
+    samplings = (replace(wanted.sampling, seed=(seed + i) % _SEEDS) for i in range(count))
+    return [replace(wanted, sampling=sampling) for sampling in samplings]
+
+
+class _Facts:
+    """What is counted and logged of one request."""
+
+    def __init__(self, service: Service, request: Request, wanted: Sequence[Wanted]) -> None:
+        self._service = service
+        self._request = request
+        self._wanted = wanted
+        self._answers: list[Answer] = []
+        self._facts: dict[str, Any] = {
+            "instances": len(wanted),
+            "prompt_tokens": sum(len(one.prompt.ids) for one in wanted),
+            "output_tokens": 0,
+        }
+        if service.settings.log_prompts:
+            engine = loaded_model(service).engine
+            self._facts["prompts"] = engine.decode([one.prompt.ids for one in wanted])
+            self._facts["answers"] = []
+        request.state.facts = self._facts
+
+    def add(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        self._facts["output_tokens"] += answer.tokens
+        if self._service.settings.log_prompts:
+            self._facts["answers"].append(answer.text)
+
+    def close(self, begun: float) -> None:
+        metrics = self._service.metrics
+        metrics.first_token(min(answer.first_token for answer in self._answers) - begun)
+        route = self._request.scope["route"].path
+        metrics.answered(route, self._facts["prompt_tokens"], self._facts["output_tokens"])

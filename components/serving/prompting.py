@@ -1,0 +1,125 @@
+"""From what is asked to the tokens that the model reads, within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.generation.questions import Question
+from kfp_llm_tuning.components.serving.refusals import Refusal
+
+if TYPE_CHECKING:
+    from kfp_llm_tuning.components.generation.engine import Tokens
+    from kfp_llm_tuning.components.generation.tuned_model import TunedModel
+
+# Texts up to this length are turned into tokens faster than another thread would begin to.
+_SHORT = 20_000
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What one answer, or several of the same kind, is asked for.
+
+    Attributes:
+        where: Where it stands in the request.
+        question: Written as in training; the code before the gap, where there is a suffix.
+        suffix: Code after a gap that is to be filled; empty where there is none.
+        tokens: The prompt itself, where the client gives it as token ids; the question is then
+            empty.
+    """
+
+    where: str
+    question: Question
+    suffix: str = ""
+    tokens: Tokens = ()
+
+    @property
+    def words(self) -> list[str]:
+        """All that the client said."""
+        said = [message.content for message in self.question.messages]
+        return [self.question.context, *said, self.suffix]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads.
+
+    Attributes:
+        ids: Token ids.
+        stop_tokens: Tokens that end an answer to it.
+    """
+
+    ids: Tokens
+    stop_tokens: Tokens
+
+
+async def write_prompts(model: TunedModel, asked: Sequence[Asking]) -> list[Prompt]:
+    """Writes prompts, and checks that the model can read them.
+
+    Args:
+        model: The model.
+        asked: What is asked.
+
+    Returns:
+        One prompt each.
+
+    Raises:
+        Refusal: With every prompt that is too long, or asks what the model never learned.
+    """
+    _refuse_gaps(model, asked)
+    lengths = [sum(map(len, one.words)) for one in asked]
+    least = [length // model.longest_token for length in lengths]
+    _refuse_long(model, asked, least, "at least ")
+    if sum(lengths) <= _SHORT:
+        prompts = _write(model, asked)
+    else:
+        prompts = await asyncio.to_thread(_write, model, asked)
+    _refuse_long(model, asked, [len(prompt.ids) for prompt in prompts])
+    return prompts
+
+
+def _write(model: TunedModel, asked: Sequence[Asking]) -> list[Prompt]:
+    plain = [one.question for one in asked if not one.suffix and not one.tokens]
+    written = iter(model.prompts(plain, cut=False))
+    return [
+        _gap(model, one)
+        if one.suffix
+        else Prompt(one.tokens or next(written).ids, model.stop_tokens)
+        for one in asked
+    ]
+
+
+def _gap(model: TunedModel, one: Asking) -> Prompt:
+    infilling = model.infilling
+    assert infilling is not None
+    text = infilling.prompt(one.question.messages[0].content, one.suffix)
+    [tokens] = model.prompts_as_they_stand([text])
+    return Prompt(tokens.ids, sorted({*model.stop_tokens, *infilling.stop_tokens}))
+
+
+def _refuse_gaps(model: TunedModel, asked: Sequence[Asking]) -> None:
+    what = "the model's tokenizer has no tokens for filling a gap in code."
+    fix = "Leave the suffix out, or tune a model that was trained for it."
+    gaps = [one for one in asked if one.suffix]
+    if gaps and model.infilling is None:
+        raise Refusal(400, *(Problem(what, one.where, fix=fix) for one in gaps))
+
+
+def _refuse_long(
+    model: TunedModel, asked: Sequence[Asking], lengths: Sequence[int], about: str = ""
+) -> None:
+    # There must be room for one token of an answer.
+    most = min(model.max_input_tokens, model.engine.context_length - 1)
+    problems = [
+        Problem(
+            f"The model supports up to {most} input tokens, but received {about}{length} tokens.",
+            one.where,
+        )
+        for one, length in zip(asked, lengths, strict=True)
+        if length > most
+    ]
+    if problems:
+        raise Refusal(400, *problems, code="context_length_exceeded")
