@@ -73,18 +73,18 @@ class LoopThread:
         """Cancels all work and ends the thread; not from the thread itself.
 
         Args:
-            finish: Called when no work is left, in the caller's thread, while the loop still runs.
+            finish: Called when nothing is left to do, in the caller's thread; the loop still runs.
         """
         with self._closing:
             if self._closed:
                 return
             self._closed = True
         self._cancel(lambda: self._tasks)
+        # What the work has started in the loop.
+        self._cancel(asyncio.all_tasks)
         try:
             finish()
         finally:
-            # Those that others started in the loop.
-            self._cancel(asyncio.all_tasks)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()

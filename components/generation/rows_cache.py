@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
+from transformers import DynamicCache, cache_utils
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+# Layers that hold nothing of their own. The transformers that vLLM wants, 5.20, has none.
+_EMPTY_LAYERS = (cache_utils.DummyLayer,) if hasattr(cache_utils, "DummyLayer") else ()
 # A share of the columns in use is kept free for tokens to come, at least so many.
 _SPARE_SHARE = 4
 _SPARE_COLUMNS = 32
@@ -36,7 +38,7 @@ class RowsCache(DynamicCache):
         """
         super().__init__(config=config)
         self.layers: list[Any] = [
-            layer if isinstance(layer, DummyLayer) else _RowsLayer(layer.is_sliding)
+            layer if isinstance(layer, _EMPTY_LAYERS) else _RowsLayer(layer.is_sliding)
             for layer in DynamicCache(config=config).layers
         ]
 
@@ -99,7 +101,7 @@ def rows_may_join(config: Any) -> bool:
     by_chunks = "chunked_attention" in (getattr(config, "layer_types", None) or []) or getattr(
         config, "attention_chunk_size", None
     )
-    return not by_chunks and kinds <= {DynamicLayer, DynamicSlidingWindowLayer, DummyLayer}
+    return not by_chunks and kinds <= {DynamicLayer, DynamicSlidingWindowLayer, *_EMPTY_LAYERS}
 
 
 class _RowsLayer(DynamicLayer):

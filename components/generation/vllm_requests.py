@@ -25,6 +25,9 @@ def sampling_parameters(request: GenerationRequest, output_kind: str) -> Any:
 
     Returns:
         vLLM's SamplingParams.
+
+    Raises:
+        ValueError: If vLLM does not continue prompts like this.
     """
     sampling = request.sampling
     return _parameters(
@@ -67,9 +70,7 @@ def generation(written: Any, request: GenerationRequest) -> Generation:
     if written.finish_reason not in (None, "stop", "length"):
         raise RuntimeError(f"vLLM ended the answer: {written.finish_reason}.")
     finished = written.finish_reason == "stop"
-    tokens = list(written.token_ids)
-    if finished:
-        tokens.pop()
+    tokens = list(written.token_ids[:-1] if finished else written.token_ids)
     count = request.sampling.logprobs
     if count is None:
         return Generation(tokens, finished)
@@ -96,15 +97,19 @@ def log_likelihood(prompt_logprobs: Sequence[Mapping[int, Any]], completion: Tok
 
 def _parameters(output_kind: str, **values: Any) -> Any:
     from vllm import SamplingParams
+    from vllm.exceptions import VLLMValidationError
     from vllm.sampling_params import RequestOutputKind
 
-    return SamplingParams(
-        output_kind=RequestOutputKind[output_kind],
-        # What ends an answer is ours to say, and text is made of tokens by our tokenizer.
-        ignore_eos=True,
-        detokenize=False,
-        **values,
-    )
+    try:
+        return SamplingParams(
+            output_kind=RequestOutputKind[output_kind],
+            # What ends an answer is ours to say, and text is made of tokens by our tokenizer.
+            ignore_eos=True,
+            detokenize=False,
+            **values,
+        )
+    except VLLMValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def _logprobs(token: int, found: Mapping[int, Any], count: int) -> TokenLogprobs:
