@@ -32,20 +32,27 @@ def start_pipeline(
 class PipelineRun:
     """A PipelineJob in a process of its own: kfp.local keeps its state in globals."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], report: Report) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        report: Report,
+        module: str = "tests.vertex.execution.pipeline_process",
+    ) -> None:
         """Starts the process.
 
         Args:
             folder: Holds job.json.
             environment: Redirects the process to the local Vertex AI.
             report: Takes the events.
+            module: What runs in it, given the folder; its standard output is the events.
         """
         self._log = folder / "process.log"
         self._report = report
         self._cancelled = False
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.vertex.execution.pipeline_process", str(folder)],
+                [sys.executable, "-m", module, str(folder)],
                 cwd=_REPOSITORY,
                 env={**os.environ, **environment},
                 stdout=subprocess.PIPE,

@@ -47,7 +47,7 @@ class PipelineJob:
         Returns:
             The job.
         """
-        spec = _without_waiting(fill_in(body["pipelineSpec"], _placeholders(body)))
+        spec = without_waiting(fill_in(body["pipelineSpec"], _placeholders(body)))
         proto = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
         _, project, _, location, _, job_id = body["name"].split("/")
         return cls(
@@ -56,7 +56,7 @@ class PipelineJob:
             root=body["runtimeConfig"]["gcsOutputDirectory"].rstrip("/"),
             labels=body.get("labels", {}),
             spec=proto,
-            arguments=_arguments(body["runtimeConfig"], proto),
+            arguments=with_types(body["runtimeConfig"].get("parameterValues", {}), proto),
             environment={
                 "CLOUD_ML_JOB_ID": str(job_uuid(body["name"])),
                 "CLOUD_ML_PROJECT_ID": _project(project)[1],
@@ -115,22 +115,22 @@ def _placeholders(body: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _without_waiting(spec: Any) -> Any:
+def without_waiting(spec: Any) -> Any:
     """Lets failed tasks be tried again at once, for tests have no time."""
     if isinstance(spec, list):
-        return [_without_waiting(item) for item in spec]
+        return [without_waiting(item) for item in spec]
     if not isinstance(spec, dict):
         return spec
-    changed = {name: _without_waiting(item) for name, item in spec.items()}
+    changed = {name: without_waiting(item) for name, item in spec.items()}
     if "retryPolicy" in changed:
         changed["retryPolicy"] = {**changed["retryPolicy"], "backoffDuration": "0s"}
     return changed
 
 
-def _arguments(runtime: dict[str, Any], spec: pipeline_spec_pb2.PipelineSpec) -> dict[str, Any]:
+def with_types(values: Mapping[str, Any], spec: pipeline_spec_pb2.PipelineSpec) -> dict[str, Any]:
     """JSON has one type of number: those of integer inputs become integers again."""
     inputs = spec.root.input_definitions.parameters
     return {
         name: int(value) if inputs[name].parameter_type == ParameterType.NUMBER_INTEGER else value
-        for name, value in runtime.get("parameterValues", {}).items()
+        for name, value in values.items()
     }

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -53,7 +54,7 @@ class VertexRunner(LocalRunner):
         self._report = report
         self._storage = Path(os.environ[STORAGE_FOLDER_VARIABLE])
         self._begun: set[TaskPath] = set()
-        self._failed: list[str] = []
+        self._failed_tasks: list[str] = []
 
     def run_job(self) -> Event:
         """Runs all tasks.
@@ -63,16 +64,17 @@ class VertexRunner(LocalRunner):
         """
         outputs: dict[str, Any] = {}
 
-        def pipeline(**arguments: Any) -> None:
+        def pipeline(**arguments: Any) -> SimpleNamespace:
             outputs.update(pipeline_orchestrator.run_local_pipeline(self._job.spec, arguments))
+            return SimpleNamespace(outputs=outputs)
 
         succeeded = self.run(pipeline, self._job.arguments)
         self._report_the_rest(self._job.spec.root, ())
         parameters, artifacts = split(outputs)
         if self.interrupted:
             return Event((), "CANCELLED", error=f"{self._job.name} was cancelled.")
-        if not succeeded or self._failed:
-            names = ", ".join(self._failed)
+        if not succeeded or self._failed_tasks:
+            names = ", ".join(self._failed_tasks)
             error = f"The DAG failed because some tasks failed. The failed tasks are: [{names}]."
             return Event((), "FAILED", error=error)
         return Event((), "SUCCEEDED", output_parameters=parameters, output_artifacts=artifacts)
@@ -190,7 +192,7 @@ class VertexRunner(LocalRunner):
         error: str,
     ) -> None:
         if state == "FAILED":
-            self._failed.append(path[-1])
+            self._failed_tasks.append(path[-1])
         parameters, artifacts = split(outputs)
         self._report(
             Event(
