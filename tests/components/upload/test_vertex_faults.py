@@ -99,12 +99,6 @@ def make_deployed_model(place: Place) -> tuple[str, str]:
     return place.deploy(earlier, run_id=EARLIER), place.upload()
 
 
-def make_broken_model(place: Place) -> str:
-    """A model that is deployed to an endpoint of its own and does not answer."""
-    place.server.predict_with(fail_in_this_run)
-    return place.upload()
-
-
 def make_deployed_and_broken_model(place: Place) -> tuple[str, str]:
     """An endpoint with an earlier model that answers, and a model that does not."""
     place.server.predict_with(fail_in_this_run)
@@ -204,20 +198,6 @@ SCENARIOS = {
         task=lambda place, given: place.deploy(given[1], endpoint=given[0], traffic_percentage=20),
         made={"versions": 2, "endpoints": 1, "deployments": 2},
     ),
-    "deploy to an endpoint of its own, in vain": Scenario(
-        calls=(
-            "ModelService.GetModel",
-            "EndpointService.GetEndpoint",
-            "EndpointService.CreateEndpoint",
-            "EndpointService.DeployModel",
-            "Operations.GetOperation",
-            "PredictionService.Predict",
-            "EndpointService.UndeployModel",
-        ),
-        before=make_broken_model,
-        task=deploy_in_vain,
-        made={"versions": 1, "endpoints": 1, "deployments": 0},
-    ),
     "deploy to a given endpoint, in vain": Scenario(
         calls=(
             "ModelService.GetModel",
@@ -262,6 +242,8 @@ SCENARIOS = {
     ),
 }
 CALLS = [(name, call) for name, scenario in SCENARIOS.items() for call in scenario.calls]
+# A deployment takes minutes: a request for it that is late by seconds comes before its end.
+NEVER_LATE = [call for call in CALLS if "in vain" in call[0] and call[1].endswith("DeployModel")]
 # What tells over REST: the answers of tasks that make and of tasks that find by label.
 OVER_REST = (
     "upload, further version",
@@ -345,7 +327,7 @@ def test_done_once_whatever_goes_wrong(
 
 
 @pytest.mark.usefixtures("give_up_early")
-@pytest.mark.parametrize(("name", "call"), CALLS)
+@pytest.mark.parametrize(("name", "call"), [call for call in CALLS if call not in NEVER_LATE])
 def test_done_once_although_the_answer_is_late(place: Place, name: str, call: str) -> None:
     check_done_once(place, name, call, kind="slow", seconds=0.5)
 
