@@ -105,7 +105,7 @@ def decisions(validated: dsl.PipelineTask) -> dict[str, Any]:
     Returns:
         An output for each input.
     """
-    same = ("regional_endpoint", "service_account", "model_display_name")
+    same = ("regional_endpoint", "service_account", "model_display_name", "registry_uri")
     return {
         "location": validated.outputs["model_location"],
         **{name: validated.outputs[name] for name in same},

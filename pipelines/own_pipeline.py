@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
-from rich.console import Console
 
 from kfp_llm_tuning.components.common.errors import Problem, exit_on_error, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
@@ -30,7 +29,7 @@ from kfp_llm_tuning.pipelines.local_run import run_in
 from kfp_llm_tuning.pipelines.parameters import option_name
 from kfp_llm_tuning.pipelines.platforms import Platform
 from kfp_llm_tuning.pipelines.requests import read_parameters_file
-from kfp_llm_tuning.pipelines.run_display import format_seconds
+from kfp_llm_tuning.pipelines.run_display import format_seconds, output_console
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
@@ -113,7 +112,7 @@ def _run_command(
 
 
 def _run_in(directory: Path, build: Build) -> int:
-    console = Console(highlight=False)
+    console = output_console()
     resume = f"python {sys.argv[0]} run --resume {directory.name} --output-dir {directory.parent}"
     done = run_in(directory, lambda _, platform: build(platform), resume, console)
     if not done.exit_code:

@@ -85,13 +85,15 @@ class Platform:
     kserve: Mapping[str, Any] | None = None
 
     @property
-    def validated(self) -> dict[str, str]:
+    def facts(self) -> dict[str, str]:
         """What validate-pipeline is told of the platform."""
         return {
             "platform": self.name,
             "pipeline_region": self.pipeline_region,
             "service_account": self.service_account,
             "run_time": self.run_time,
+            "platform_registry_uri": self.registry_uri,
+            "platform_accelerator": self.accelerator,
         }
 
     @property

@@ -19,6 +19,11 @@ _INPUT_BEGINS, _INPUT_ENDS = "Got executor_input:", "}"
 _ERROR_LINES = 12
 
 
+def output_console() -> Console:
+    """Makes a console for standard output as it is now: kfp.local runs with it redirected."""
+    return Console(file=sys.stdout, highlight=False)
+
+
 class RunDisplay:
     """Prints each task with its state and time; a task's own lines while it works.
 
@@ -28,8 +33,7 @@ class RunDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         """Writes to standard output, or to the console given."""
-        # Bound now: kfp.local runs with sys.stdout redirected.
-        self.console = console or Console(file=sys.stdout, highlight=False)
+        self.console = console or output_console()
         self._filters: dict[str, LauncherFilter] = {}
         self._status = self.console.status("") if self.console.is_terminal else None
 

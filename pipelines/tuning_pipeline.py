@@ -87,17 +87,11 @@ def _compose(
     validated = parts.validate_pipeline(
         model=inputs["large_model_reference"],
         template=template,
-        platform=platform.name,
-        pipeline_region=platform.pipeline_region,
-        service_account=platform.service_account,
-        run_time=platform.run_time,
-        platform_registry_uri=platform.registry_uri,
-        platform_accelerator=platform.accelerator,
+        **platform.facts,
         **{name: inputs[name] for name in inputs if name in _VALIDATED},
     )
     validated.set_caching_options(enable_caching=False)
     platform.equip(validated, Role.LIGHT)
-    registry_uri = validated.outputs["registry_uri"]
     max_context_length = inputs.get("max_context_length", "")
     tuned = graphs.tuning(
         max_context_length=max_context_length,
@@ -126,7 +120,7 @@ def _compose(
             metrics_directory_uri=tuned.outputs["tensorboard_metrics"],
             experiment_name=platform.experiment,
             # A TensorBoard is reached from Vertex AI, wherever the model is registered.
-            registry_uri=registry_uri if platform.tunes_in_place else "",
+            registry_uri=validated.outputs["registry_uri"] if platform.tunes_in_place else "",
         )
         platform.equip(uploader, Role.LIGHT)
     deployed = graphs.deployment(
@@ -136,7 +130,6 @@ def _compose(
         validation_report=tuned.outputs["validation_report"],
         upload_model=evaluated.outputs["gate_passed"],
         upload_reason=evaluated.outputs["gate_reason"],
-        registry_uri=registry_uri,
         **deployment_graph.decisions(validated),
         **{name: inputs[name] for name in _DEPLOYED},
     )

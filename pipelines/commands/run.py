@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.pipelines import run_directory
@@ -86,9 +85,10 @@ def _request(source: RequestSource) -> Request:
 def _run_in(directory: Path) -> int:
     from kfp_llm_tuning.pipelines.build import build
     from kfp_llm_tuning.pipelines.local_run import run_in
+    from kfp_llm_tuning.pipelines.run_display import output_console
     from kfp_llm_tuning.pipelines.run_summary import print_summary, summarise
 
-    console = Console(highlight=False)
+    console = output_console()
     resume = f"kfp-llm-tuning run --resume {directory.name} --output-dir {directory.parent}"
     done = run_in(directory, build, resume, console)
     if done.exit_code:
