@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +18,65 @@ from kfp_llm_tuning.pipelines.parameters import TEMPLATES
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
-# The platforms that read compiled files; kfp.local is given the pipelines themselves.
-PLATFORMS = {"vertex": platforms.vertex}
+    from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
+    from kfp_llm_tuning.pipelines.platforms import Platform
+
 _COMPONENTS = "components"
+
+
+def _default_kubeflow() -> Platform:
+    from kfp_llm_tuning.pipelines.kubeflow.options import default_options
+
+    return platforms.kubeflow(default_options())
+
+
+# The platforms that read compiled files, with their default options; kfp.local is given the
+# pipelines themselves.
+PLATFORMS: Mapping[str, Callable[[], Platform]] = {
+    "vertex": platforms.vertex,
+    "kubeflow": _default_kubeflow,
+}
+
+
+@dataclass(frozen=True)
+class PlatformOptions:
+    """What is compiled in, beside the images' registry.
+
+    Attributes:
+        kubeflow: Options of one cluster; None for the default ones, and for a variant of them that
+            needs no accelerator.
+        prediction_accelerator: GPU of the batch predictions on Vertex AI; empty for none.
+    """
+
+    kubeflow: KubeflowOptions | None = None
+    prediction_accelerator: str = platforms.PREDICTION_ACCELERATOR
+
+    def variants(self, name: str) -> dict[str, Platform]:
+        """Lists what is compiled for a platform.
+
+        Args:
+            name: A name of ``PLATFORMS``.
+
+        Returns:
+            The platforms, by what their files' names end in.
+        """
+        if name == "vertex":
+            return {"": platforms.vertex(self.prediction_accelerator)}
+        if self.kubeflow:
+            return {"": platforms.kubeflow(self.kubeflow)}
+        from kfp_llm_tuning.pipelines.kubeflow.options import default_options
+
+        options = default_options()
+        return {
+            "": platforms.kubeflow(options),
+            "-cpu": platforms.kubeflow(options.without_accelerators()),
+        }
 
 
 def compile_template(
     template: str, platform: str = "vertex", image_registry: str = REGISTRY
 ) -> dict[str, Any]:
-    """Compiles a template.
+    """Compiles a template for a platform with its default options.
 
     Args:
         template: The pipeline's name.
@@ -32,26 +84,54 @@ def compile_template(
         image_registry: Where the images are.
 
     Returns:
-        The pipeline spec.
+        The pipeline spec, without what Kubernetes is told besides.
     """
-    spec: dict[str, Any] = yaml.safe_load(_template_text(template, platform, image_registry))
+    text = template_text(template, PLATFORMS[platform](), image_registry)
+    spec: dict[str, Any] = next(yaml.safe_load_all(text))
     return spec
 
 
-def write_all(folder: Path, platform_names: list[str], image_registry: str) -> list[Path]:
+def template_text(template: str, platform: Platform, image_registry: str = REGISTRY) -> str:
+    """Compiles a template.
+
+    Args:
+        template: The pipeline's name.
+        platform: What it is compiled for.
+        image_registry: Where the images are.
+
+    Returns:
+        YAML: the pipeline spec, and in a second document what Kubernetes is told besides, where
+        there is any.
+    """
+    from kfp_llm_tuning.pipelines.build import build
+
+    return compiled(build(template, platform), image_registry)
+
+
+def write_all(
+    folder: Path,
+    platform_names: list[str],
+    image_registry: str,
+    options: PlatformOptions | None = None,
+) -> list[Path]:
     """Writes every template and every component, and takes away what no longer is one.
 
     Args:
         folder: Gets a folder for each platform, and ``components``.
         platform_names: Names of ``PLATFORMS``.
         image_registry: Where the images are.
+        options: What else is compiled in; None for the defaults.
 
     Returns:
         The files.
     """
+    options = options or PlatformOptions()
     texts = {
-        folder / name / f"{template}.yaml": _template_text(template, name, image_registry)
+        folder / name / f"{template}{ending}.yaml": template_text(
+            template, platform, image_registry
+        )
         for name in platform_names
+        for ending, platform in options.variants(name).items()
         for template in TEMPLATES
     }
     texts |= {
@@ -65,12 +145,6 @@ def write_all(folder: Path, platform_names: list[str], image_registry: str) -> l
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return list(texts)
-
-
-def _template_text(template: str, platform: str, image_registry: str) -> str:
-    from kfp_llm_tuning.pipelines.build import build
-
-    return compiled(build(template, PLATFORMS[platform]()), image_registry)
 
 
 def _component_texts(image_registry: str) -> dict[str, str]:

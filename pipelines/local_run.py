@@ -71,8 +71,8 @@ def run_in(
             display.console.print(f"Stopped {left} processes that a killed run had left behind.")
         record = run_directory.read(directory)
         display.console.print(f"[bold]{record.template}[/]  run {directory.name}")
-        registry_uri = default_registry_uri(directory.parent)
-        platform = platforms.local(directory, registry_uri, record.labels, record.started_at)
+        own_registry = default_registry_uri(directory.parent)
+        platform = platforms.local(directory, own_registry, record.labels, record.started_at)
         runner = LocalRunner(directory, display)
         begun = time.monotonic()
         succeeded = runner.run(build(record.template, platform), dict(record.parameters))
@@ -83,6 +83,7 @@ def run_in(
         display.console.print(f"[red]{state}[/] after {format_seconds(seconds)}.")
         display.console.print(f"Go on with: {resume_command}", soft_wrap=True)
     exit_code = 0 if succeeded else _exit_code(runner)
+    registry_uri = str(record.parameters.get("registry_uri") or own_registry)
     return LocalRun(registry_uri, seconds, runner.tasks, runner.outputs, exit_code)
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
-from kfp_llm_tuning.pipelines.compile import PLATFORMS, write_all
+from kfp_llm_tuning.pipelines.compile import PLATFORMS, PlatformOptions, write_all
+from kfp_llm_tuning.pipelines.platforms import PREDICTION_ACCELERATOR
 
 
 @click.command()
@@ -17,6 +19,21 @@ from kfp_llm_tuning.pipelines.compile import PLATFORMS, write_all
     type=click.Choice(list(PLATFORMS)),
     multiple=True,
     help="What to compile for; repeatable.  [default: all]",
+)
+@click.option(
+    "--options",
+    "options_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Options of a Kubeflow cluster, YAML: machines, volumes, secrets, retries.",
+)
+@click.option(
+    "--print-options", is_flag=True, help="Print a Kubeflow cluster's options, with the defaults."
+)
+@click.option(
+    "--prediction-accelerator",
+    metavar="TYPE",
+    help=f"GPU of a batch prediction on Vertex AI.  [default: {PREDICTION_ACCELERATOR}]",
 )
 @click.option(
     "--image-registry",
@@ -31,9 +48,47 @@ from kfp_llm_tuning.pipelines.compile import PLATFORMS, write_all
     show_default=True,
     help="Folder that the files are written to.",
 )
-def compile(platforms: tuple[str, ...], image_registry: str, output: Path) -> None:
+def compile(
+    platforms: tuple[str, ...],
+    options_file: Path | None,
+    print_options: bool,
+    prediction_accelerator: str | None,
+    image_registry: str,
+    output: Path,
+) -> None:
     """Write the templates and the components as YAML, for KFP and Vertex AI Pipelines."""
-    for path in write_all(output, list(platforms or PLATFORMS), image_registry):
+    if print_options:
+        from kfp_llm_tuning.pipelines.kubeflow.options import DEFAULTS
+
+        click.echo(DEFAULTS.read_text(encoding="utf-8"), nl=False)
+        return
+    names = list(platforms or PLATFORMS)
+    _check_platforms(names, {"kubeflow": options_file, "vertex": prediction_accelerator})
+    options = _options(options_file, prediction_accelerator)
+    for path in write_all(output, names, image_registry, options):
         click.echo(path)
     if image_registry == REGISTRY:
         click.echo(f"Note: the images are named in {REGISTRY}: give --image-registry.", err=True)
+    if options.kubeflow and not options.kubeflow.checkpoint_directory:
+        click.echo("Note: without checkpoint_root a retry of the tuner begins anew.", err=True)
+
+
+def _check_platforms(names: list[str], given: dict[str, object]) -> None:
+    """Refuses options of a platform that is not compiled for."""
+    words = {"kubeflow": "--options", "vertex": "--prediction-accelerator"}
+    raise_all(
+        [
+            Problem(f"has no effect without --platform {platform}.", words[platform])
+            for platform, value in given.items()
+            if value is not None and platform not in names
+        ]
+    )
+
+
+def _options(options_file: Path | None, prediction_accelerator: str | None) -> PlatformOptions:
+    from kfp_llm_tuning.pipelines.kubeflow.options import read_options
+
+    accelerator = (
+        PREDICTION_ACCELERATOR if prediction_accelerator is None else prediction_accelerator
+    )
+    return PlatformOptions(read_options(options_file) if options_file else None, accelerator)

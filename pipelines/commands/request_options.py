@@ -12,6 +12,7 @@ import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES, TEXT, option_name
 from kfp_llm_tuning.pipelines.requests import (
     CHAT_TEMPLATE,
@@ -112,12 +113,17 @@ def with_absolute_paths(request: Request) -> Request:
         request: What to run.
 
     Returns:
-        The request; URIs are left as they are.
+        The request; URIs of other places are left as they are.
+
+    Raises:
+        UserError: If the registry's URI is none.
     """
     values = dict(request.values)
     for name in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
         if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
             values[name] = str(local_path(uri).absolute())
+    if (uri := values.get("registry_uri")) and isinstance(uri, str):
+        values["registry_uri"] = checked_registry_uri(uri)
     return dataclasses.replace(request, values=values)
 
 

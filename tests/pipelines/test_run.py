@@ -153,9 +153,13 @@ def test_the_chat_template_runs_without_an_evaluation_set(data: Path, tmp_path: 
         evaluation_data_uri="",
         default_context="You route messages.",
         train_steps="2",
+        registry_uri="sqlite:///elsewhere/registry.db",
     )
-    done = call(*options)
+    done = call(*options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "elsewhere" / "registry.db").is_file()
+    assert not (tmp_path / "mlflow.db").exists()
+    assert f"--registry-uri sqlite:///{tmp_path}/elsewhere/registry.db" in done.stdout
     assert record_of(tmp_path)["template"] == "tune-large-chat-model"
     assert "no evaluation set" in done.stdout
 

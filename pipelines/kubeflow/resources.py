@@ -1,0 +1,244 @@
+"""Gives tasks what the options say: machines, volumes, secrets, retries, by kfp.kubernetes.
+
+The one table of what a role's pods get is the section ``tasks`` of options.yaml, with the claims
+and secrets that name the role. Beyond it only those below stage models, and have scratch room.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kfp_llm_tuning.components.common import images
+from kfp_llm_tuning.components.tuning.base_models import CACHE_VARIABLE
+from kfp_llm_tuning.pipelines.platforms import Role
+
+if TYPE_CHECKING:
+    from kfp.dsl import PipelineTask
+
+    from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions, Pod, TaskOptions
+
+STAGING_ROLES = (Role.TUNER, Role.PREDICTOR)
+# What our own volumes are called in a pod; KFP names those of claims and secrets after them.
+_SHARED_MEMORY, _SCRATCH = "kfp-llm-tuning-shm", "kfp-llm-tuning-scratch"
+# Argo counts seconds from a task's first try on, and ends whatever try is running then. Ten years.
+_LONGEST = 315_360_000
+
+
+def equipment(options: KubeflowOptions) -> Callable[[PipelineTask, Role], None]:
+    """Makes what equips the tasks of a cluster's pipelines.
+
+    Args:
+        options: What differs from cluster to cluster.
+
+    Returns:
+        Called with a task and its role, it sets all that the options say of it.
+    """
+
+    def equip(task: PipelineTask, role: Role) -> None:
+        pod = options.tasks.of(role)
+        _set_machine(task, pod, options)
+        _set_placement(task, pod, options)
+        _set_volumes(task, role, pod, options)
+        _set_variables(task, role, options)
+        _set_pod(task, options)
+        _set_tries(task, pod, options)
+
+    return equip
+
+
+def run_volume(options: KubeflowOptions) -> Callable[[PipelineTask], None] | None:
+    """Makes what holds a volume for a task: from before it begins until it has succeeded.
+
+    Args:
+        options: What differs from cluster to cluster.
+
+    Returns:
+        Called with a task, it adds those that make and delete its volume; None without a volume.
+    """
+    volume = options.run_volume
+    if not volume.size:
+        return None
+
+    def hold(task: PipelineTask) -> None:
+        from kfp import kubernetes
+
+        created = kubernetes.CreatePVC(
+            access_modes=list(volume.access_modes),
+            size=volume.size,
+            storage_class_name=volume.storage_class,
+            pvc_name_suffix="-tuner",
+        )
+        name = created.outputs["name"]
+        kubernetes.mount_pvc(task, pvc_name=name, mount_path=volume.mount_path)
+        deleted = kubernetes.DeletePVC(pvc_name=name).after(task)
+        # A volume that another run made, and has deleted, is of no use to this one.
+        for step in (created, deleted):
+            step.set_caching_options(False)
+
+    return hold
+
+
+def kserve_inputs(options: KubeflowOptions) -> Mapping[str, Any] | None:
+    """Writes the options of serving as inputs of deploy-to-kserve; None where it is off."""
+    kserve = options.kserve
+    if not kserve.enabled:
+        return None
+    return {
+        "serving_image": images.SERVING_GPU_IMAGE if kserve.accelerators else images.SERVING_IMAGE,
+        "namespace": kserve.namespace,
+        "service_account": kserve.service_account,
+        "resources": json.dumps(_resources(kserve, options), sort_keys=True),
+        "shared_memory": kserve.shared_memory,
+        "node_selector": _json(kserve.node_selector),
+        "tolerations": json.dumps([_toleration(entry) for entry in kserve.tolerations]),
+        "image_pull_secrets": json.dumps(options.image_pull_secrets),
+        "min_replicas": kserve.min_replicas,
+        "max_replicas": kserve.max_replicas,
+        "labels": _json(kserve.labels),
+        "annotations": _json(kserve.annotations),
+        "environment": _json(kserve.environment),
+        "ready_timeout_seconds": kserve.ready_timeout_seconds,
+    }
+
+
+def _set_machine(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions) -> None:
+    for quantity, set_it in (
+        (pod.cpu_request, task.set_cpu_request),
+        (pod.cpu_limit, task.set_cpu_limit),
+        (pod.memory_request, task.set_memory_request),
+        (pod.memory_limit, task.set_memory_limit),
+    ):
+        if quantity:
+            set_it(quantity)
+    found = pod.accelerators
+    if not found:
+        return
+    task.set_accelerator_type(_accelerator_resource(found.kind, options))
+    task.set_accelerator_limit(found.count)
+    # A component that somebody put in the place of ours has an image of its own.
+    if task.container_spec.image == images.IMAGE:
+        task.set_container_image(images.tuner_image(found.kind))
+
+
+def _accelerator_resource(kind: str, options: KubeflowOptions) -> str:
+    return options.tpu_resource if kind == "TPU" else options.gpu_resource
+
+
+def _set_placement(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions) -> None:
+    from kfp import kubernetes
+
+    labels = dict(pod.node_selector)
+    if (found := pod.accelerators) and found.kind == "TPU":
+        labels[options.tpu_type_label] = found.tpu_type
+        labels[options.tpu_topology_label] = found.tpu_topology
+    for key, value in labels.items():
+        kubernetes.add_node_selector(task, key, value)
+    for toleration in pod.tolerations:
+        kubernetes.add_toleration(task, **dataclasses.asdict(toleration))
+
+
+def _set_volumes(
+    task: PipelineTask, role: Role, pod: TaskOptions, options: KubeflowOptions
+) -> None:
+    from kfp import kubernetes
+
+    if pod.shared_memory:
+        kubernetes.empty_dir_mount(
+            task, _SHARED_MEMORY, "/dev/shm", medium="Memory", size_limit=pod.shared_memory
+        )
+    for claim in options.claims:
+        if role in claim.tasks:
+            kubernetes.mount_pvc(task, claim.claim, claim.mount_path, claim.sub_path)
+    for secret in options.secret_files:
+        if role in secret.tasks:
+            kubernetes.use_secret_as_volume(task, secret.secret, secret.mount_path, secret.optional)
+    if options.scratch.size and role in STAGING_ROLES:
+        kubernetes.add_ephemeral_volume(
+            task,
+            _SCRATCH,
+            options.scratch.mount_path,
+            list(options.scratch.access_modes),
+            options.scratch.size,
+            options.scratch.storage_class or None,
+        )
+
+
+def _set_variables(task: PipelineTask, role: Role, options: KubeflowOptions) -> None:
+    from kfp import kubernetes
+
+    variables = dict(options.environment)
+    if options.scratch.size and role in STAGING_ROLES:
+        variables = {**_scratch_variables(options.scratch.mount_path), **variables}
+    for name, value in variables.items():
+        task.set_env_variable(name, value)
+    for secret in options.secret_environment:
+        if role in secret.tasks:
+            kubernetes.use_secret_as_env(task, secret.secret, dict(secret.keys), secret.optional)
+
+
+def _scratch_variables(folder: str) -> dict[str, str]:
+    return {
+        "TMPDIR": folder,
+        "HF_HOME": f"{folder}/huggingface",
+        CACHE_VARIABLE: f"{folder}/models",
+    }
+
+
+def _set_pod(task: PipelineTask, options: KubeflowOptions) -> None:
+    from kfp import kubernetes
+
+    if options.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, list(options.image_pull_secrets))
+    if options.image_pull_policy:
+        kubernetes.set_image_pull_policy(task, options.image_pull_policy)
+    for key, value in options.pod_labels.items():
+        kubernetes.add_pod_label(task, key, value)
+    for key, value in options.pod_annotations.items():
+        kubernetes.add_pod_annotation(task, key, value)
+    identity = dataclasses.asdict(options.security_context)
+    if any(value is not None for value in identity.values()):
+        kubernetes.set_security_context(task, **identity)
+
+
+def _set_tries(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions) -> None:
+    from kfp import kubernetes
+
+    kubernetes.set_timeout(task, pod.timeout_seconds)
+    if not pod.retries:
+        return
+    pause, factor = options.retry_pause_seconds, options.retry_pause_factor
+    pauses = sum(pause * factor**number for number in range(pod.retries))
+    # KFP's default is an hour for all tries together, and Argo ends the one that is running then.
+    together = min((pod.retries + 1) * pod.timeout_seconds + pauses, _LONGEST)
+    task.set_retry(
+        pod.retries,
+        backoff_duration=f"{pause}s",
+        backoff_factor=factor,
+        backoff_max_duration=f"{together}s",
+    )
+
+
+def _resources(pod: Pod, options: KubeflowOptions) -> dict[str, dict[str, str]]:
+    """Writes a container's resources in Kubernetes' words."""
+    requests = {"cpu": pod.cpu_request, "memory": pod.memory_request}
+    limits = {"cpu": pod.cpu_limit, "memory": pod.memory_limit}
+    if found := pod.accelerators:
+        limits[_accelerator_resource(found.kind, options)] = str(found.count)
+    return {
+        name: {key: value for key, value in values.items() if value}
+        for name, values in (("requests", requests), ("limits", limits))
+    }
+
+
+def _toleration(toleration: Any) -> dict[str, Any]:
+    """Writes a toleration in Kubernetes' words."""
+    values = dataclasses.asdict(toleration)
+    values["tolerationSeconds"] = values.pop("toleration_seconds")
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _json(mapping: Mapping[str, str]) -> str:
+    return json.dumps(dict(mapping), sort_keys=True)
