@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error
 from kfp_llm_tuning.components.common.images import image_name
 
-IMAGES = Path(__file__).parent
+CONTAINER_FILE = Path(__file__).with_name("Containerfile")
 # The program, and the arguments with which it tells whether it can build.
 ENGINES = {"docker": ["info"], "podman": ["info"], "buildah": ["version"]}
-_ARGUMENT = re.compile(r"^ARG (\w+)", re.MULTILINE)
 
 
-def kinds() -> list[str]:
-    """Lists the images: the folders that have a container file."""
-    return sorted(path.parent.name for path in IMAGES.glob("*/Containerfile"))
+@dataclass(frozen=True)
+class Image:
+    """What an image holds.
+
+    Attributes:
+        requirements: What pip installs.
+        constraints: The file of the versions it may.
+        torch_index: Variable that tells where pip finds other builds of torch; empty for none.
+        debian_packages: Further packages of the system.
+    """
+
+    requirements: str
+    constraints: str = "constraints.txt"
+    torch_index: str = ""
+    debian_packages: str = ""
+
+
+# By the target of the container file.
+IMAGES = {
+    "python": Image(".[tuning,vertex]", torch_index="CPU_TORCH_INDEX"),
+    "gpu": Image(".[tuning,vertex]", torch_index="CUDA_TORCH_INDEX"),
+    "serving": Image(".[serving] gcsfs", torch_index="CPU_TORCH_INDEX"),
+    "serving-gpu": Image(
+        ".[serving] gcsfs vllm",
+        constraints="constraints-vllm.txt",
+        # Triton, which compiles vLLM's kernels where they first run, calls a C compiler.
+        debian_packages="gcc libc6-dev",
+    ),
+}
 
 
 def find_engine() -> str:
@@ -43,47 +69,79 @@ def find_engine() -> str:
     )
 
 
+def build_arguments(kind: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Tells the arguments of the container file.
+
+    Args:
+        kind: One of ``IMAGES``.
+        environment: May name the base image and where pip finds other builds of torch.
+
+    Returns:
+        Values by name.
+    """
+    image = IMAGES[kind]
+    values = {
+        "PYTHON_IMAGE": environment.get("PYTHON_IMAGE", ""),
+        "REQUIREMENTS": image.requirements,
+        "CONSTRAINTS": image.constraints,
+        "TORCH_INDEX": environment.get(image.torch_index, ""),
+        "DEBIAN_PACKAGES": image.debian_packages,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
 def build_command(engine: str, kind: str, registry: str) -> list[str]:
     """Writes the command that builds an image.
 
-    Its build arguments may be set in the environment.
-
     Args:
         engine: A name of ``ENGINES``.
-        kind: The image's folder.
+        kind: One of ``IMAGES``.
         registry: Where the image will be pushed to.
 
     Returns:
         The command, to be run in the repository's root.
     """
-    file = IMAGES / kind / "Containerfile"
-    known = _ARGUMENT.findall(file.read_text(encoding="utf-8"))
-    given = [f"--build-arg={name}={os.environ[name]}" for name in known if name in os.environ]
-    tag = image_name(kind, registry)
-    return [engine, "build", f"--file={file}", f"--tag={tag}", *given, str(IMAGES.parent)]
+    arguments = build_arguments(kind, os.environ).items()
+    return [
+        engine,
+        "build",
+        f"--file={CONTAINER_FILE}",
+        f"--target={kind}",
+        f"--tag={image_name(kind, registry)}",
+        *(f"--build-arg={name}={value}" for name, value in arguments),
+        str(CONTAINER_FILE.parents[1]),
+    ]
 
 
 def main() -> None:
-    """Builds every image, and pushes them where that is asked for."""
+    """Builds every image, or those that are named, and pushes them where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("registry", help="for example REGION-docker.pkg.dev/PROJECT/REPOSITORY")
+    parser.add_argument("kinds", nargs="*", help=f"which images: {', '.join(IMAGES)}; all if none")
     parser.add_argument("--push", action="store_true", help="push the images when all are built")
     options = parser.parse_args()
     with exit_on_error():
-        if not options.registry:
-            raise UserError(
-                Problem(
-                    "no registry is given.",
-                    fix="make images IMAGE_REGISTRY=REGION-docker.pkg.dev/PROJECT/REPOSITORY",
-                )
-            )
+        kinds = _checked(options.registry, options.kinds)
         engine = find_engine()
-        commands = [build_command(engine, kind, options.registry) for kind in kinds()]
+        commands = [build_command(engine, kind, options.registry) for kind in kinds]
         if options.push:
-            commands += [[engine, "push", image_name(kind, options.registry)] for kind in kinds()]
+            commands += [[engine, "push", image_name(kind, options.registry)] for kind in kinds]
         for command in commands:
             if code := _run(command):
                 raise UserError(Problem(f"{' '.join(command)} ended with exit code {code}."))
+
+
+def _checked(registry: str, kinds: list[str]) -> list[str]:
+    if not registry:
+        raise UserError(
+            Problem(
+                "no registry is given.",
+                fix="make images IMAGE_REGISTRY=REGION-docker.pkg.dev/PROJECT/REPOSITORY",
+            )
+        )
+    if unknown := [kind for kind in kinds if kind not in IMAGES]:
+        raise UserError(Problem(f"no image {', '.join(unknown)}.", allowed=", ".join(IMAGES)))
+    return kinds or list(IMAGES)
 
 
 def _run(command: list[str], *, quiet: bool = False) -> int:
