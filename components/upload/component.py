@@ -29,7 +29,9 @@ def upload_llm_model(
     version_aliases: str = "",
     serving_image: str = "",
     serving_gpu_image: str = "",
-) -> NamedTuple("Outputs", model_resource_name=str, gcp_resources=str):  # type: ignore[valid-type]
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", model_resource_name=str, gcp_resources=str, saved_model_uri=str
+):
     """Registers a tuned model: one version a run, however often it is repeated.
 
     Args:
@@ -59,6 +61,8 @@ def upload_llm_model(
         model_resource_name: ``projects/../models/ID@VERSION`` on Vertex AI, ``models/NAME@VERSION``
             in MLflow; empty where nothing was registered.
         gcp_resources: Google Cloud's record of the upload; empty without Vertex AI.
+        saved_model_uri: Where the pipeline keeps the model, for what serves it from there; empty
+            where nothing was registered.
     """
     from pathlib import Path
 
@@ -91,7 +95,8 @@ def upload_llm_model(
                 serving_gpu_image=serving_gpu_image,
             )
         )
-    return uploaded.model_resource_name, uploaded.gcp_resources
+    saved_model_uri = saved_model.uri if uploaded.model_resource_name else ""
+    return uploaded.model_resource_name, uploaded.gcp_resources, saved_model_uri
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -21,7 +21,11 @@ def artifact(kind: type[Artifact], path: Path) -> Artifact:
 
 def test_names_and_outputs_are_the_published_ones() -> None:
     assert upload_llm_model.name == "upload-llm-model"
-    assert set(upload_llm_model.component_spec.outputs) == {"model_resource_name", "gcp_resources"}
+    assert set(upload_llm_model.component_spec.outputs) == {
+        "model_resource_name",
+        "gcp_resources",
+        "saved_model_uri",
+    }
     assert create_endpoint_and_deploy_model.name == "create-endpoint-and-deploy-model"
     assert set(create_endpoint_and_deploy_model.component_spec.outputs) == {
         "endpoint_resource_name",
@@ -51,7 +55,7 @@ def test_register_and_deploy(upload: Upload) -> None:
         run_id="run-1",
         registry_uri=upload.registry_uri,
     )
-    assert registered == ("models/intents@1", "")
+    assert registered == ("models/intents@1", "", str(upload.saved_model))
     deployed = create_endpoint_and_deploy_model.python_func(
         model_resource_name=registered[0],
         display_name="intents",
