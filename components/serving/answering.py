@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Seeds of an answer's candidates follow one another, within what every engine takes for a seed.
 _SEEDS = 2**63
+# After so long it is worth to ask again whether the model is loaded.
+_LOADING_SECONDS = 5
 
 
 async def answers(
@@ -119,7 +121,7 @@ def loaded_model(service: Service) -> TunedModel:
         Refusal: If it is being loaded still.
     """
     if service.model is None:
-        raise Refusal(503, "The model is being loaded.", retry_after=1)
+        raise Refusal(503, "The model is being loaded.", retry_after=_LOADING_SECONDS)
     return service.model
 
 

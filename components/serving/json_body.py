@@ -31,7 +31,7 @@ async def read_object(request: Request) -> dict[str, Any]:
     body = await request.body()
     value = _parse(body)
     if not isinstance(value, dict):
-        raise _bad("the body is no JSON object.")
+        raise _bad("The body is no JSON object.")
     if _MAY_BE_SURROGATE.search(body):
         _refuse_surrogates(value)
     return value
@@ -39,7 +39,7 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 def _parse(body: bytes) -> Any:
     if not body.strip():
-        raise _bad("the body is empty.")
+        raise _bad("The body is empty.")
     try:
         return json.loads(
             body.decode("utf-8-sig"),
@@ -47,11 +47,11 @@ def _parse(body: bytes) -> Any:
             parse_constant=_refuse_constant,
         )
     except UnicodeDecodeError as error:
-        raise _bad(f"the body is not UTF-8 at byte {error.start}.") from error
+        raise _bad(f"The body is not UTF-8 at byte {error.start}.") from error
     except RecursionError as error:
-        raise _bad("the body is nested too deeply.") from error
+        raise _bad("The body is nested too deeply.") from error
     except ValueError as error:
-        raise _bad(f"the body is not JSON: {error}.") from error
+        raise _bad(f"The body is not JSON: {error}.") from error
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp_llm_tuning.components.generation.questions import Question
 from kfp_llm_tuning.components.serving.request_fields import Fields, shown
@@ -51,7 +51,8 @@ def read_messages(fields: Fields) -> Question:
         for speaker, group in groupby(said, key=lambda one: one.speaker)
     ]
     context = turns.pop(0).content if turns and turns[0].speaker == _INSTRUCTIONS else ""
-    _check_order(fields, messages, said, turns)
+    if all(speaker for speaker, _ in turns):
+        _check_order(fields, messages, said, turns)
     conversation = tuple(
         Message("user" if turn.speaker == "user" else "assistant", turn.content) for turn in turns
     )
@@ -94,11 +95,13 @@ def _content(fields: Fields, may_be_empty: bool) -> str:
         # A model may have answered nothing, and clients send that back as history.
         default = "" if may_be_empty else None
         return fields.text("content", default=default, empty=may_be_empty)
-    parts = fields.objects("content")
-    text = "".join(_part(part) for part in parts)
-    if not text and not may_be_empty:
+    if not may_be_empty and all(_is_empty(part) for part in fields.take("content")):
         fields.complain("content", "holds no text.", "text that is not empty")
-    return text
+    return "".join(_part(part) for part in fields.objects("content"))
+
+
+def _is_empty(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("text") == ""
 
 
 def _part(fields: Fields) -> str:

@@ -6,7 +6,6 @@ The predict route tells it as Google's APIs do, the routes under /v1 as OpenAI's
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import BaseRoute, Route
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, format_problems
+from kfp_llm_tuning.components.serving.settings import METRICS_ROUTE, OPENAI_PREFIX
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +36,9 @@ _GOOGLE_STATUS = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_OPENAI_ROUTES = (
+    "POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /v1/models/MODEL"
+)
 _OPENAI_TYPE = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 _log = logging.getLogger(__name__)
@@ -167,22 +169,17 @@ def _as_refusal(request: Request, error: Exception) -> Refusal:
     assert isinstance(error, HTTPException)
     path = quoted(request.url.path)
     if error.status_code == 404:
-        return Refusal(404, Problem(f"there is nothing at {path}.", allowed=_served(request)))
+        return Refusal(404, Problem(f"There is nothing at {path}.", allowed=_served(request)))
     if error.status_code == 405:
-        what = f"{path} does not answer {quoted(request.method)}."
+        what = f"The path {path} does not answer {quoted(request.method)}."
         return Refusal(405, Problem(what, allowed=_served(request)))
     return Refusal(error.status_code, str(error.detail))
 
 
 def _served(request: Request) -> str:
-    return ", ".join(_methods_and_paths(request.app.routes))
-
-
-def _methods_and_paths(routes: list[BaseRoute]) -> Iterator[str]:
-    for route in routes:
-        if isinstance(route, Route):
-            for method in sorted((route.methods or set()) - {"HEAD"}):
-                yield f"{method} {route.path}"
+    settings = request.app.state.service.settings
+    own = f"POST {settings.predict_route}, GET {settings.health_route}, GET {METRICS_ROUTE}"
+    return f"{own}, {_OPENAI_ROUTES}"
 
 
 def _speaks_openai(scope: Scope) -> bool:
@@ -191,7 +188,7 @@ def _speaks_openai(scope: Scope) -> bool:
         return stated
     path = scope["path"]
     # Vertex AI's own default of the predict route begins with /v1/endpoints/.
-    return path.startswith("/v1/") and not path.startswith("/v1/endpoints/")
+    return path.startswith(OPENAI_PREFIX) and not path.startswith(f"{OPENAI_PREFIX}endpoints/")
 
 
 def _google_body(refusal: Refusal) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""Bodies are read strictly, and no body is a fault of the server's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from fastapi import Request
+
+from kfp_llm_tuning.components.serving.json_body import read_object
+from kfp_llm_tuning.components.serving.refusals import Refusal
+
+
+def read(body: bytes) -> dict[str, Any]:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    return asyncio.run(read_object(Request({"type": "http", "headers": []}, receive)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": [1, 1.5, None, True, {"b": "ü\u0000\u2028😀"}]},
+        {"": {"": ""}},
+    ],
+)
+def test_an_object(value: dict[str, Any]) -> None:
+    assert read(json.dumps(value).encode()) == value
+    assert read(json.dumps(value, ensure_ascii=False).encode()) == value
+    assert read(b"\xef\xbb\xbf \r\n" + json.dumps(value).encode() + b"\n") == value
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"null", "no JSON object"),
+        (b"[]", "no JSON object"),
+        (b'"text"', "no JSON object"),
+        (b"{", "not JSON: Expecting property name"),
+        (b'{"a": 1,}', "not JSON"),
+        (b"{'a': 1}", "not JSON"),
+        (b'{"a": 1} {}', "Extra data"),
+        (b'{"a": "\n"}', "Invalid control character"),
+        (b'{"a": "\\x41"}', "escape"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": [-Infinity]}', "-Infinity is not JSON"),
+        (b'{"a": 1, "b": 2, "a": 3}', "'a' stands twice"),
+        (b'{"a": "\xff"}', "not UTF-8 at byte 7"),
+        (b'{"a": "\xed\xa0\x80"}', "not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+        (b'{"a": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"instances=%5B%5D", "not JSON"),
+    ],
+)
+def test_what_is_no_object(body: bytes, expected: str) -> None:
+    with pytest.raises(Refusal, match=expected) as caught:
+        read(body)
+    assert caught.value.status == 400
+    assert caught.value.problems[0].allowed == "a JSON object in UTF-8"
+
+
+def test_halves_of_surrogate_pairs_are_told_with_their_places() -> None:
+    body = rb'{"a": ["fine \ud83d\ude00", "\ud83d"], "b": {"c": "\ude00"}, "\udfff": 1}'
+    with pytest.raises(Refusal) as caught:
+        read(body)
+    assert {problem.where for problem in caught.value.problems} == {"a[1]", "b.c", ""}
+
+
+def test_an_escaped_backslash_is_no_surrogate() -> None:
+    assert read(rb'{"a": "\\ud83d"}') == {"a": r"\ud83d"}
