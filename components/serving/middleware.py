@@ -35,8 +35,8 @@ _logger = logging.getLogger("kfp_llm_tuning.requests")
 class RequestLog:
     """Gives every request an id, counts it, and writes one line about it when it has ended.
 
-    The line holds what the routes put into ``request.state.facts``. Health checks and scrapes that
-    went well are counted, but not written.
+    The line holds what the routes put into ``request.state.facts``. Health checks and scrapes are
+    counted, but written only where they are asked in a way that they do not answer.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -87,7 +87,7 @@ class RequestLog:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", _NOWHERE)
         self._service.metrics.request(route, status, seconds)
-        if route in self._probes and status == 200:
+        if route in self._probes and status in (200, 503):
             return
         state = scope["state"]
         facts = {

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Where Vertex AI mounts Cloud Storage in jobs, but not beside a server.
 _MOUNT = "/gcs/"
 _WHERE = "model"
+# The first is computed in another way than those after it.
+_FIRST_TOKENS = 3
 _INDEX = "model.safetensors.index.json"
 
 _logger = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ def _answer_once(model: TunedModel) -> None:
 
     (prompt,) = model.prompts([text_question("Hello")], cut=True)
     answered = _Answered()
-    model.engine.submit(GenerationRequest(prompt.ids, 1, model.stop_tokens), answered)
+    model.engine.submit(GenerationRequest(prompt.ids, _FIRST_TOKENS, model.stop_tokens), answered)
     answered.future.result()
 
 

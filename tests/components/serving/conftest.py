@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from kfp_llm_tuning.components.serving.settings import ServerSettings, variable
 
@@ -54,7 +55,26 @@ class RunningServer:
     @property
     def lines(self) -> list[dict[str, Any]]:
         """The log as objects."""
-        return [json.loads(line) for line in self.log.splitlines()]
+        # What is being written has no end yet.
+        return [json.loads(line) for line in self.log.splitlines(keepends=True) if line[-1] == "\n"]
+
+    def request_lines(self, count: int, ids: str = "") -> list[dict[str, Any]]:
+        """Waits for so many lines about requests whose ids begin like that.
+
+        A line is written when its answer is out.
+        """
+        lines: list[dict[str, Any]] = []
+
+        def are_written() -> bool:
+            lines[:] = [
+                line
+                for line in self.lines
+                if "status" in line and line["request_id"].startswith(ids)
+            ]
+            return len(lines) >= count
+
+        _wait(are_written, self)
+        return lines
 
     @property
     def health(self) -> tuple[int, dict[str, str]]:
@@ -64,6 +84,18 @@ class RunningServer:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
+
+    def count(self, name: str, **labels: str) -> float:
+        """Reads one of its counts; the sum of those that have the labels."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as response:
+            families = text_string_to_metric_families(response.read().decode())
+            return sum(
+                sample.value
+                for family in families
+                for sample in family.samples
+                if sample.name == f"kfp_llm_tuning_{name}"
+                and labels.items() <= sample.labels.items()
+            )
 
     def wait_until_ready(self) -> None:
         """Waits until the model answers."""

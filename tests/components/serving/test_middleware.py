@@ -34,6 +34,7 @@ def service() -> Service:
 def app(service: Service) -> FastAPI:
     """Echoes on /predict, is well on /health, breaks on /broken."""
     app = FastAPI(openapi_url=None)
+    app.state.service = service
 
     async def echo(request: Request) -> Response:
         body = await request.body()
@@ -41,7 +42,7 @@ def app(service: Service) -> FastAPI:
         return Response(body)
 
     async def health() -> Response:
-        return Response("ok")
+        return Response("", 200 if service.admission.state is State.OK else 503)
 
     async def broken() -> Response:
         raise ValueError("broken")
@@ -103,12 +104,15 @@ def test_an_id_that_is_not_sane_is_replaced(app: FastAPI, given: str) -> None:
     assert len(made) == 32
 
 
-def test_healthy_probes_are_counted_and_not_logged(
+def test_probes_are_counted_and_not_logged(
     app: FastAPI, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     call(app, "GET", "/health")
+    service.admission.state = State.DRAINING
+    call(app, "GET", "/health")
     assert not [record for record in caplog.records if record.name == "kfp_llm_tuning.requests"]
-    assert b'route="/health",status="200"} 1.0' in service.metrics.page()
+    for status in (b"200", b"503"):
+        assert b'route="/health",status="%s"} 1.0' % status in service.metrics.page()
     call(app, "POST", "/health")
     assert facts(caplog)["status"] == 405
 
