@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
+import docstring_parser
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.serving import settings
 from kfp_llm_tuning.components.serving.settings import (
     PREFIX,
     ServerSettings,
@@ -24,7 +27,7 @@ def problems(**environment: str) -> list[str]:
 
 
 def test_vertex_ai_names_port_routes_and_model() -> None:
-    settings = from_environment(
+    read = from_environment(
         {
             "AIP_HTTP_PORT": "9000",
             "AIP_HEALTH_ROUTE": "/v1/endpoints/1/deployedModels/2",
@@ -33,7 +36,7 @@ def test_vertex_ai_names_port_routes_and_model() -> None:
             "AIP_PROJECT_NUMBER": "1234",
         }
     )
-    assert settings == ServerSettings(
+    assert read == ServerSettings(
         host="0.0.0.0",
         port=9000,
         health_route="/v1/endpoints/1/deployedModels/2",
@@ -142,3 +145,17 @@ def test_settings_need_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "set()\n"
+
+
+def test_readme_has_the_table_of_settings() -> None:
+    described = docstring_parser.parse(ServerSettings.__doc__ or "").params
+    rows = [
+        f"| `{variable(field)}` | {f'`{field.default}`' if field.default != '' else ''} | {text} |"
+        for field, text in zip(
+            dataclasses.fields(ServerSettings),
+            (" ".join((parameter.description or "").split()) for parameter in described),
+            strict=True,
+        )
+    ]
+    readme = Path(settings.__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert "\n".join(rows) in readme
