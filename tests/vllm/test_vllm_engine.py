@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 
 import numpy as np
@@ -16,10 +15,6 @@ from kfp_llm_tuning.components.generation import transformers_engine, vllm_engin
 from kfp_llm_tuning.components.generation.engine import GenerationRequest, Sampling
 from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
 from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("vllm") is None, reason="vLLM is not installed: make test-vllm"
-)
 
 EOS = 2
 PROMPTS = [[1, 50, 60, 70], [1, 80], [1, 50, 60, 70], [1, *range(30, 70)], [1, 99, 98, 97, 96]]
