@@ -101,8 +101,7 @@ def _run_command(
                 if text is not None
             }
             from_file = read_parameters_file(params) if params else {}
-            arguments = {**defaults, **from_file, **given}
-            _check(arguments, inputs)
+            arguments = _checked({**defaults, **from_file, **given}, inputs)
             directory = run_directory.create(output_dir, pipeline.name, arguments)
         sys.exit(_run_in(directory, build))
 
@@ -154,7 +153,7 @@ def _compile_command(build: Build, pipeline: BaseComponent) -> click.Command:
     return compile
 
 
-def _check(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+def _checked(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
     problems: list[Problem] = []
     for key, value in values.items():
         if key not in inputs:
@@ -167,3 +166,5 @@ def _check(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
         if not wanted.optional and key not in values:
             problems.append(Problem("a value is needed.", key, fix=f"Give {option_name(key)}."))
     raise_all(problems)
+    # kfp takes no whole number for a Float.
+    return {key: _TYPES[inputs[key].type][0](value) for key, value in values.items()}

@@ -117,3 +117,31 @@ class VertexRegistry:
         from kfp_llm_tuning.pipelines.vertex.model_catalogue import delete
 
         delete(self.vertex, versions)
+
+
+def deployed_version(
+    registry_uri: str, name: str, project: str = "", location: str = "", endpoint: str = ""
+) -> Version | None:
+    """Finds the version that answers for a model.
+
+    Args:
+        registry_uri: MLflow tracking URI; empty for the Vertex AI Model Registry.
+        name: Display name of the model.
+        project: Project on Vertex AI.
+        location: Region on Vertex AI.
+        endpoint: URL of Vertex AI in that region; empty for the region's own.
+
+    Returns:
+        The newest version of that name that is deployed; None where none is.
+    """
+    from kfp_llm_tuning.components.common.vertex import Vertex
+    from kfp_llm_tuning.components.upload.connection import connect
+    from kfp_llm_tuning.components.upload.names import registered_name
+
+    registry: Registry = VertexRegistry(Vertex(project, location, endpoint))
+    if registry_uri:
+        # A registry that is not there yet has no version, which is no mistake here.
+        connect(registry_uri, create=True)
+        registry, name = MlflowRegistry(registry_uri), registered_name(name)
+    found = [one for one in registry.list_versions({}) if one.deployed and one.name == name]
+    return max(found, key=lambda version: version.created, default=None)

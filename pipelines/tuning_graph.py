@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset
 
-from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.pipelines.parameters import TuneLargeModelParameters as Defaults
 from kfp_llm_tuning.pipelines.parts import OURS, Parts
-from kfp_llm_tuning.pipelines.platforms import Platform, Role
+from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.tuning_steps import add_datasets, add_tuner
 
 
 class TuningOutputs(NamedTuple):
@@ -67,53 +67,27 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
         network_attachment: str = Defaults.network_attachment,
         tensorboard_resource_id: str = Defaults.tensorboard_resource_id,
     ) -> TuningOutputs:
-        limits = {
-            "large_model_reference": large_model_reference,
-            "tuning_method": tuning_method,
-            "max_context_length": max_context_length,
-            "accelerator_type": accelerator,
-        }
-        exported = parts.export_managed_dataset(
-            dataset_name=dataset_name,
+        sets = add_datasets(
+            platform,
+            parts,
+            large_model_reference=large_model_reference,
             dataset_uri=dataset_uri,
-            regional_endpoint=regional_endpoint,
-            export_directory=platform.export_directory,
-        )
-        exported.set_caching_options(platform.caches_own_run)
-        training_uri = exported.outputs["export_location"]
-        validated = parts.validate_dataset(
-            dataset_uri=training_uri,
-            evaluation_data_uri=evaluation_data_uri,
+            dataset_name=dataset_name,
             default_context=default_context,
+            evaluation_data_uri=evaluation_data_uri,
             train_steps=train_steps,
             strict=strict_validation,
             data_version=data_version,
-            **limits,
+            regional_endpoint=regional_endpoint,
+            tuning_method=tuning_method,
+            max_context_length=max_context_length,
+            accelerator=accelerator,
         )
-        training = parts.preprocess_dataset(
-            dataset_uri=training_uri,
-            large_model_reference=large_model_reference,
-            default_context=default_context,
-            data_version=data_version,
-        ).after(validated)
-        evaluation = parts.preprocess_dataset(
-            dataset_uri=evaluation_data_uri,
-            large_model_reference=large_model_reference,
-            default_context=default_context,
-            data_version=data_version,
-        ).after(validated)
-        evaluation.set_display_name("preprocess-eval-dataset")
-        encoded = parts.dataset_encoder(preprocessed=training.outputs["preprocessed"], **limits)
-        evaluation_encoded = parts.evaluation_dataset_encoder(
-            preprocessed=evaluation.outputs["preprocessed"], **limits
-        )
-        for task in (exported, validated, training, evaluation, encoded, evaluation_encoded):
-            platform.equip(task, Role.LIGHT)
         tuned = add_tuner(
             platform,
             parts,
-            train_dataset=encoded.outputs["encoded"],
-            evaluation_dataset=evaluation_encoded.outputs["encoded"],
+            train_dataset=sets.train_dataset,
+            evaluation_dataset=sets.evaluation_dataset,
             model_display_name=model_display_name,
             large_model_reference=large_model_reference,
             train_steps=train_steps,
@@ -142,69 +116,12 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
         return TuningOutputs(
             saved_model=tuned.outputs["saved_model"],
             tensorboard_metrics=tuned.outputs["tensorboard_metrics"],
-            training_records=training.outputs["preprocessed"],
-            evaluation_records=evaluation.outputs["preprocessed"],
-            validation_report=validated.outputs["report"],
+            training_records=sets.training_records,
+            evaluation_records=sets.evaluation_records,
+            validation_report=sets.validation_report,
         )
 
     return graph
-
-
-def add_tuner(
-    platform: Platform,
-    parts: Parts,
-    train_dataset: Any,
-    evaluation_dataset: Any,
-    checkpoint_directory: str | None = None,
-    **inputs: Any,
-) -> dsl.PipelineTask:
-    """Adds the tasks that tune one model on encoded sets to the pipeline that is being built.
-
-    Args:
-        platform: Where the tuner runs.
-        parts: The components.
-        train_dataset: Output of dataset-encoder.
-        evaluation_dataset: Output of evaluation-dataset-encoder.
-        checkpoint_directory: Where the tuner keeps its checkpoints: the platform's, which belongs
-            to one model, unless another is given; empty: beside the saved model.
-        **inputs: Further inputs of compose-params-for-model-tuner.
-
-    Returns:
-        The tuner's task, with the outputs saved_model and tensorboard_metrics.
-    """
-    datasets = {"train_dataset": train_dataset, "evaluation_dataset": evaluation_dataset}
-    checkpoint_folder = ""
-    if checkpoint_directory is None:
-        checkpoint_directory = platform.checkpoint_directory
-        checkpoint_folder = platform.checkpoint_folder
-    composed = parts.compose_params_for_model_tuner(
-        pipeline_region=platform.pipeline_region,
-        network=platform.network,
-        persistent_resource_id=platform.persistent_resource_id,
-        checkpoint_directory=checkpoint_directory,
-        image_registry=images.REGISTRY,
-        **datasets,
-        **inputs,
-    )
-    platform.equip(composed, Role.LIGHT)
-    if platform.tunes_in_place:
-        tuned = parts.large_language_model_tuner(
-            payload=composed.outputs["payload"],
-            checkpoint_directory=checkpoint_directory,
-            checkpoint_folder=checkpoint_folder,
-            **datasets,
-        )
-    else:
-        tuned = parts.large_language_model_tuner_vertex(
-            project=inputs["project"],
-            location=composed.outputs["location"],
-            payload_first_part=composed.outputs["payload_first_part"],
-            payload_second_part=composed.outputs["payload_second_part"],
-        )
-    platform.equip(tuned, Role.TUNER)
-    if platform.hold_volume:
-        platform.hold_volume(tuned)
-    return tuned
 
 
 def decisions(validated: dsl.PipelineTask) -> dict[str, Any]:
