@@ -84,7 +84,7 @@ def _operations(service: Service) -> APIRouter:
     async def metrics() -> Response:
         return Response(service.metrics.page(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
-    router.add_api_route(service.settings.health_route, health)
+    router.add_api_route(service.settings.health_route, health, methods=["GET", "HEAD"])
     router.add_api_route(METRICS_ROUTE, metrics)
     return router
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
 
+from kfp_llm_tuning.components.common.errors import exit_on_error
 from kfp_llm_tuning.components.serving.admission import State
 from kfp_llm_tuning.components.serving.app import create_app
 from kfp_llm_tuning.components.serving.connections import connection_class
@@ -40,19 +41,24 @@ def run(
 ) -> NoReturn:
     """Serves until SIGTERM or SIGINT, and ends the process.
 
+    Exit codes are those of every command: 0, or what kept the model from being loaded.
+
     Args:
         settings: How the model is served.
         listener: From `listen`.
         load: As of `create_app`.
-
-    Raises:
-        Exception: What kept the model from being loaded.
     """
-    serve(settings, listener, load)
-    # A thread that still loads the model would keep the process, or crash it.
+    code = 0
+    try:
+        with exit_on_error():
+            serve(settings, listener, load)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    # A thread that still loads or holds the model would keep the process, or crash it.
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(0)
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def serve(
