@@ -120,16 +120,17 @@ def _logprobs(request: GenerationRequest, token: int) -> TokenLogprobs | None:
     return TokenLogprobs(-0.5 if count else -math.inf, likeliest)
 
 
-def scripted_model(folder: Path, **limits: int) -> TunedModel:
+def scripted_model(folder: Path, engine: ScriptedEngine | None = None, **limits: int) -> TunedModel:
     """Makes a tuned model that a scripted engine runs.
 
     Args:
         folder: An empty one.
+        engine: The engine, where it is not one like others.
         limits: Of the model; else those of the published ones.
     """
     provenance = {"prompt_format": "plain", **limits}
     (folder / "config.json").write_text("{}")
     (folder / "tuning.json").write_text(json.dumps(provenance))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuned_model, "open_engine", lambda *_: ScriptedEngine())
+        patch.setattr(tuned_model, "open_engine", lambda *_: engine or ScriptedEngine())
         return TunedModel(folder)
