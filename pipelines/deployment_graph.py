@@ -88,6 +88,18 @@ def deployment_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
         for task in (uploaded, deployed):
             task.set_caching_options(platform.caches_own_run)
             platform.equip(task, Role.REGISTRY)
+        if platform.kserve:
+            served = parts.deploy_to_kserve(
+                model_resource_name=uploaded.outputs["model_resource_name"],
+                saved_model_uri=uploaded.outputs["saved_model_uri"],
+                display_name=model_display_name,
+                model_reference_name=large_model_reference,
+                run_id=platform.run_id,
+                deploy_model=deploy_model,
+                **platform.kserve,
+            )
+            served.set_caching_options(platform.caches_own_run)
+            platform.equip(served, Role.REGISTRY)
         return DeploymentOutputs(
             model_resource_name=uploaded.outputs["model_resource_name"],
             endpoint_resource_name=deployed.outputs["endpoint_resource_name"],

@@ -38,6 +38,7 @@ class Parts:
     evaluate_model: BaseComponent = evaluation.evaluate_model
     upload_llm_model: BaseComponent = upload.upload_llm_model
     create_endpoint_and_deploy_model: BaseComponent = upload.create_endpoint_and_deploy_model
+    deploy_to_kserve: BaseComponent = upload.deploy_to_kserve
     tensorboard_uploader: BaseComponent = upload.tensorboard_uploader
 
     def __post_init__(self) -> None:

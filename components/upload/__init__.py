@@ -6,6 +6,7 @@ __getattr__ = lazy_exports(
     __name__,
     {
         "create_endpoint_and_deploy_model": ".component",
+        "deploy_to_kserve": ".kserve_component",
         "tensorboard_uploader": ".component",
         "upload_llm_model": ".component",
     },
