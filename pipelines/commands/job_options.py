@@ -1,28 +1,37 @@
-"""The options of a pipeline job on Vertex AI, alike in every command that sends or plans one."""
+"""The options of a pipeline job, alike in every command that sends or plans one."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kfp_llm_tuning.pipelines.commands.place_options import PROJECT_VARIABLE, REGION_VARIABLE
+from kfp_llm_tuning.pipelines.commands.platform_options import (
+    cluster_options,
+    platform_option,
+    refuse_others,
+)
 from kfp_llm_tuning.pipelines.commands.request_options import (
     RequestSource,
     gather_request,
     request_options,
 )
+from kfp_llm_tuning.pipelines.services import KUBEFLOW, VERTEX
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.requests import Request
-    from kfp_llm_tuning.pipelines.vertex.job_request import TemplateSource
-    from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings
+    from kfp_llm_tuning.pipelines.services import Target
 
 _REQUEST_FIELDS = ("template", "params", "request_file", "labels")
+# Of the JobSettings and the Connection, by the same names.
+_JOB_FIELDS = ("pipeline_root", "job_id", "service_account")
+_VERTEX_FIELDS = ("region", "network", "reserved_ip_ranges", "persistent_resource")
+_CLUSTER_FIELDS = ("host", "namespace", "token", "ca_file", "kube_context")
 
 
 @dataclass(frozen=True)
@@ -31,67 +40,75 @@ class JobOptions:
 
     Attributes:
         source: What to tune.
-        region: Region of the pipeline; empty to take ``location``.
-        pipeline_root: Folder in a bucket.
-        job_id: The job's id; empty for one of its own.
-        job_name: The job's name for people.
-        service_account: Account that the tasks run as.
-        network: VPC network.
-        reserved_ip_ranges: IP ranges of that network.
-        persistent_resource: Machines kept for several jobs.
+        platform: Where: a name of ``services.PLATFORMS``.
+        place: The options that say where on the platform.
+        job: The options that the job is made with.
         image_registry: Where the images are.
         template_file: A compiled template; None to compile one.
+        options_file: Options of the Kubeflow platform; None for the defaults.
         caching: Whether outputs of earlier runs may be reused.
+        experiment: That the run belongs to; empty for none, or the platform's own.
     """
 
     source: RequestSource
-    region: str = ""
-    pipeline_root: str = ""
-    job_id: str = ""
-    job_name: str = ""
-    service_account: str = ""
-    network: str = ""
-    reserved_ip_ranges: tuple[str, ...] = ()
-    persistent_resource: str = ""
+    platform: str = VERTEX
+    place: dict[str, Any] = field(default_factory=dict)
+    job: dict[str, Any] = field(default_factory=dict)
     image_registry: str = ""
     template_file: Path | None = None
+    options_file: Path | None = None
     caching: bool = True
+    experiment: str = ""
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> JobOptions:
-        """Sorts a command's keywords: what is no field of the job is a pipeline parameter."""
+        """Sorts a command's keywords: what is no field of the job is a pipeline parameter.
+
+        Args:
+            options: The keywords.
+
+        Returns:
+            The options.
+
+        Raises:
+            UserError: For every option that was typed in and belongs to the other platform.
+        """
+        refuse_others(options["platform"])
         options = dict(options)
-        fields = {name: options.pop(name) for name in cls.__dataclass_fields__ if name in options}
         request = {name: options.pop(name) for name in _REQUEST_FIELDS}
+        job = {name: options.pop(name, "") for name in _JOB_FIELDS}
+        job["display_name"] = options.pop("job_name")
+        vertex = {name: options.pop(name) for name in _VERTEX_FIELDS}
+        cluster = {name: options.pop(name) for name in _CLUSTER_FIELDS}
+        fields = {name: options.pop(name) for name in cls.__dataclass_fields__ if name in options}
         # An option that is given empty overrules the request: only what is left out is None.
         parameters = {name: value for name, value in options.items() if value is not None}
-        return cls(RequestSource(options=parameters, **request), **fields)
+        place = cluster if fields["platform"] == KUBEFLOW else vertex
+        return cls(RequestSource(options=parameters, **request), place=place, job=job, **fields)
 
     def request(self) -> Request:
         """Reads what is to be tuned."""
         return gather_request(self.source)
 
-    def settings(self) -> JobSettings:
-        """Collects the rest of the job, as given."""
+    def target(self) -> Target:
+        """Says where it is to be tuned; nothing is asked yet."""
+        from kfp_llm_tuning.pipelines.template import TemplateSource
+
+        source = TemplateSource(self.image_registry, self.template_file, self.caching)
+        if self.platform == KUBEFLOW:
+            from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
+            from kfp_llm_tuning.pipelines.kubeflow.run_settings import RunSettings
+            from kfp_llm_tuning.pipelines.kubeflow.target import KubeflowTarget
+
+            settings = RunSettings(experiment=self.experiment, **self.job)
+            return KubeflowTarget(Connection(**self.place), settings, source, self.options_file)
         from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings
+        from kfp_llm_tuning.pipelines.vertex.target import VertexTarget
 
-        return JobSettings(
-            project=os.environ.get(PROJECT_VARIABLE, ""),
-            region=self.region,
-            pipeline_root=self.pipeline_root,
-            job_id=self.job_id,
-            display_name=self.job_name,
-            service_account=self.service_account,
-            network=self.network,
-            reserved_ip_ranges=self.reserved_ip_ranges,
-            persistent_resource=self.persistent_resource,
+        project = os.environ.get(PROJECT_VARIABLE, "")
+        return VertexTarget(
+            JobSettings(project=project, **self.job, **self.place), source, self.experiment
         )
-
-    def template(self) -> TemplateSource:
-        """Says where the pipeline spec comes from."""
-        from kfp_llm_tuning.pipelines.vertex.job_request import TemplateSource
-
-        return TemplateSource(self.image_registry, self.template_file, self.caching)
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,24 +123,30 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = request_options(command)
     for option in reversed(_OPTIONS):
         command = option(command)
-    return command
+    return platform_option(cluster_options(command))
 
 
 _OPTIONS = (
+    click.option(
+        "--options",
+        "options_file",
+        type=click.Path(path_type=Path),
+        help="Options of the Kubeflow cluster, YAML; see compile --print-options.",
+    ),
     click.option(
         "--region",
         default="",
         envvar=REGION_VARIABLE,
         show_envvar=True,
-        help="Region that the pipeline runs in.  [default: --location]",
+        help="Region of Vertex AI that the pipeline runs in.  [default: --location]",
     ),
     click.option(
         "--pipeline-root",
         "--staging",
         "pipeline_root",
         default="",
-        metavar="gs://BUCKET/FOLDER",
-        help="Where the run's files go.",
+        metavar="URI",
+        help="Where the run's files go: gs://BUCKET/FOLDER; on Kubeflow [default: the cluster's].",
     ),
     click.option(
         "--image-registry",
@@ -151,6 +174,11 @@ _OPTIONS = (
     ),
     click.option(
         "--persistent-resource", default="", help="Machines kept for several jobs, by id or name."
+    ),
+    click.option(
+        "--experiment",
+        default="",
+        help="Experiment that the run belongs to.  [default: none; on Kubeflow Default]",
     ),
     click.option(
         "--caching/--no-caching",

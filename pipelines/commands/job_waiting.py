@@ -1,4 +1,4 @@
-"""Waiting for a pipeline job on Vertex AI, and what is told at its end."""
+"""Waiting for a pipeline job, and what is told at its end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kfp_llm_tuning.components.common.errors import EXIT_RUN_AGAIN
 from kfp_llm_tuning.pipelines.commands.run import EXIT_GATE
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.common.vertex import Vertex
-    from kfp_llm_tuning.pipelines.vertex.job_view import JobView
+    from kfp_llm_tuning.pipelines.jobs import JobView
+    from kfp_llm_tuning.pipelines.services import Service
 
 poll_option = click.option(
     "--poll-seconds",
@@ -23,14 +23,14 @@ poll_option = click.option(
 )
 
 
-def wait_for(vertex: Vertex, name: str, poll_seconds: float) -> int:
+def wait_for(service: Service, name: str, poll_seconds: float) -> int:
     """Waits until a job has ended and tells how.
 
     Ctrl-C ends the waiting, not the job, unless the user says so.
 
     Args:
-        vertex: Where the job is.
-        name: Its full resource name.
+        service: Where the job is.
+        name: What leads to it.
         poll_seconds: Time between two looks at it.
 
     Returns:
@@ -39,72 +39,69 @@ def wait_for(vertex: Vertex, name: str, poll_seconds: float) -> int:
     """
     from rich.console import Console
 
-    from kfp_llm_tuning.pipelines.vertex import jobs
-    from kfp_llm_tuning.pipelines.vertex.job_view import view
-    from kfp_llm_tuning.pipelines.vertex.job_watch import JobDisplay, watch
+    from kfp_llm_tuning.pipelines.job_watch import JobDisplay, watch
 
     try:
         with JobDisplay(Console(highlight=False)) as display:
-            job = watch(lambda: view(jobs.find(vertex, name)), display.show, poll_seconds)
+            job = watch(lambda: service.find_job(name), display.show, poll_seconds)
     except KeyboardInterrupt:
-        return _interrupted(vertex, name)
-    return tell_end(job)
+        return _interrupted(service, name)
+    return tell_end(service, job)
 
 
-def tell_end(job: JobView) -> int:
+def tell_end(service: Service, job: JobView) -> int:
     """Prints how a job ended.
 
     Args:
+        service: Where the job is.
         job: A job that has ended.
 
     Returns:
         The exit code, as ``wait_for`` gives it.
     """
+    from kfp_llm_tuning.pipelines import job_advice
     from kfp_llm_tuning.pipelines.run_display import format_seconds
-    from kfp_llm_tuning.pipelines.vertex import job_advice
 
     click.echo(f"\n{job.state.capitalize()} after {format_seconds(job.seconds)}.")
-    tell_problems(job)
+    tell_problems(service, job)
     for title, value in (
         ("model", job.model),
         ("endpoint", job.endpoint),
         ("console", job.console),
+        ("note", job.note),
     ):
         if value:
             click.echo(f"  {title:<9} {value}")
     if job.state != "succeeded":
         return job_advice.exit_code(job)
-    if not job.model:
+    if job.model:
+        click.echo(f"\nNext:\n  kfp-llm-tuning models show {job.model}")
+    elif not job.note:
         click.echo("Not registered: the gate refused the model; evaluate-model's log says why.")
         return EXIT_GATE
-    click.echo(f"\nNext:\n  kfp-llm-tuning models show {job.model}")
     return 0
 
 
-def tell_problems(job: JobView) -> None:
+def tell_problems(service: Service, job: JobView) -> None:
     """Prints why a job failed and what to do.
 
     Args:
+        service: Where the job is.
         job: A job in any state.
     """
-    from kfp_llm_tuning.pipelines.vertex import job_advice
+    from kfp_llm_tuning.pipelines.job_advice import problems_of
 
-    problems = [job_advice.task_problem(task) for task in job_advice.failed_tasks(job)]
-    if not problems and job.state == "failed":
-        problems = [job_advice.job_problem(job)]
-    for problem in problems:
+    for problem in problems_of(job, service.explain):
         click.echo(f"  {problem}")
 
 
-def _interrupted(vertex: Vertex, name: str) -> int:
-    from kfp_llm_tuning.pipelines.vertex import jobs
-
+def _interrupted(service: Service, name: str) -> int:
     click.echo("\nThe job goes on: only the waiting has ended.")
     if _in_terminal() and _wants_to_cancel():
-        jobs.cancel(vertex, name)
-        click.echo("Vertex AI was asked to cancel it.")
-    click.echo(f"  wait again   kfp-llm-tuning jobs show {name} --wait")
-    click.echo(f"  cancel       kfp-llm-tuning jobs cancel {name}")
+        service.cancel_job(name)
+        click.echo(f"{service.title} was asked to cancel it.")
+    click.echo(f"  wait again   kfp-llm-tuning jobs show {name}{service.words} --wait")
+    click.echo(f"  cancel       kfp-llm-tuning jobs cancel {name}{service.words}")
     return EXIT_RUN_AGAIN
 
 

@@ -1,4 +1,4 @@
-"""``kfp-llm-tuning jobs``: the pipeline jobs on Vertex AI."""
+"""``kfp-llm-tuning jobs``: the pipeline jobs on Vertex AI or Kubeflow."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from typing import TYPE_CHECKING
 import click
 
 from kfp_llm_tuning.pipelines.commands.job_waiting import poll_option, tell_problems, wait_for
-from kfp_llm_tuning.pipelines.commands.place_options import place_options
+from kfp_llm_tuning.pipelines.commands.platform_options import service_options
 from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
 from kfp_llm_tuning.pipelines.commands.tables import print_table
+from kfp_llm_tuning.pipelines.jobs import STATES, JobFilter
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES
-from kfp_llm_tuning.pipelines.vertex.place import vertex_at
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.vertex.job_view import JobView
-
-_STATES = ("queued", "pending", "running", "succeeded", "failed", "cancelling", "cancelled")
+    from kfp_llm_tuning.pipelines.jobs import JobView
+    from kfp_llm_tuning.pipelines.services import Service
 
 
 @click.group()
 def jobs() -> None:
-    """List, show or cancel pipeline jobs on Vertex AI."""
+    """List, show or cancel pipeline jobs on Vertex AI or Kubeflow."""
 
 
 @jobs.command("list")
-@place_options
-@click.option("--state", type=click.Choice(_STATES), help="Only jobs in this state.")
+@service_options
+@click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
 @click.option("--template", type=click.Choice(list(TEMPLATES)), help="Only its jobs.")
 @click.option("--model", default="", help="Only jobs that tune a model of this display name.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only jobs with it.")
@@ -42,9 +41,7 @@ def jobs() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def list_jobs(
-    project: str,
-    region: str,
-    api_endpoint: str,
+    service: Service,
     state: str | None,
     template: str | None,
     model: str,
@@ -53,12 +50,8 @@ def list_jobs(
     as_json: bool,
 ) -> None:
     """List jobs, the newest first."""
-    from kfp_llm_tuning.pipelines.vertex import jobs as service
-    from kfp_llm_tuning.pipelines.vertex.job_view import view
-
-    chosen = service.JobFilter(state or "", template or "", model, parse_labels(labels))
-    vertex = vertex_at(project, region, api_endpoint)
-    found = [view(job) for job in islice(service.list_jobs(vertex, chosen), limit)]
+    chosen = JobFilter(state or "", template or "", model, parse_labels(labels))
+    found = list(islice(service.list_jobs(chosen), limit))
     if as_json:
         click.echo(json.dumps([job.as_json() for job in found], indent=2))
     elif found:
@@ -69,7 +62,7 @@ def list_jobs(
 
 @jobs.command()
 @click.argument("job")
-@place_options
+@service_options
 @click.option("--wait", is_flag=True, help="Show the tasks until the job has ended.")
 @poll_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
@@ -78,45 +71,38 @@ def show(
     context: click.Context,
     /,
     job: str,
-    project: str,
-    region: str,
-    api_endpoint: str,
+    service: Service,
     wait: bool,
     poll_seconds: float,
     as_json: bool,
 ) -> None:
     """Show a job, its tasks, and what to do about those that failed.
 
-    JOB is an id or a full resource name, which says project and region too. With --wait the exit
-    codes are those of submit.
+    JOB is an id; on Vertex AI also a full resource name, which says project and region too; on
+    Kubeflow also the id that submit was given. With --wait the exit codes are those of submit.
     """
-    from kfp_llm_tuning.pipelines.vertex import jobs as service
-    from kfp_llm_tuning.pipelines.vertex.job_view import view
-
-    vertex = vertex_at(project, region, api_endpoint, job)
-    found = view(service.find(vertex, job))
+    found = service.find_job(job)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
         return
     _show(found)
     if wait:
-        context.exit(wait_for(vertex, found.name, poll_seconds))
+        context.exit(wait_for(service, found.name, poll_seconds))
     _print_tasks(found)
-    tell_problems(found)
+    tell_problems(service, found)
 
 
 @jobs.command()
 @click.argument("job")
-@place_options
-def cancel(job: str, project: str, region: str, api_endpoint: str) -> None:
+@service_options
+def cancel(job: str, service: Service) -> None:
     """Ask a job to stop.
 
-    JOB is an id or a full resource name, which says project and region too.
+    JOB is an id; on Vertex AI also a full resource name, which says project and region too; on
+    Kubeflow also the id that submit was given.
     """
-    from kfp_llm_tuning.pipelines.vertex import jobs as service
-
-    service.cancel(vertex_at(project, region, api_endpoint, job), job)
-    click.echo(f"Vertex AI was asked to cancel {job.rpartition('/')[2]}.")
+    service.cancel_job(job)
+    click.echo(f"{service.title} was asked to cancel {job.rpartition('/')[2]}.")
 
 
 def _show(job: JobView) -> None:
@@ -131,6 +117,7 @@ def _show(job: JobView) -> None:
         ("model", job.model),
         ("endpoint", job.endpoint),
         ("console", job.console),
+        ("note", job.note),
     ):
         if value:
             click.echo(f"  {title:<9} {value}")

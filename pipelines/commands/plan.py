@@ -1,4 +1,4 @@
-"""``kfp-llm-tuning plan``: looks at everything on Vertex AI before anything is spent."""
+"""``kfp-llm-tuning plan``: looks at everything that a run needs before anything is spent."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ _COLOURS = {"ok": "green", "warning": "yellow", "unknown": "yellow", "problem": 
 
 @click.command(context_settings={"max_content_width": 100})
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.option(
+    "--machine-price",
+    type=click.FloatRange(min=0, min_open=True),
+    help="What the tuner's machine costs an hour.  [default: Vertex AI's list price]",
+)
 @job_options
 @click.pass_context
-def plan(context: click.Context, /, as_json: bool, **options: Any) -> None:
+def plan(
+    context: click.Context, /, as_json: bool, machine_price: float | None, **options: Any
+) -> None:
     """Check everything that submit would need, and estimate time and cost.
 
-    Takes the options of submit. Looks at credentials, APIs, permissions, quota, buckets, accounts,
-    keys and images, validates the dataset, and changes nothing. The exit code is 0 where nothing
-    stands against submitting, else 1.
+    Takes the options of submit. On Vertex AI looks at credentials, APIs, permissions, quota,
+    buckets, accounts, keys and images; on Kubeflow at the API server, and where there is a
+    kubeconfig at secrets, claims, storage classes, accounts and nodes. Validates the dataset, and
+    changes nothing. The exit code is 0 where nothing stands against submitting, else 1.
     """
-    from kfp_llm_tuning.pipelines.planning.plan import make_plan
-    from kfp_llm_tuning.pipelines.vertex.job_settings import settle
-
-    job = JobOptions.of(options)
-    request, settings = settle(job.request(), job.settings())
-    made = make_plan(request, settings, job.template())
+    given = JobOptions.of(options)
+    made = given.target().plan(given.request(), machine_price)
     if as_json:
         click.echo(json.dumps(made.as_json(), indent=2))
     else:

@@ -9,6 +9,7 @@ from typing import Literal
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 
 Status = Literal["ok", "warning", "unknown", "problem"]
+_FORBIDDEN = 403
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ def looked_at(subject: str, look: Callable[[], Sequence[Check]]) -> list[Check]:
     Returns:
         What was found: where the account may not look, that it is not known.
     """
-    from google.api_core import exceptions
-
     try:
         return list(look())
     except UserError as error:
-        cause = error.__cause__
-        if isinstance(cause, exceptions.Forbidden):
+        if _is_forbidden(error.__cause__):
             return [Check(subject, "unknown", str(error.problems[0].what), error.problems[0].fix)]
         return [Check.of(subject, problem) for problem in error.problems]
+
+
+def _is_forbidden(error: BaseException | None) -> bool:
+    """Knows a refusal of Google's APIs by its code, and one of Kubernetes' by its status."""
+    return _FORBIDDEN in (getattr(error, "code", None), getattr(error, "status", None))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.estimate import Estimate, estimate, workload
-from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun
+from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.validation.summary import FindingSummary, Summary
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 _SHOWN_FINDINGS = 5
 
 
-def check_dataset(run: PlannedRun) -> tuple[list[Check], Estimate | None]:
+def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate | None]:
     """Reads and validates both sets.
 
     Args:
         run: The run.
+        tuner: The machine that it tunes on.
 
     Returns:
         What was found, and the estimate where there is enough to reckon with.
@@ -40,7 +41,7 @@ def check_dataset(run: PlannedRun) -> tuple[list[Check], Estimate | None]:
         checks.insert(0, Check("dataset", "ok", text))
     elif not any(check.status == "problem" for check in checks):
         checks.append(Check("dataset", "problem", "strict_validation refuses its warnings."))
-    return checks, _estimate(run, summary)
+    return checks, _estimate(run, summary, tuner)
 
 
 def _validate(run: PlannedRun) -> Summary:
@@ -66,10 +67,10 @@ def _worst(summary: Summary) -> list[FindingSummary]:
     return [finding for finding in summary.findings if finding.severity in ("error", "warning")]
 
 
-def _estimate(run: PlannedRun, summary: Summary) -> Estimate | None:
+def _estimate(run: PlannedRun, summary: Summary, tuner: Tuner) -> Estimate | None:
     from kfp_llm_tuning.components.tuning.model_references import resolve
 
-    if not (run.checked and run.machine):
+    if not run.checked or (tuner.on_vertex and not tuner.machine):
         return None
     reference = resolve(
         str(run.value("large_model_reference")),
@@ -77,5 +78,5 @@ def _estimate(run: PlannedRun, summary: Summary) -> Estimate | None:
         accelerator="TPU" if run.checked.use_tpu else "GPU",
         max_context_length=str(run.value("max_context_length") or ""),
     )
-    work = workload(summary, reference, run.machine, run.strategy, bool(run.value("deploy_model")))
+    work = workload(summary, reference, tuner)
     return estimate(work) if work else None

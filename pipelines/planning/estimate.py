@@ -11,6 +11,7 @@ from kfp_llm_tuning.components.common.tables import load_table
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.tuning.model_references import ModelReference
     from kfp_llm_tuning.components.validation.summary import Summary
+    from kfp_llm_tuning.pipelines.planning.planned_run import Tuner
 
 TABLE = Path(__file__).with_name("assumptions.yaml")
 _CHARACTERS_PER_TOKEN = 4
@@ -28,9 +29,12 @@ class Workload:
         tokens_per_example: Mean, truncated ones as they are tuned on.
         parameters: Of the model; 0 where its name does not tell.
         tuning: "adapter" or "full".
-        machine: Name in machine_specs.yaml.
+        machine: Name in machine_specs.yaml; empty where it is not known.
         strategy: STANDARD, SPOT or FLEX_START.
         deploys: Whether the model is deployed.
+        part: The part of the machine's accelerators that is used.
+        price: US dollars an hour of the machine in place of the list price; None for that.
+        on_vertex: Whether Vertex AI's prices hold.
     """
 
     steps: int
@@ -42,6 +46,9 @@ class Workload:
     machine: str
     strategy: str = "STANDARD"
     deploys: bool = True
+    part: float = 1.0
+    price: float | None = None
+    on_vertex: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,17 +80,13 @@ class Estimate:
     assumptions: tuple[str, ...]
 
 
-def workload(
-    summary: Summary, reference: ModelReference, machine: str, strategy: str, deploys: bool
-) -> Workload | None:
+def workload(summary: Summary, reference: ModelReference, tuner: Tuner) -> Workload | None:
     """Describes a run by its validated dataset.
 
     Args:
         summary: Of the validation.
         reference: The model.
-        machine: Name in machine_specs.yaml.
-        strategy: How the machine is obtained; empty for STANDARD.
-        deploys: Whether the model is deployed.
+        tuner: The machine.
 
     Returns:
         The work; None where no example is good.
@@ -97,9 +100,12 @@ def workload(
         tokens_per_example=_tokens_per_example(summary, reference),
         parameters=parameter_count(reference.checkpoint),
         tuning=reference.tuning,
-        machine=machine,
-        strategy=strategy or "STANDARD",
-        deploys=deploys,
+        machine=tuner.machine,
+        strategy=tuner.strategy,
+        deploys=tuner.deploys,
+        part=tuner.part,
+        price=tuner.price,
+        on_vertex=tuner.on_vertex,
     )
 
 
@@ -122,13 +128,13 @@ def estimate(work: Workload) -> Estimate:
         The estimate with its assumptions.
     """
     table = load_table(TABLE)
-    machine, minutes = table["machines"][work.machine], table["minutes"]
+    minutes = table["minutes"]
     seen = work.steps * work.batch_size
     tokens = round(seen * work.tokens_per_example)
     hours = _tuning_hours(work, tokens, table)
     other = minutes["other_tasks"] + minutes["machine_start"]
     total = None if hours is None else hours + (other + work.deploys * minutes["deployment"]) / 60
-    rate = _rate(machine["price"], work.strategy, table)
+    rate = _tuner_rate(work, table)
     return Estimate(
         steps=work.steps,
         batch_size=work.batch_size,
@@ -136,7 +142,7 @@ def estimate(work: Workload) -> Estimate:
         tokens=tokens,
         tuning_hours=hours,
         total_hours=total,
-        cost=_cost(hours, rate, table),
+        cost=_cost(hours, rate, work, table),
         endpoint_cost_per_hour=_endpoint_rate(work, table),
         uncertainty=table["uncertainty"],
         assumptions=tuple(_assumptions(work, rate, table)),
@@ -158,12 +164,24 @@ def _tokens_per_example(summary: Summary, reference: ModelReference) -> float:
 
 
 def _tuning_hours(work: Workload, tokens: int, table: Any) -> float | None:
-    if not work.parameters:
+    if not work.parameters or not work.machine:
         return None
     operations = table["operations_per_parameter"][work.tuning] * work.parameters * tokens
-    speed = table["machines"][work.machine]["teraflops"] * 10**12 * table["utilisation"]
+    speed = _teraflops(work, table) * 10**12 * table["utilisation"]
     seconds = max(operations / speed, work.steps * table["shortest_step"])
     return float(seconds / 3600)
+
+
+def _teraflops(work: Workload, table: Any) -> float:
+    return float(table["machines"][work.machine]["teraflops"] * work.part)
+
+
+def _tuner_rate(work: Workload, table: Any) -> float | None:
+    if work.price is not None:
+        return work.price
+    if not work.on_vertex:
+        return None
+    return _rate(table["machines"][work.machine]["price"], work.strategy, table)
 
 
 def _rate(price: float | None, strategy: str, table: Any) -> float | None:
@@ -172,11 +190,13 @@ def _rate(price: float | None, strategy: str, table: Any) -> float | None:
     return float(price * table["strategy_prices"][strategy] * (1 + table["vertex_fee"]))
 
 
-def _cost(hours: float | None, rate: float | None, table: Any) -> float | None:
+def _cost(hours: float | None, rate: float | None, work: Workload, table: Any) -> float | None:
     if hours is None or rate is None:
         return None
     minutes = table["minutes"]
     tuner = (hours + minutes["machine_start"] / 60) * rate
+    if not work.on_vertex:
+        return float(tuner)
     tasks = minutes["other_tasks"] / 60 * table["other_tasks_price"]
     return float(tuner + tasks + table["pipeline_run_price"])
 
@@ -187,6 +207,8 @@ def _endpoint_rate(work: Workload, table: Any) -> float | None:
 
     if not work.deploys:
         return 0.0
+    if not work.on_vertex:
+        return None
     megabytes = work.parameters * _BYTES_PER_PARAMETER // 10**6
     try:
         machine = serving_machine(megabytes or None)
@@ -196,19 +218,35 @@ def _endpoint_rate(work: Workload, table: Any) -> float | None:
 
 
 def _assumptions(work: Workload, rate: float | None, table: Any) -> list[str]:
-    machine, minutes = table["machines"][work.machine], table["minutes"]
-    price = "no public list price" if rate is None else f"${rate:,.2f} an hour"
+    minutes = table["minutes"]
     size = f"{work.parameters / 1e9:.2g} billion parameters" if work.parameters else "unknown size"
     return [
         f"{work.tokens_per_example:,.0f} tokens an example, a model of {size}, "
         f"{work.tuning} tuning.",
-        f"{work.machine}: {machine['teraflops']:,} TFLOP/s, of which "
-        f"{table['utilisation']:.0%} are used; at least {table['shortest_step']:g} s a step.",
-        f"{work.machine}, {work.strategy}: {price} with Vertex AI's fee of "
-        f"{table['vertex_fee']:.0%}.",
+        _speed_assumption(work, table),
+        _price_assumption(work, rate, table),
         f"{minutes['machine_start']} minutes to start the machine, {minutes['other_tasks']} for "
         f"the other tasks" + (f", {minutes['deployment']} to deploy." if work.deploys else "."),
         f"Time and cost may be wrong by a factor of {table['uncertainty']:g} either way; waiting "
-        "for a machine is not in them. Prices were written down on "
-        f"{table['stated']} and are no offer.",
+        "for a machine is not in them."
+        + (f" Prices were written down on {table['stated']} and are no offer." * work.on_vertex),
     ]
+
+
+def _speed_assumption(work: Workload, table: Any) -> str:
+    if not work.machine:
+        return "No machine is named, so that no time is reckoned."
+    return (
+        f"{work.machine}: {_teraflops(work, table):,.5g} TFLOP/s, of which "
+        f"{table['utilisation']:.0%} are used; at least {table['shortest_step']:g} s a step."
+    )
+
+
+def _price_assumption(work: Workload, rate: float | None, table: Any) -> str:
+    machine = work.machine or "The machine"
+    if work.price is not None:
+        return f"{machine}: ${work.price:,.2f} an hour, as given."
+    if not work.on_vertex:
+        return f"{machine}: no price is given (--machine-price), so that no cost is reckoned."
+    price = "no public list price" if rate is None else f"${rate:,.2f} an hour"
+    return f"{machine}, {work.strategy}: {price} with Vertex AI's fee of {table['vertex_fee']:.0%}."

@@ -16,24 +16,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Tuner:
+    """The machine that is tuned on, as far as it bears on time and cost.
+
+    Attributes:
+        machine: Its name in machine_specs.yaml; empty where it is not settled.
+        part: The part of its accelerators that is used.
+        strategy: How it is obtained.
+        price: US dollars an hour in place of the list price; None where none is given.
+        on_vertex: Whether Vertex AI's prices hold.
+        deploys: Whether the model is deployed.
+    """
+
+    machine: str
+    part: float = 1.0
+    strategy: str = "STANDARD"
+    price: float | None = None
+    on_vertex: bool = True
+    deploys: bool = True
+
+
+@dataclass(frozen=True)
 class PlannedRun:
     """The run that is planned.
 
     Attributes:
         template: The pipeline's name.
         values: Parameters as given; not necessarily valid.
-        settings: The rest of the job; not necessarily valid.
         checked: What follows from valid parameters; None where they are not.
-        image_registry: Where the images are; empty where a compiled file says it.
-        vertex: Where; None where project or region is missing.
     """
 
     template: str
     values: Mapping[str, Any]
-    settings: JobSettings
     checked: PipelineSettings | None
-    image_registry: str
-    vertex: Vertex | None
 
     def value(self, name: str) -> Any:
         """Gives a parameter's value in its own type; its default where it is none of that type."""
@@ -45,6 +60,23 @@ class PlannedRun:
         except (KeyError, UserError):
             return parameter.default
 
+
+@dataclass(frozen=True)
+class VertexRun(PlannedRun):
+    """One on Vertex AI.
+
+    Attributes:
+        settings: The rest of the job; not necessarily valid.
+        image_registry: Where the images are; empty where a compiled file says it.
+        vertex: Where; None where project or region is missing.
+        price: US dollars an hour of the machine, in place of the list price.
+    """
+
+    settings: JobSettings
+    image_registry: str
+    vertex: Vertex | None
+    price: float | None = None
+
     @property
     def machine(self) -> str:
         """Name of the tuner's machine; empty where it is not settled."""
@@ -55,3 +87,9 @@ class PlannedRun:
     def strategy(self) -> str:
         """How the machine is obtained."""
         return str(self.value("tuning_strategy")).upper() or "STANDARD"
+
+    @property
+    def tuner(self) -> Tuner:
+        """The machine that is tuned on."""
+        deploys = bool(self.value("deploy_model"))
+        return Tuner(self.machine, strategy=self.strategy, price=self.price, deploys=deploys)

@@ -6,7 +6,7 @@ from kfp_llm_tuning.components.common.tables import load_table
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.estimate import TABLE
 from kfp_llm_tuning.pipelines.planning.google_apis import GoogleApis
-from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun
+from kfp_llm_tuning.pipelines.planning.planned_run import VertexRun
 
 _PROJECTS = "https://cloudresourcemanager.googleapis.com/v3/projects"
 _SERVICES = "https://serviceusage.googleapis.com/v1/projects"
@@ -37,7 +37,7 @@ def project_number(apis: GoogleApis, project: str) -> str:
     return str(found["name"]).removeprefix("projects/")
 
 
-def check_apis(apis: GoogleApis, run: PlannedRun) -> list[Check]:
+def check_apis(apis: GoogleApis, run: VertexRun) -> list[Check]:
     """Looks whether every API that the run uses is enabled."""
     needed = [_VERTEX_API, "compute.googleapis.com", "storage.googleapis.com"]
     if "pkg.dev" in run.image_registry:
@@ -57,7 +57,7 @@ def _is_enabled(apis: GoogleApis, project: str, api: str) -> bool:
     return found.get("state") == "ENABLED"
 
 
-def check_permissions(apis: GoogleApis, run: PlannedRun) -> list[Check]:
+def check_permissions(apis: GoogleApis, run: VertexRun) -> list[Check]:
     """Looks whether this account may submit and follow pipelines."""
     project = run.settings.project
     answer = apis.ask(
@@ -72,7 +72,7 @@ def check_permissions(apis: GoogleApis, run: PlannedRun) -> list[Check]:
     return [Check("permissions", "problem", what, "Grant roles/aiplatform.user on the project.")]
 
 
-def check_quota(apis: GoogleApis, run: PlannedRun) -> list[Check]:
+def check_quota(apis: GoogleApis, run: VertexRun) -> list[Check]:
     """Looks whether the quota of the tuning region holds the machine."""
     if not (run.checked and run.checked.machine):
         return []
@@ -94,7 +94,7 @@ def check_quota(apis: GoogleApis, run: PlannedRun) -> list[Check]:
     return [Check("quota", "problem", f"{name}: {limit}, but {run.machine} takes {needed}.", fix)]
 
 
-def _need(run: PlannedRun) -> tuple[int, str]:
+def _need(run: VertexRun) -> tuple[int, str]:
     machine = load_table(TABLE)["machines"][run.machine]
     preemptible = "" if run.strategy == "STANDARD" else "preemptible_"
     return machine["quota_units"], f"custom_model_training_{preemptible}{machine['quota']}"

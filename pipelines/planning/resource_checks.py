@@ -11,7 +11,7 @@ from kfp_llm_tuning.components.common.vertex import READ, Vertex, or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.google_apis import GoogleApis
-from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun
+from kfp_llm_tuning.pipelines.planning.planned_run import VertexRun
 
 _BUCKETS = "https://storage.googleapis.com/storage/v1/b"
 _ACCOUNTS = "https://iam.googleapis.com/v1/projects/-/serviceAccounts"
@@ -30,7 +30,7 @@ _FIRST_RUN = (
 )
 
 
-def check_buckets(apis: GoogleApis, run: PlannedRun) -> list[Check]:
+def check_buckets(apis: GoogleApis, run: VertexRun) -> list[Check]:
     """Looks whether the run's folder can be written, and whether it is near the pipeline."""
     name = run.settings.pipeline_root.removeprefix("gs://").partition("/")[0]
     if not name:
@@ -54,7 +54,7 @@ def check_buckets(apis: GoogleApis, run: PlannedRun) -> list[Check]:
     return [Check("bucket", "ok", f"{name} in {location} can be written.")]
 
 
-def check_service_account(apis: GoogleApis, run: PlannedRun, number: str) -> list[Check]:
+def check_service_account(apis: GoogleApis, run: VertexRun, number: str) -> list[Check]:
     """Looks whether the account that the tasks run as is there, usable, and has a role."""
     default = f"{number}-compute@developer.gserviceaccount.com"
     account = run.settings.service_account or default
@@ -78,7 +78,7 @@ def check_service_account(apis: GoogleApis, run: PlannedRun, number: str) -> lis
     return _check_roles(apis, run, account)
 
 
-def _check_roles(apis: GoogleApis, run: PlannedRun, account: str) -> list[Check]:
+def _check_roles(apis: GoogleApis, run: VertexRun, account: str) -> list[Check]:
     url = _POLICY.format(run.settings.project)
     bindings = apis.ask(url, {}, "read the project's policy").get("bindings", [])
     member = f"serviceAccount:{account}"
@@ -97,7 +97,7 @@ def _check_roles(apis: GoogleApis, run: PlannedRun, account: str) -> list[Check]
     return [Check("service account", "warning", what, fix)]
 
 
-def check_key(apis: GoogleApis, run: PlannedRun) -> list[Check]:
+def check_key(apis: GoogleApis, run: VertexRun) -> list[Check]:
     """Looks whether the encryption key is there and enabled."""
     key = run.settings.encryption_key
     if not key:
@@ -112,7 +112,7 @@ def check_key(apis: GoogleApis, run: PlannedRun) -> list[Check]:
     return [Check("encryption key", "ok", f"{key} is enabled.")]
 
 
-def check_images(apis: GoogleApis, run: PlannedRun) -> list[Check]:
+def check_images(apis: GoogleApis, run: VertexRun) -> list[Check]:
     """Looks whether the repository of the images is there, where it is an Artifact Registry."""
     match = _REPOSITORY.match(run.image_registry)
     if not match:
@@ -139,7 +139,7 @@ def check_metadata_store(vertex: Vertex) -> list[Check]:
     return [Check("metadata store", "ok", f"{name} is there.")]
 
 
-def check_vertex_resources(vertex: Vertex, run: PlannedRun) -> list[Check]:
+def check_vertex_resources(vertex: Vertex, run: VertexRun) -> list[Check]:
     """Looks whether the resources of Vertex AI that the run names are there."""
     from google.cloud import aiplatform_v1
 

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.pipelines.parameters import TEMPLATES
+from kfp_llm_tuning.pipelines import platforms, request_check
 from kfp_llm_tuning.pipelines.requests import Request
-from kfp_llm_tuning.pipelines.vertex import template
+from kfp_llm_tuning.pipelines.template import TemplateSource, template_documents
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settings_problems
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
 
     from kfp_llm_tuning.components.validation.pipeline_parameters import PipelineSettings
-
-
-@dataclass(frozen=True)
-class TemplateSource:
-    """Where the pipeline spec comes from.
-
-    Attributes:
-        image_registry: Where the images are; empty where the file says it.
-        file: A compiled template; None to compile one on the spot.
-        caching: Whether outputs of earlier runs may be reused where the template allows it.
-    """
-
-    image_registry: str = ""
-    file: Path | None = None
-    caching: bool = True
 
 
 def pipeline_job_body(
@@ -85,27 +67,12 @@ def checked_parameters(
     Raises:
         UserError: With every problem found.
     """
-    from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
-    from kfp_llm_tuning.components.validation.pipeline_parameters import (
-        validate_pipeline_parameters,
-    )
-
-    parameters = request.parameters()
-    known = {field.name for field in dataclasses.fields(PipelineParameters)}
-    inputs = {name: value for name, value in parameters.items() if name in known}
-    # validate-pipeline calls it by its published short name.
-    default = str(TEMPLATES[request.template]["large_model_reference"].default)
-    checked = validate_pipeline_parameters(
-        PipelineParameters(
-            **inputs,
-            model=parameters.get("large_model_reference", default),
-            pipeline_region=settings.region,
-            service_account=settings.service_account,
-            template=request.template,
-            platform="vertex",
-        )
-    )
-    return parameters, checked
+    place = {
+        "platform": "vertex",
+        "pipeline_region": settings.region,
+        "service_account": settings.service_account,
+    }
+    return request_check.checked_parameters(request, place)
 
 
 def pipeline_job_message(body: Mapping[str, Any]) -> PipelineJob:
@@ -158,7 +125,7 @@ def job_spec(request: Request, source: TemplateSource) -> dict[str, Any]:
 
     Args:
         request: What to run.
-        source: Where the spec comes from.
+        source: Where the template comes from.
 
     Returns:
         The spec.
@@ -166,14 +133,7 @@ def job_spec(request: Request, source: TemplateSource) -> dict[str, Any]:
     Raises:
         UserError: If a file is no template of ours or another one, or if images have no registry.
     """
-    if source.file is None:
-        spec = template.pipeline_spec(request.template, source.image_registry)
-    else:
-        spec = template.read_pipeline_spec(source.file, source.image_registry)
-        if (name := template.template_of(spec)) != request.template:
-            what = f"is {name}, but the request is for {request.template}."
-            raise UserError(Problem(what, str(source.file), fix=f"Give --template {name}."))
-    return spec if source.caching else template.without_caching(spec)
+    return template_documents(request.template, source, platforms.vertex)[0]
 
 
 def _body(

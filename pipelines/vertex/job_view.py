@@ -1,86 +1,17 @@
-"""A pipeline job as people want to see it: tasks, times, what went wrong, what came out."""
+"""Reads what people want to see of a pipeline job on Vertex AI."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.pipelines.jobs import JobView, TaskView
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob, PipelineTaskDetail
 
-ENDED = ("succeeded", "failed", "cancelled")
 _STATE_PREFIX = "PIPELINE_STATE_"
-
-
-@dataclass(frozen=True)
-class TaskView:
-    """One task that does something itself; graphs are left out.
-
-    Attributes:
-        name: The task's name.
-        state: In Vertex AI's words, lower case: running, succeeded, skipped (done before) ...
-        seconds: How long it runs or ran.
-        error: Why it failed; empty otherwise.
-        code: The error's code of google.rpc.Code; 0 where there is none.
-    """
-
-    name: str
-    state: str
-    seconds: float
-    error: str = ""
-    code: int = 0
-
-
-@dataclass(frozen=True)
-class JobView:
-    """One job.
-
-    Attributes:
-        name: Full resource name.
-        display_name: Its name for people.
-        template: The pipeline's name.
-        state: In Vertex AI's words, lower case.
-        created: When, ISO 8601 in UTC; empty while it is not known.
-        seconds: How long it runs or ran.
-        model_display_name: Name of the model that it tunes.
-        error: Why the job failed; empty otherwise.
-        code: The error's code of google.rpc.Code; 0 where there is none.
-        tasks: In the order they began.
-        model: Resource name of the registered model; empty where there is none.
-        endpoint: Resource name of the endpoint; empty where there is none.
-        console: URL of the job's page.
-    """
-
-    name: str
-    display_name: str
-    template: str
-    state: str
-    created: str
-    seconds: float
-    model_display_name: str
-    error: str
-    code: int
-    tasks: tuple[TaskView, ...]
-    model: str
-    endpoint: str
-    console: str
-
-    @property
-    def id(self) -> str:
-        """The last part of the resource name."""
-        return self.name.rpartition("/")[2]
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.state in ENDED
-
-    def as_json(self) -> dict[str, Any]:
-        """Gives every field, for programs."""
-        return dataclasses.asdict(self)
 
 
 def view(job: PipelineJob) -> JobView:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from google.api_core import exceptions
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
+from kfp_llm_tuning.pipelines.jobs import JobFilter
 from kfp_llm_tuning.pipelines.vertex.filters import quoted
 from kfp_llm_tuning.pipelines.vertex.job_request import api_of, pipeline_job_message
 
@@ -21,33 +21,6 @@ if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
 
 _JOB_NAME = re.compile(r"projects/[^/]+/locations/[^/]+/pipelineJobs/.+")
-
-
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs are listed; empty fields let all through.
-
-    Attributes:
-        state: A state in lower case, such as running.
-        template: Name of the template.
-        model: Display name of the tuned model.
-        labels: Labels that a job must have.
-    """
-
-    state: str = ""
-    template: str = ""
-    model: str = ""
-    labels: Mapping[str, str] | None = None
-
-    def expression(self) -> str:
-        """Writes what the service can filter by, in the language of AIP-160."""
-        terms = []
-        if self.state:
-            terms.append(f'state="PIPELINE_STATE_{self.state.upper()}"')
-        if self.template:
-            terms.append(f"pipeline_name={quoted(self.template)}")
-        terms += [f"labels.{key}={quoted(value)}" for key, value in (self.labels or {}).items()]
-        return " AND ".join(terms)
 
 
 def create(vertex: Vertex, job_id: str, body: Mapping[str, Any]) -> PipelineJob:
@@ -113,7 +86,7 @@ def list_jobs(vertex: Vertex, chosen: JobFilter) -> Iterator[PipelineJob]:
     """
     request = {
         "parent": vertex.parent,
-        "filter": chosen.expression(),
+        "filter": _expression(chosen),
         "order_by": "create_time desc",
     }
     with explained("list the jobs"):
@@ -167,6 +140,17 @@ def cancel(vertex: Vertex, job: str) -> None:
 def job_name(vertex: Vertex, job: str) -> str:
     """Writes a job's full resource name; one that is given is left as it is."""
     return job if _JOB_NAME.fullmatch(job) else f"{vertex.parent}/pipelineJobs/{job}"
+
+
+def _expression(chosen: JobFilter) -> str:
+    """Writes what the service can filter by, in the language of AIP-160."""
+    terms = []
+    if chosen.state:
+        terms.append(f'state="PIPELINE_STATE_{chosen.state.upper()}"')
+    if chosen.template:
+        terms.append(f"pipeline_name={quoted(chosen.template)}")
+    terms += [f"labels.{key}={quoted(value)}" for key, value in (chosen.labels or {}).items()]
+    return " AND ".join(terms)
 
 
 def _client(vertex: Vertex) -> PipelineServiceClient:

@@ -15,7 +15,8 @@ from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.pipelines.cli import cli
 from kfp_llm_tuning.pipelines.compile import compile_template
 from kfp_llm_tuning.pipelines.requests import Request
-from kfp_llm_tuning.pipelines.vertex.job_request import TemplateSource, pipeline_job_body
+from kfp_llm_tuning.pipelines.template import TemplateSource
+from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_body
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
 from tests.components.conftest import _vertex_server, no_backoff, vertex_server  # noqa: F401
 

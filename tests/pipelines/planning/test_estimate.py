@@ -18,6 +18,7 @@ from kfp_llm_tuning.pipelines.planning.estimate import (
     parameter_count,
     workload,
 )
+from kfp_llm_tuning.pipelines.planning.planned_run import Tuner
 from tests.pipelines.conftest import EXAMPLE
 
 WORK = Workload(
@@ -105,8 +106,35 @@ def test_a_workload_of_the_shipped_example() -> None:
         Request(str(EXAMPLE / "train.jsonl"), large_model_reference="byte-tiny", train_steps=50)
     ).summary
     reference = resolve("byte-tiny")
-    work = workload(summary, reference, "cpu-16", "", deploys=False)
+    work = workload(summary, reference, Tuner("cpu-16", deploys=False))
     assert work is not None
     assert (work.steps, work.examples, work.strategy) == (50, 400, "STANDARD")
     lengths = (summary.training.input_tokens, summary.training.output_tokens)
     assert work.tokens_per_example == pytest.approx(sum(one.mean for one in lengths if one))
+
+
+def test_a_price_that_is_given_takes_the_place_of_the_list_price() -> None:
+    made = estimate(dataclasses.replace(WORK, price=10.0, on_vertex=False))
+    assert made.tuning_hours
+    start = load_table(TABLE)["minutes"]["machine_start"] / 60
+    assert made.cost == pytest.approx(10 * (made.tuning_hours + start))
+    assert made.endpoint_cost_per_hour is None
+    assert any("as given" in text for text in made.assumptions)
+
+
+def test_elsewhere_nothing_is_known_of_prices() -> None:
+    made = estimate(dataclasses.replace(WORK, on_vertex=False))
+    assert made.cost is None and made.total_hours
+    assert any("--machine-price" in text for text in made.assumptions)
+
+
+def test_a_part_of_a_machine_takes_longer() -> None:
+    half, whole = estimate(dataclasses.replace(WORK, part=0.5)), estimate(WORK)
+    assert half.tuning_hours and whole.tuning_hours
+    assert half.tuning_hours == pytest.approx(2 * whole.tuning_hours)
+
+
+def test_without_a_machine_no_time_is_reckoned() -> None:
+    made = estimate(dataclasses.replace(WORK, machine="", on_vertex=False))
+    assert (made.tuning_hours, made.total_hours, made.cost) == (None, None, None)
+    assert made.steps == WORK.steps

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun
+from kfp_llm_tuning.pipelines.planning.planned_run import VertexRun
 from kfp_llm_tuning.pipelines.planning.resource_checks import check_buckets
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings
 
@@ -21,7 +21,7 @@ def check(bucket: dict[str, Any], permissions: list[str]) -> tuple[str, str]:
         get=lambda *_: {"permissions": permissions} if permissions else {},
     )
     settings = JobSettings(region="us-central1", pipeline_root="gs://bucket/runs")
-    run = PlannedRun("tune-large-model", {}, settings, None, "", None)
+    run = VertexRun("tune-large-model", {}, None, settings, "", None)
     (made,) = check_buckets(apis, run)
     return made.status, made.text
 

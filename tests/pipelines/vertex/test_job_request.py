@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.pipelines.parameters import TEXT
 from kfp_llm_tuning.pipelines.requests import Request, read_request
+from kfp_llm_tuning.pipelines.template import TemplateSource
 from kfp_llm_tuning.pipelines.vertex.job_request import (
-    TemplateSource,
     checked_parameters,
     pipeline_job_body,
     pipeline_job_message,

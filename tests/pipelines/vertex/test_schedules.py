@@ -10,8 +10,9 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
+from kfp_llm_tuning.pipelines.schedules import Timing
 from kfp_llm_tuning.pipelines.vertex import jobs, schedules
-from kfp_llm_tuning.pipelines.vertex.schedule_request import Timing, schedule_body
+from kfp_llm_tuning.pipelines.vertex.schedule_request import schedule_body
 from tests.vertex.faults import Kind
 from tests.vertex.local_vertex import LocalVertex
 

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
 
+from kfp_llm_tuning.pipelines.jobs import JobView, TaskView
 from kfp_llm_tuning.pipelines.run_display import format_seconds
-from kfp_llm_tuning.pipelines.vertex.job_view import JobView, TaskView
 
 _MARKS = {
     "succeeded": "[green]✓[/]",

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.images import REGISTRY
-from kfp_llm_tuning.pipelines.vertex.template import (
-    pipeline_spec,
-    read_pipeline_spec,
+from kfp_llm_tuning.pipelines import platforms
+from kfp_llm_tuning.pipelines.template import (
+    TemplateSource,
+    read_documents,
+    template_documents,
     template_of,
     without_caching,
 )
 
-CHECKED_IN = Path(__file__).parents[3] / "compiled" / "vertex" / "tune-large-model.yaml"
+CHECKED_IN = Path(__file__).parents[2] / "compiled" / "vertex" / "tune-large-model.yaml"
+
+
+def pipeline_spec(template: str, registry: str) -> dict[str, Any]:
+    (spec,) = template_documents(template, TemplateSource(registry), platforms.vertex)
+    return spec
+
+
+def read_pipeline_spec(path: Path, registry: str) -> dict[str, Any]:
+    (spec,) = read_documents(path, registry)
+    return spec
 
 
 def test_compiled_on_the_spot() -> None:

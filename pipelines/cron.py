@@ -1,4 +1,4 @@
-"""Cron expressions, checked before Vertex AI is asked."""
+"""Cron expressions, checked before a service is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said about jobs that failed."""
+"""What is said about jobs that failed on Vertex AI."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from collections.abc import Sequence
 
 import pytest
 
-from kfp_llm_tuning.pipelines.vertex.job_advice import exit_code, failed_tasks, task_problem
-from kfp_llm_tuning.pipelines.vertex.job_view import JobView, TaskView
+from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.vertex import Vertex
+from kfp_llm_tuning.pipelines.job_advice import exit_code, failed_tasks, problems_of
+from kfp_llm_tuning.pipelines.jobs import JobView, TaskView
+from kfp_llm_tuning.pipelines.vertex.service import VertexService
 
 EXITED = "The replica workerpool0-0 exited with a non-zero status of {}. See the logs: https://x"
 
 
 def job(tasks: Sequence[TaskView]) -> JobView:
     return JobView("a/b", "", "", "failed", "", 0, "", "", 9, tuple(tasks), "", "", "")
+
+
+def task_problem(task: TaskView) -> Problem:
+    (problem,) = problems_of(job([task]), VertexService(Vertex("p", "us-central1")).explain)
+    return problem
 
 
 @pytest.mark.parametrize(
@@ -48,6 +56,12 @@ def test_an_error_without_a_reason() -> None:
 def test_exit_codes(statuses: list[int], expected: int) -> None:
     tasks = [TaskView(f"t{one}", "failed", 1.0, EXITED.format(one), 9) for one in statuses]
     assert exit_code(job(tasks)) == expected
+
+
+def test_a_job_that_was_refused_as_a_whole() -> None:
+    refused = JobView("a/b", "", "", "failed", "", 0, "", "Permission denied", 7, (), "", "", "")
+    (problem,) = problems_of(refused, VertexService(Vertex("p", "us-central1")).explain)
+    assert str(problem).startswith("b: Permission denied")
 
 
 def test_only_failed_tasks_count() -> None:

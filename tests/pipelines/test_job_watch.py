@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from kfp_llm_tuning.pipelines.vertex.job_view import JobView, TaskView
-from kfp_llm_tuning.pipelines.vertex.job_watch import JobDisplay, watch
+from kfp_llm_tuning.pipelines.job_watch import JobDisplay, watch
+from kfp_llm_tuning.pipelines.jobs import JobView, TaskView
 
 
 def job(state: str, *tasks: TaskView) -> JobView:

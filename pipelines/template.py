@@ -1,43 +1,67 @@
-"""The pipeline spec that a job is sent with: compiled on the spot, or read from a compiled file."""
+"""The template that a job is sent with: compiled on the spot, or read from a compiled file."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES
 
+if TYPE_CHECKING:
+    from kfp_llm_tuning.pipelines.platforms import Platform
+
 _REGISTRY_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(:[0-9]{1,5})?(/[\w.-]+)*")
 _REGISTRY_FORM = "LOCATION-docker.pkg.dev/PROJECT/REPOSITORY"
 
 
-def pipeline_spec(template: str, image_registry: str) -> dict[str, Any]:
-    """Compiles one of our templates for Vertex AI.
+@dataclass(frozen=True)
+class TemplateSource:
+    """Where a template comes from.
+
+    Attributes:
+        image_registry: Where the images are; empty where the file says it.
+        file: A compiled template; None to compile one on the spot.
+        caching: Whether outputs of earlier runs may be reused where the template allows it.
+    """
+
+    image_registry: str = ""
+    file: Path | None = None
+    caching: bool = True
+
+
+def template_documents(
+    template: str, source: TemplateSource, platform: Callable[[], Platform]
+) -> list[dict[str, Any]]:
+    """Compiles or reads a template.
 
     Args:
         template: The pipeline's name.
-        image_registry: Where its images are.
+        source: Where it comes from.
+        platform: Makes the platform that it is compiled for.
 
     Returns:
-        The pipeline spec.
+        The pipeline spec, and after it what Kubernetes is told besides, where there is any.
 
     Raises:
-        UserError: If there is no registry, or if its name is malformed.
+        UserError: If a file is no template of ours or another one, or if images have no registry.
     """
-    _check_registry(image_registry, "kfp-llm-tuning submit --image-registry " + _REGISTRY_FORM)
-    from kfp_llm_tuning.pipelines.compile import compile_template
+    if source.file is None:
+        documents = _compiled(template, source.image_registry, platform)
+    else:
+        documents = read_documents(source.file, source.image_registry)
+        if (name := template_of(documents[0])) != template:
+            what = f"is {name}, but the request is for {template}."
+            raise UserError(Problem(what, str(source.file), fix=f"Give --template {name}."))
+    return documents if source.caching else [without_caching(documents[0]), *documents[1:]]
 
-    spec: dict[str, Any] = compile_template(
-        template, platform="vertex", image_registry=image_registry
-    )
-    return spec
 
-
-def read_pipeline_spec(path: Path, image_registry: str) -> dict[str, Any]:
+def read_documents(path: Path, image_registry: str) -> list[dict[str, Any]]:
     """Reads a template that ``kfp-llm-tuning compile`` wrote.
 
     Args:
@@ -45,22 +69,22 @@ def read_pipeline_spec(path: Path, image_registry: str) -> dict[str, Any]:
         image_registry: Takes the place of the placeholder; empty where the file names a registry.
 
     Returns:
-        The pipeline spec.
+        Its documents, the pipeline spec first.
 
     Raises:
         UserError: If the file is no compiled template of ours, or if its images have no registry.
     """
-    spec = _load(path)
-    if template_of(spec) not in TEMPLATES:
+    documents = _load(path)
+    if not documents or template_of(documents[0]) not in TEMPLATES:
         raise UserError(
             Problem("is no compiled template of ours.", str(path), allowed=", ".join(TEMPLATES))
         )
-    text = json.dumps(spec)
+    text = json.dumps(documents)
     if REGISTRY not in text:
-        return spec
+        return documents
     compile_command = f"kfp-llm-tuning compile --image-registry {_REGISTRY_FORM}"
     _check_registry(image_registry, compile_command, str(path))
-    filled: dict[str, Any] = json.loads(text.replace(REGISTRY, image_registry))
+    filled: list[dict[str, Any]] = json.loads(text.replace(REGISTRY, image_registry))
     return filled
 
 
@@ -86,20 +110,32 @@ def without_caching(spec: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _compiled(
+    template: str, image_registry: str, platform: Callable[[], Platform]
+) -> list[dict[str, Any]]:
+    _check_registry(image_registry, "kfp-llm-tuning submit --image-registry " + _REGISTRY_FORM)
+    from kfp_llm_tuning.pipelines.compile import template_text
+
+    return _parse(template_text(template, platform(), image_registry))
+
+
+def _load(path: Path) -> list[dict[str, Any]]:
     import yaml
 
-    # The loader written in C, where there is one, is ten times as fast.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        # Platform-specific settings may stand in a second document; ours have none.
-        documents = yaml.load_all(path.read_text(encoding="utf-8-sig"), Loader=loader)
-        document = next(documents, None)
+        documents = _parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(Problem(f"cannot be read: {error.strerror}.", str(path))) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(Problem(f"is not YAML: {error}", str(path))) from error
-    return document if isinstance(document, dict) else {}
+    return [document for document in documents if isinstance(document, dict)]
+
+
+def _parse(text: str) -> list[Any]:
+    import yaml
+
+    # The loader written in C, where there is one, is ten times as fast.
+    return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
 def _check_registry(registry: str, command: str, where: str = "") -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.vertex.cron import with_time_zone
+from kfp_llm_tuning.pipelines.cron import with_time_zone
 
 
 @pytest.mark.parametrize(
