@@ -19,6 +19,7 @@ from common import record
 from transformers import GenerationConfig
 
 from kfp_llm_tuning.components.generation.batches import BATCH_SIZE
+from kfp_llm_tuning.components.generation.engine import GenerationRequest
 from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
 from kfp_llm_tuning.components.tuning.base_models import materialise
 from kfp_llm_tuning.components.tuning.model_references import resolve
@@ -36,9 +37,10 @@ def main() -> None:
     load = os.getloadavg()[0]
     engine = TransformersEngine(materialise(resolve("byte-tiny")))
     prompts = _prompts(options.prompts)
+    requests = [GenerationRequest(prompt, options.tokens, [_EOS]) for prompt in prompts]
     variants: dict[str, Callable[[], list[str]]] = {
         "ours": lambda: engine.decode(
-            [found.tokens for found in engine.generate(prompts, options.tokens, [_EOS])]
+            [found.tokens for found in engine.generate(requests)]
         ),
         "sorted": lambda: _generate(engine, sorted(prompts, key=len), options.tokens),
         "unsorted": lambda: _generate(engine, prompts, options.tokens),

@@ -28,7 +28,8 @@ class DecodingThread:
     @property
     def alive(self) -> bool:
         """Whether rows that are submitted will be answered."""
-        return not self._closed and (self._thread is None or self._thread.is_alive())
+        ended = self._thread is not None and not self._thread.is_alive()
+        return not (self._closed or ended or self._decoder.broken)
 
     def submit(self, row: Row) -> None:
         """Hands a row over; from any thread.
@@ -37,11 +38,11 @@ class DecodingThread:
             row: A new one.
 
         Raises:
-            RuntimeError: If the thread has ended.
+            RuntimeError: If the thread has ended, or the device has failed.
         """
         with self._changed:
             if not self.alive:
-                raise RuntimeError("The engine is closed.")
+                raise RuntimeError("The engine is closed or broken.")
             self._arrived.append(row)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="decoding", daemon=True)

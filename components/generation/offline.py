@@ -16,12 +16,12 @@ from kfp_llm_tuning.components.generation.engine import (
 class _Collector:
     """Puts one request's generation together."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, errors: list[Exception]) -> None:
         self.tokens: list[int] = []
         self.logprobs: list[TokenLogprobs] = []
         self.finished = False
-        self.error: Exception | None = None
         self._progress = progress
+        self._errors = errors
 
     def on_token(self, token: int, logprobs: TokenLogprobs | None) -> None:
         self.tokens.append(token)
@@ -33,7 +33,7 @@ class _Collector:
         self._progress.add(1)
 
     def on_error(self, error: Exception) -> None:
-        self.error = error
+        self._errors.append(error)
 
     def generation(self) -> Generation:
         return Generation(self.tokens, self.finished, tuple(self.logprobs))
@@ -55,15 +55,15 @@ def generate_all(decoder: Decoder, requests: Sequence[GenerationRequest]) -> lis
     keys = [_key(request, number) for number, request in enumerate(requests)]
     distinct = dict(zip(keys, requests, strict=True))
     progress = Progress(len(distinct), "prompts answered")
-    collectors = {key: _Collector(progress) for key in distinct}
+    errors: list[Exception] = []
+    collectors = {key: _Collector(progress, errors) for key in distinct}
     rows = [Row(request, collectors[key]) for key, request in distinct.items()]
     for row in sorted(rows, key=lambda row: -row.longest):
         decoder.add(row)
     while decoder.busy:
         decoder.step()
-        for collector in collectors.values():
-            if collector.error is not None:
-                raise collector.error
+        if errors:
+            raise errors[0]
     return [collectors[key].generation() for key in keys]
 
 

@@ -37,7 +37,9 @@ class RowModel:
         self.rows_may_join = rows_may_join(self._config)
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in accepted
-        self._cache_name = "past_key_values" if "past_key_values" in accepted else "cache_params"
+        # Models of the Mamba kind call it otherwise, and mask prompts only: they do not look back.
+        self._attends = "past_key_values" in accepted
+        self._cache_name = "past_key_values" if self._attends else "cache_params"
         self._options: dict[str, Any] = {"use_cache": True, "return_dict": True}
         if "logits_to_keep" in accepted:
             self._options["logits_to_keep"] = 1
@@ -72,7 +74,7 @@ class RowModel:
             **self._options,
             self._cache_name: rows.cache,
             "input_ids": torch.tensor(ids, device=self._model.device),
-            "attention_mask": rows.mask(),
+            "attention_mask": rows.mask() if self._attends or columns == rows.width else None,
         }
         if self._takes_positions:
             arguments["position_ids"] = rows.positions(columns)
@@ -129,13 +131,11 @@ class Rows:
         Args:
             order: As of `stay_in_place`: for each place the row that takes it.
         """
-        self.cache.keep(order)
         starts = [self._starts[row] for row in order]
-        if isinstance(self.cache, RowsCache) and (unused := min(starts)):
-            self.cache.drop_left(unused)
-            self.width -= unused
-            starts = [start - unused for start in starts]
-        self._set_starts(starts)
+        unused = min(starts) if self.cache.can_join else 0
+        self.cache.keep(order, unused)
+        self.width -= unused
+        self._set_starts([start - unused for start in starts])
 
     def join(self, other: Rows) -> None:
         """Takes over the rows of another batch, which come after ours.

@@ -19,6 +19,8 @@ _EMPTY_LAYERS = (cache_utils.DummyLayer,) if hasattr(cache_utils, "DummyLayer") 
 # A share of the columns in use is kept free for tokens to come, at least so many.
 _SPARE_SHARE = 4
 _SPARE_COLUMNS = 32
+# Rooms this many times as large as what is in use are left for smaller ones.
+_MOST_ROOM = 4
 
 
 class RowsCache(DynamicCache):
@@ -42,19 +44,15 @@ class RowsCache(DynamicCache):
             for layer in DynamicCache(config=config).layers
         ]
 
-    def keep(self, order: Sequence[int]) -> None:
+    def keep(self, order: Sequence[int], unused: int) -> None:
         """Keeps some rows.
 
         Args:
             order: For each place the row that takes it: itself, or one from beyond the last place.
+            unused: Columns from the first on that are padding in all of them, and are dropped.
         """
         for layer in self._own_layers():
-            layer.keep(order)
-
-    def drop_left(self, columns: int) -> None:
-        """Forgets the first columns, which must be padding in all rows."""
-        for layer in self._own_layers():
-            layer.drop_left(columns)
+            layer.keep(order, unused)
 
     def join(self, other: RowsCache) -> None:
         """Takes over the rows of another cache, which comes after ours and ends where ours end."""
@@ -78,11 +76,12 @@ class ClosedCache(DynamicCache):
         """
         super().__init__(config=config)
 
-    def keep(self, order: Sequence[int]) -> None:
+    def keep(self, order: Sequence[int], unused: int) -> None:
         """Keeps some rows.
 
         Args:
             order: For each place the row that takes it.
+            unused: No column can be dropped: 0.
         """
         self.reorder_cache(torch.tensor(order))
 
@@ -107,8 +106,8 @@ def rows_may_join(config: Any) -> bool:
 class _RowsLayer(DynamicLayer):
     """One layer: a room for keys and one for values, of which some rows and columns are in use.
 
-    ``keys`` and ``values`` are views of the rooms: rows from the first on, columns from ``_first``
-    to ``_last``.
+    ``keys`` and ``values`` are what is in use: rows from the first on, columns from ``_first`` to
+    ``_last``.
     """
 
     keys: torch.Tensor
@@ -123,68 +122,66 @@ class _RowsLayer(DynamicLayer):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Appends columns, in place where there is room; gives all of them."""
+        rows, new = len(key_states), key_states.shape[-2]
         if not self.is_initialized:
-            self._rooms = (key_states, value_states)
-            self._rows, self._first, self._last = len(key_states), 0, key_states.shape[-2]
+            self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
+            self._move(rows, right=new)
             self.is_initialized = True
-        else:
-            start, new = self._last, key_states.shape[-2]
-            if start + new > self._rooms[0].shape[-2]:
-                self._move(self._rows, 0, new)
-                start = self._last
-            self._last = start + new
-            for room, states in zip(self._rooms, (key_states, value_states), strict=True):
-                room[: self._rows, :, start : self._last] = states
-        self._look()
+        elif self._last + new > self._columns:
+            self._move(rows, right=new)
+        place = (slice(rows), slice(None), slice(self._last, self._last + new))
+        self._keys[place], self._values[place] = key_states, value_states
+        self._use(rows, self._first, self._last + new)
         return self.keys, self.values
 
-    def keep(self, order: Sequence[int]) -> None:
+    def keep(self, order: Sequence[int], unused: int) -> None:
         """See `RowsCache.keep`."""
-        moved = [place for place, row in enumerate(order) if row != place]
-        if moved:
-            columns = slice(self._first, self._last)
-            for room in self._rooms:
-                room[moved, :, columns] = room[[order[place] for place in moved], :, columns]
-        self._rows = len(order)
-        self._look()
-
-    def drop_left(self, columns: int) -> None:
-        """See `RowsCache.drop_left`."""
-        self._first += columns
-        self._look()
+        places = [place for place, row in enumerate(order) if row != place]
+        if places:
+            rows = [order[place] for place in places]
+            self.keys[places] = self.keys[rows]
+            self.values[places] = self.values[rows]
+        self._use(len(order), self._first + unused, self._last)
+        # A long row has left, or many: what they took is given back.
+        if self.keys.numel() * _MOST_ROOM < self._keys.numel():
+            self._move(len(order))
 
     def join(self, other: _RowsLayer) -> None:
         """See `RowsCache.join`."""
-        rows, width = self._rows + other._rows, other._last - other._first
-        if rows > len(self._rooms[0]) or width > self._last:
-            self._move(rows, max(0, width - (self._last - self._first)), 0)
-        place = (slice(self._rows, rows), slice(None), slice(self._last - width, self._last))
-        for room, states in zip(self._rooms, (other.keys, other.values), strict=True):
-            room[place] = states
-        self._rows = rows
-        self._first = min(self._first, self._last - width)
-        self._look()
+        ours, rows = len(self.keys), len(self.keys) + len(other.keys)
+        width = other.keys.shape[-2]
+        if rows > len(self._keys) or width > self._last:
+            self._move(rows, left=max(0, width - self.keys.shape[-2]))
+        first, start = self._first, self._last - width
+        for room, states in ((self._keys, other.keys), (self._values, other.values)):
+            room[ours:rows, :, start : self._last] = states
+            # Whoever left may have left what is not finite, which a mask does not keep out.
+            room[ours:rows, :, first:start] = 0
+            room[:ours, :, start:first] = 0
+        self._use(rows, min(first, start), self._last)
 
-    def _move(self, rows: int, left: int, right: int) -> None:
+    def _move(self, rows: int, *, left: int = 0, right: int = 0) -> None:
         """Moves into rooms for so many rows, with free columns on the left and on the right.
 
-        The rooms are filled with zeros: what is masked is multiplied by zero, and must be finite.
+        The rooms are filled with zeros: what is masked is multiplied by 0, and must be finite.
         """
-        width = self._last - self._first
+        width = self.keys.shape[-2]
         needed = left + width + right
-        columns = needed + max(_SPARE_COLUMNS, needed // _SPARE_SHARE)
-        rooms = []
-        for room, held in zip(self._rooms, (self.keys, self.values), strict=True):
-            moved = room.new_zeros((_next_power(rows), room.shape[1], columns, room.shape[3]))
-            moved[: self._rows, :, left : left + width] = held
-            rooms.append(moved)
-        self._rooms = (rooms[0], rooms[1])
-        self._first, self._last = left, left + width
+        self._columns = needed + max(_SPARE_COLUMNS, needed // _SPARE_SHARE)
+        self._keys = self._moved(self.keys, rows, left)
+        self._values = self._moved(self.values, rows, left)
+        self._use(len(self.keys), left, left + width)
 
-    def _look(self) -> None:
-        keys, values = self._rooms
-        self.keys = keys[: self._rows, :, self._first : self._last]
-        self.values = values[: self._rows, :, self._first : self._last]
+    def _moved(self, held: torch.Tensor, rows: int, left: int) -> torch.Tensor:
+        count, heads, width, size = held.shape
+        room = held.new_zeros((_next_power(rows), heads, self._columns, size))
+        room[:count, :, left : left + width] = held
+        return room
+
+    def _use(self, rows: int, first: int, last: int) -> None:
+        self._first, self._last = first, last
+        self.keys = self._keys[:rows, :, first:last]
+        self.values = self._values[:rows, :, first:last]
 
 
 def _next_power(rows: int) -> int:

@@ -20,6 +20,7 @@ class RowSampling:
     Attributes:
         settings: As asked for.
         adjustments: What is added to logits, by token: bias, less penalties for what was written.
+        is_plain: Whether the likeliest token is taken and nothing else is asked for.
     """
 
     def __init__(self, settings: Sampling) -> None:
@@ -31,18 +32,10 @@ class RowSampling:
         self.settings = settings
         self.adjustments = dict(settings.logit_bias)
         self._random = random.Random(settings.seed) if settings.temperature > 0 else None
-        self._penalised: set[int] | None = None
-        if settings.presence_penalty or settings.frequency_penalty:
-            self._penalised = set()
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the likeliest token is taken and nothing else is asked for."""
-        return (
-            self._random is None
-            and self._penalised is None
-            and not self.adjustments
-            and self.settings.logprobs is None
+        self._penalises = bool(settings.presence_penalty or settings.frequency_penalty)
+        self._written: set[int] = set()
+        self.is_plain = not (
+            self._random or self._penalises or self.adjustments or settings.logprobs is not None
         )
 
     def note(self, token: int) -> None:
@@ -51,17 +44,17 @@ class RowSampling:
         Args:
             token: The newest token.
         """
-        if self._penalised is None:
+        if not self._penalises:
             return
         penalty = self.settings.frequency_penalty
-        if token not in self._penalised:
-            self._penalised.add(token)
+        if token not in self._written:
+            self._written.add(token)
             penalty += self.settings.presence_penalty
         self.adjustments[token] = self.adjustments.get(token, 0.0) - penalty
 
     def draw(self) -> float | None:
         """Draws a number from 0 to 1, 1 left out; None where the likeliest token is taken."""
-        return None if self._random is None else self._random.random()
+        return self._random.random() if self._random else None
 
 
 def choose(
@@ -76,24 +69,23 @@ def choose(
     Returns:
         Tokens, and their log-probabilities where they were asked for.
     """
+    told: list[TokenLogprobs | None] = [None] * len(rows)
     if all(row.is_plain for row in rows):
-        return logits.argmax(dim=-1).tolist(), [None] * len(rows)
+        return logits.argmax(dim=-1).tolist(), told
     asked = [number for number, row in enumerate(rows) if row.settings.logprobs is not None]
     # Before the adjustments: they are the model's own.
-    logprobs = torch.log_softmax(logits[asked], dim=-1) if asked else None
+    logprobs = logits[asked].log_softmax(dim=-1) if asked else None
     _adjust(logits, rows)
     chosen = logits.argmax(dim=-1)
     draws = {number: draw for number, row in enumerate(rows) if (draw := row.draw()) is not None}
     if draws:
-        sampled = list(draws)
-        chosen[sampled] = _sample(
-            logits[sampled], [rows[number].settings for number in sampled], list(draws.values())
-        )
-    told: list[TokenLogprobs | None] = [None] * len(rows)
+        drawn = list(draws)
+        settings = [rows[number].settings for number in drawn]
+        chosen[drawn] = _sample(logits[drawn], settings, list(draws.values()))
     if logprobs is not None:
         counts = [rows[number].settings.logprobs or 0 for number in asked]
-        for number, row in zip(asked, _tell(logprobs, chosen[asked], counts), strict=True):
-            told[number] = row
+        for number, logprob in zip(asked, _tell(logprobs, chosen[asked], counts), strict=True):
+            told[number] = logprob
     return chosen.tolist(), told
 
 
@@ -106,77 +98,69 @@ def _adjust(logits: torch.Tensor, rows: Sequence[RowSampling]) -> None:
         tokens += row.adjustments.keys()
         values += row.adjustments.values()
     if tokens:
-        where = (torch.tensor(places), torch.tensor(tokens))
-        logits.index_put_(
-            tuple(index.to(logits.device) for index in where),
-            torch.tensor(values, dtype=logits.dtype, device=logits.device),
-            accumulate=True,
-        )
+        where = torch.tensor([places, tokens], device=logits.device)
+        added = torch.tensor(values, dtype=logits.dtype, device=logits.device)
+        logits[where[0], where[1]] += added
 
 
 def _sample(
     logits: torch.Tensor, settings: Sequence[Sampling], draws: Sequence[float]
 ) -> torch.Tensor:
     """Draws a token a row; rows that leave all tokens to choose from need no sorting."""
-
-    def column(values: Sequence[float]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=logits.device)[:, None]
-
+    chosen = torch.empty(len(settings), dtype=torch.long, device=logits.device)
     # The likeliest token's logit is 0 before the division: no temperature makes it overflow.
     logits = logits - logits.amax(dim=-1, keepdim=True)
-    logits = logits.double() / column([each.temperature for each in settings])
-    draw = column(draws)
-    chosen = torch.empty(len(settings), dtype=torch.long, device=logits.device)
-    narrow = [row for row, each in enumerate(settings) if each.top_k > 0 or each.top_p < 1]
-    wide = [row for row, each in enumerate(settings) if each.top_k <= 0 and each.top_p >= 1]
-    if wide:
-        chosen[wide] = _pick(logits[wide].softmax(dim=-1), draw[wide])
-    if narrow:
-        vocabulary = logits.shape[-1]
-        likeliest, tokens = _likeliest(
-            logits[narrow],
-            column([settings[row].top_k or vocabulary for row in narrow]),
-            column([settings[row].top_p for row in narrow]),
-        )
-        place = _pick(likeliest, draw[narrow])
-        chosen[narrow] = tokens.gather(1, place[:, None])[:, 0]
+    logits /= _column([row.temperature for row in settings], logits)
+    draw = _column(draws, logits)
+    limited = [number for number, row in enumerate(settings) if row.top_k > 0 or row.top_p < 1]
+    free = [number for number, row in enumerate(settings) if row.top_k <= 0 and row.top_p >= 1]
+    if free:
+        chosen[free] = _pick(logits[free].softmax(dim=-1), draw[free])
+    if limited:
+        weights, tokens = _likeliest(logits[limited], [settings[number] for number in limited])
+        places = _pick(weights, draw[limited])
+        chosen[limited] = tokens.gather(1, places[:, None])[:, 0]
     return chosen
 
 
 def _likeliest(
-    logits: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor
+    logits: torch.Tensor, settings: Sequence[Sampling]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Leaves the likeliest tokens: their weights, 0 where they are left out, and their ids."""
+    """Gives weights of the likeliest tokens, 0 where top_k and top_p leave them out, and their ids.
+
+    Where the first of them do not settle it, the whole vocabulary is sorted.
+    """
     vocabulary = logits.shape[-1]
+    top_k = _column([row.top_k if row.top_k > 0 else vocabulary for row in settings], logits)
+    top_p = _column([row.top_p for row in settings], logits)
     whole = logits.logsumexp(dim=-1, keepdim=True)
     for count in (min(_LIKELIEST, vocabulary), vocabulary):
         values, tokens = logits.topk(count, dim=-1)
-        ranks = torch.arange(count, device=logits.device)
-        weights = (values - whole).exp().where(ranks < top_k, 0.0)
-        # top_p is a share of what top_k leaves; weights beyond those seen are what is missing to 1.
-        total = torch.where(top_k <= count, weights.sum(dim=-1, keepdim=True), 1.0)
-        before = weights.cumsum(dim=-1) - weights
-        left = weights.where((before < top_p * total) | (ranks == 0), 0.0)
-        enough = (top_k <= count) | (weights.sum(dim=-1, keepdim=True) >= top_p)
-        if count == vocabulary or bool(enough.all()):
+        rank = torch.arange(count, device=logits.device)
+        weights = (values - whole).exp().double().where(rank < top_k, 0.0)
+        sums = weights.cumsum(dim=-1)
+        # top_p is a share of what top_k leaves.
+        wanted = top_p * torch.where(top_k < vocabulary, sums[:, -1:], 1.0)
+        settled = (top_k <= count) | ((top_k >= vocabulary) & (sums[:, -1:] >= wanted))
+        if count == vocabulary or bool(settled.all()):
             break
-    return left, tokens
+    return weights.where((sums - weights < wanted) | (rank == 0), 0.0), tokens
 
 
 def _pick(weights: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
-    """Picks a place a row, as likely as its weight: the first where the sum passes the draw."""
-    sums = weights.cumsum(dim=-1)
-    places = torch.searchsorted(sums, draw * sums[:, -1:], right=True)[:, 0]
-    # Rounding may put the draw on the last sum itself: the last place of any weight is meant.
-    last = (sums < sums[:, -1:]).sum(dim=-1)
-    return torch.minimum(places, last)
+    """Picks a place a row, as likely as its weight: the first whose sum of weights is above."""
+    sums = weights.cumsum(dim=-1, dtype=torch.float64)
+    total = sums[:, -1:]
+    places = torch.searchsorted(sums, draw * total, right=True)[:, 0]
+    # Rounding may raise the draw to the total itself: then the last place of any weight is meant.
+    return torch.minimum(places, (sums < total).sum(dim=-1))
 
 
 def _tell(
     logprobs: torch.Tensor, chosen: torch.Tensor, counts: Sequence[int]
 ) -> list[TokenLogprobs]:
     own = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
-    values, tokens = logprobs.topk(max(counts), dim=-1)
+    values, tokens = logprobs.topk(min(max(counts), logprobs.shape[-1]), dim=-1)
     likeliest = [
         tuple(zip(row_tokens[:count], row_values[:count], strict=True))
         for row_tokens, row_values, count in zip(
@@ -184,3 +168,7 @@ def _tell(
         )
     ]
     return [TokenLogprobs(*told) for told in zip(own, likeliest, strict=True)]
+
+
+def _column(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64, device=like.device)[:, None]
