@@ -45,14 +45,19 @@ def load() -> Any:
 
 
 def predict_router(service: Service) -> APIRouter:
-    """Answers ``{"text", "seconds", "count", "stream"}`` with the text."""
+    """Answers ``{"text", "seconds", "count"}`` with the text.
+
+    ``/stream`` sends three letters, some seconds apart; ``/held`` goes on at the next prediction.
+    """
     router = APIRouter()
+    released = asyncio.Event()
 
     async def predict(request: Request) -> Response:
         asked = await request.json()
         request.state.facts = {"instances": asked.get("count", 1)}
         async with service.admission.admitted(asked.get("count", 1)):
             await asyncio.sleep(asked.get("seconds", 0))
+            released.set()
         return Response(asked.get("text", ""))
 
     async def stream(request: Request) -> Response:
@@ -65,8 +70,17 @@ def predict_router(service: Service) -> APIRouter:
 
         return StreamingResponse(parts())
 
+    async def held() -> Response:
+        async def parts() -> Any:
+            yield "a"
+            await released.wait()
+            yield "b"
+
+        return StreamingResponse(parts())
+
     router.add_api_route(service.settings.predict_route, predict, methods=["POST"])
     router.add_api_route("/stream", stream)
+    router.add_api_route("/held", held)
     return router
 
 
