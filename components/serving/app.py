@@ -63,7 +63,8 @@ def create_app(
         if service.model is not None:
             service.model.engine.close()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    # A redirect would go to whatever host the client names.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.state.service = service
     refusals.install(app)
     app.add_middleware(BodyLimits, settings=settings)
