@@ -11,14 +11,22 @@ from kfp.components import load_component_from_file
 
 from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY
 from kfp_llm_tuning.pipelines.commands.compile import compile as compile_command
-from kfp_llm_tuning.pipelines.compile import PLATFORMS, compile_template, write_all
+from kfp_llm_tuning.pipelines.compile import (
+    PLATFORMS,
+    PlatformOptions,
+    compile_template,
+    write_all,
+)
 from kfp_llm_tuning.pipelines.component_list import components_of, stages
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES
 from tests.pipelines.spec_references import broken_references, parse_strictly
 
 COMPILED = Path(__file__).parents[2] / "compiled"
 TEMPLATE_FILES = [
-    COMPILED / platform / f"{template}.yaml" for platform in PLATFORMS for template in TEMPLATES
+    COMPILED / platform / f"{template}{ending}.yaml"
+    for platform in PLATFORMS
+    for ending in PlatformOptions().variants(platform)
+    for template in TEMPLATES
 ]
 COMPONENT_NAMES = [name for stage in stages() for name, _ in components_of(stage)]
 
@@ -48,9 +56,10 @@ def test_every_component_has_a_file() -> None:
         assert component.component_spec.description, name
 
 
-@pytest.mark.parametrize("path", TEMPLATE_FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TEMPLATE_FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_name_in_a_template_stands_for_something(path: Path) -> None:
-    spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # Of Kubeflow's second document tests/pipelines/kubeflow knows more.
+    spec, *_ = yaml.safe_load_all(path.read_text(encoding="utf-8"))
     parse_strictly(spec)
     assert broken_references(spec) == []
 

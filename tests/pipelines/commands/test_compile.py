@@ -1,0 +1,92 @@
+"""``kfp-llm-tuning compile`` with what is compiled in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.pipelines.kubeflow.options import DEFAULTS, default_options, read_options
+from tests.pipelines.conftest import Call
+
+
+def documents(path: Path) -> list[Any]:
+    return list(yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
+
+
+def test_the_options_are_printed_to_be_edited(call: Call, tmp_path: Path) -> None:
+    printed = call("compile", "--print-options").output
+    assert printed == DEFAULTS.read_text(encoding="utf-8")
+    (tmp_path / "kubeflow.yaml").write_text(printed, encoding="utf-8")
+    assert read_options(tmp_path / "kubeflow.yaml") == default_options()
+
+
+def test_options_of_a_cluster_are_compiled_in(call: Call, tmp_path: Path) -> None:
+    options = tmp_path / "kubeflow.yaml"
+    options.write_text("pod_labels: {team: support}\ntasks: {tuner: {machine: h100-8}}\n")
+    output = tmp_path / "out"
+    result = call(
+        *("compile", "--platform", "kubeflow", "--options", str(options)),
+        *("--image-registry", "registry.test/team", "--output", str(output)),
+    )
+    assert result.exit_code == 0, result.output
+    assert "without checkpoint_root a retry of the tuner begins anew" in result.output
+    assert sorted(path.name for path in (output / "kubeflow").iterdir()) == [
+        "tune-large-chat-model.yaml",
+        "tune-large-model.yaml",
+    ]
+    spec, platform = documents(output / "kubeflow" / "tune-large-model.yaml")
+    tuner = spec["deploymentSpec"]["executors"]["exec-large-language-model-tuner"]["container"]
+    assert tuner["resources"]["accelerator"]["resourceCount"] == "8"
+    assert tuner["image"].startswith("registry.test/team/kfp-llm-tuning-gpu:")
+    assert "{team: support}" not in str(spec)
+    assert "'team': 'support'" in str(platform)
+
+
+def test_without_options_there_is_a_variant_without_accelerators(
+    call: Call, tmp_path: Path
+) -> None:
+    result = call("compile", "--platform", "kubeflow", "--output", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "kubeflow").iterdir()) == [
+        "tune-large-chat-model-cpu.yaml",
+        "tune-large-chat-model.yaml",
+        "tune-large-model-cpu.yaml",
+        "tune-large-model.yaml",
+    ]
+    assert not (tmp_path / "vertex").exists()
+
+
+@pytest.mark.parametrize(("given", "count"), [("NVIDIA_A100_80GB", 2), ("", 0)])
+def test_the_gpu_of_predictions_on_vertex(
+    call: Call, tmp_path: Path, given: str, count: int
+) -> None:
+    words = ("--platform", "vertex", "--prediction-accelerator", given)
+    assert call("compile", *words, "--output", str(tmp_path)).exit_code == 0
+    (spec,) = documents(tmp_path / "vertex" / "tune-large-model.yaml")
+    executors = spec["deploymentSpec"]["executors"].values()
+    accelerators = [
+        resources["accelerator"]["resourceType"]
+        for executor in executors
+        if (resources := executor["container"].get("resources"))
+    ]
+    assert accelerators == [given] * count
+
+
+def test_options_of_what_is_not_compiled_are_refused(call: Call, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--options: has no effect without --platform kubeflow"):
+        call("compile", "--platform", "vertex", "--options", str(tmp_path / "k.yaml"))
+    with pytest.raises(UserError, match="--prediction-accelerator: has no effect"):
+        call("compile", "--platform", "kubeflow", "--prediction-accelerator", "NVIDIA_L4")
+
+
+def test_every_mistake_in_the_options_is_told(call: Call, tmp_path: Path) -> None:
+    options = tmp_path / "k.yaml"
+    options.write_text("clams: []\ntasks: {tuner: {retries: many}}\n")
+    with pytest.raises(UserError) as caught:
+        call("compile", "--platform", "kubeflow", "--options", str(options))
+    assert len(caught.value.problems) == 2
+    assert all(str(problem).startswith(str(options)) for problem in caught.value.problems)
