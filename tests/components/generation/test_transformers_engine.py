@@ -1,71 +1,207 @@
+"""The engine as its users see it: with the tiny Llama in float32."""
+
 from __future__ import annotations
 
-import torch
+import shutil
+import sys
+import threading
 
-from kfp_llm_tuning.components.generation.engine import Generation, GenerationRequest
-from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
+import pytest
+
+from kfp_llm_tuning.components.generation.decoding import Decoder
+from kfp_llm_tuning.components.generation.engine import GenerationRequest, Sampling
+from kfp_llm_tuning.components.generation.rows import Rows
+from tests.components.generation.heard import Heard, greedy
 
 EOS = 2
 PROMPTS = [[1, 50, 60, 70], [1, 80], [1, 50, 60, 70], [1, *range(30, 70)], [1, 99, 98, 97, 96]]
+
+
+@pytest.fixture
+def fresh(model_folder, open_exactly):
+    """An engine that the test may close."""
+    engine = open_exactly(model_folder)
+    yield engine
+    engine.close()
 
 
 def requests(prompts, limit):
     return [GenerationRequest(prompt, limit, [EOS]) for prompt in prompts]
 
 
-def naive_greedy(model, prompt, count, stops):
-    tokens = list(prompt)
-    for _ in range(count):
-        with torch.no_grad():
-            token = int(model(torch.tensor([tokens])).logits[0, -1].argmax())
-        if token in stops:
-            return Generation(tokens[len(prompt) :], finished=True)
-        tokens.append(token)
-    return Generation(tokens[len(prompt) :], finished=False)
+def submit(engine, prompt, limit, sampling=None):
+    heard = Heard()
+    ticket = engine.submit(GenerationRequest(prompt, limit, [EOS], sampling or Sampling()), heard)
+    return heard, ticket
 
 
 def test_generates_what_each_prompt_gets_alone(engine, model):
-    expected = [naive_greedy(model, prompt, 12, {EOS}) for prompt in PROMPTS]
+    expected = [greedy(model, prompt, 12, [EOS]) for prompt in PROMPTS]
     assert engine.generate(requests(PROMPTS, 12)) == expected
     assert len({tuple(generation.tokens) for generation in expected}) > 2
 
 
+def test_submitting_writes_what_generating_writes(engine):
+    asked = [GenerationRequest(p, 3 + 4 * n, [EOS]) for n, p in enumerate(PROMPTS)]
+    asked += [GenerationRequest([1, 40], 9, [EOS], Sampling(1.0, 0.9, 40, seed=5, logprobs=2))]
+    heard = [Heard() for _ in asked]
+    for request, listener in zip(asked, heard, strict=True):
+        engine.submit(request, listener)
+    for listener, expected in zip(heard, engine.generate(asked), strict=True):
+        found = listener.wait()
+        assert (found.tokens, found.finished) == (expected.tokens, expected.finished)
+        for one, other in zip(found.logprobs, expected.logprobs, strict=True):
+            assert one.chosen == pytest.approx(other.chosen, abs=1e-4)
+
+
+def test_many_threads_may_submit(engine, model):
+    expected = {length: greedy(model, [7] * length, 10, [EOS]) for length in range(1, 9)}
+    failures = []
+
+    def ask(length):
+        for _ in range(3):
+            found = submit(engine, [7] * length, 10)[0].wait()
+            if found != expected[length]:
+                failures.append(found)
+
+    threads = [threading.Thread(target=ask, args=[length]) for length in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
 def test_stops_at_any_of_the_stop_tokens(engine, model):
-    third = naive_greedy(model, PROMPTS[1], 12, set()).tokens[2]
+    third = greedy(model, PROMPTS[1], 12, []).tokens[2]
     generation = engine.generate([GenerationRequest(PROMPTS[1], 12, [EOS, third])])[0]
     assert generation.finished
     assert third not in generation.tokens
     assert len(generation.tokens) <= 2
 
 
-def test_the_folders_own_sampling_is_not_used(model_folder, tmp_path, engine):
-    import shutil
+def test_a_cancelled_request_is_heard_of_no_more(fresh):
+    endless = [*range(3, 250)]
+    heard, ticket = submit(fresh, endless, 10_000)
+    heard.wait_for_first()
+    ticket.cancel()
+    # Answers come in turn: whatever was under way when it was cancelled has been told by then.
+    submit(fresh, [5, 6], 3)[0].wait()
+    count = len(heard.tokens)
+    submit(fresh, [5, 6], 5)[0].wait()
+    assert len(heard.tokens) == count
+    assert not heard.has_ended
 
+
+def test_what_is_under_way_hears_of_closing(fresh):
+    heard, _ = submit(fresh, [*range(3, 250)], 10_000)
+    waiting = [submit(fresh, [5], 10_000)[0] for _ in range(40)]
+    heard.wait_for_first()
+    assert fresh.alive
+    fresh.close()
+    assert not fresh.alive
+    for listener in [heard, *waiting]:
+        with pytest.raises(RuntimeError, match="closed"):
+            listener.wait()
+    with pytest.raises(RuntimeError, match="closed"):
+        submit(fresh, [5], 3)
+    fresh.close()
+    assert fresh.generate(requests([[5]], 2))[0].tokens
+
+
+def test_a_listener_may_submit_and_close(fresh, model):
+    done = threading.Event()
+    second = Heard()
+
+    class First(Heard):
+        def on_end(self, finished):
+            fresh.submit(GenerationRequest([5, 6], 4, [EOS]), second)
+
+    class Last(Heard):
+        def on_end(self, finished):
+            fresh.close()
+            done.set()
+
+    fresh.submit(GenerationRequest([7], 1, []), First())
+    assert second.wait() == greedy(model, [5, 6], 4, [EOS])
+    fresh.submit(GenerationRequest([7], 1, []), Last())
+    assert done.wait(60)
+    assert not fresh.alive
+
+
+def test_the_engine_outlives_a_failure_of_its_own(fresh, model, monkeypatch, caplog):
+    step = Decoder.step
+    monkeypatch.setattr(Decoder, "step", lambda self: {}["bug"])
+    heard, _ = submit(fresh, [5, 6], 3)
+    with pytest.raises(KeyError):
+        heard.wait()
+    assert "The decoding loop failed" in caplog.text
+    monkeypatch.setattr(Decoder, "step", step)
+    assert fresh.alive
+    assert submit(fresh, [5, 6], 3)[0].wait() == greedy(model, [5, 6], 3, [EOS])
+
+
+def test_an_engine_whose_device_failed_is_not_alive(fresh, monkeypatch):
+    import torch
+
+    def fail(*arguments):
+        raise torch.AcceleratorError("device-side assert")
+
+    monkeypatch.setattr(Rows, "append", fail)
+    with pytest.raises(torch.AcceleratorError):
+        submit(fresh, [5, 6], 3)[0].wait()
+    assert not fresh.alive
+
+
+@pytest.mark.parametrize(
+    ("prompt", "limit", "bias", "message"),
+    [
+        ([], 3, {}, "at least one"),
+        ([5], 0, {}, "at least one"),
+        ([5] * 16_384, 1, {}, "within 16384"),
+        ([5, 259], 1, {}, "below 259"),
+        ([-1], 1, {}, "below 259"),
+        ([5], 1, {259: 1.0}, "below 259"),
+    ],
+)
+def test_what_the_model_cannot_answer_is_refused(engine, prompt, limit, bias, message):
+    with pytest.raises(ValueError, match=message):
+        submit(engine, prompt, limit, Sampling(logit_bias=bias))
+    with pytest.raises(ValueError, match=message):
+        engine.generate([GenerationRequest(prompt, limit, [], Sampling(logit_bias=bias))])
+
+
+def test_an_answer_ends_with_the_context(engine, monkeypatch):
+    monkeypatch.setattr(engine, "context_length", 10)
+    (found,) = engine.generate([GenerationRequest([5] * 6, 100, [])])
+    assert (len(found.tokens), found.finished) == (4, False)
+
+
+def test_the_folders_own_sampling_is_not_used(model_folder, tmp_path, engine, open_exactly):
     folder = tmp_path / "sampling"
     shutil.copytree(model_folder, folder)
     (folder / "generation_config.json").write_text(
         '{"do_sample": true, "temperature": 5.0, "repetition_penalty": 3.0, "max_length": 3}'
     )
-    other = TransformersEngine(folder)
-    other.model.float()
+    other = open_exactly(folder)
     assert other.generate(requests(PROMPTS, 12)) == engine.generate(requests(PROMPTS, 12))
 
 
-def test_equal_prompts_are_computed_once(engine, monkeypatch):
-    seen = []
-    read = engine._rows.read
-    monkeypatch.setattr(engine._rows, "read", lambda prompts: seen.extend(prompts) or read(prompts))
-    generations = engine.generate(requests(PROMPTS, 4))
-    assert len(seen) == 4
-    assert generations[0] == generations[2]
+def test_a_model_that_names_no_context_has_any(tmp_path, open_exactly):
+    from transformers import BloomConfig, BloomForCausalLM
+
+    from kfp_llm_tuning.components.tuning import byte_tiny
+
+    config = BloomConfig(vocab_size=259, hidden_size=16, n_layer=1, n_head=2)
+    BloomForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer = byte_tiny.build_tokenizer()
+    tokenizer.model_max_length = sys.maxsize
+    tokenizer.save_pretrained(tmp_path)
+    engine = open_exactly(tmp_path)
+    assert engine.context_length >= 10**9
+    assert len(engine.generate([GenerationRequest([5], 3, [])])[0].tokens) == 3
 
 
 def test_decodes_without_special_tokens(engine):
     ids = engine.tokenizer("Zürich")["input_ids"]
     assert engine.decode([[*ids, EOS], []]) == ["Zürich", ""]
-
-
-def test_progress_is_logged(engine, caplog):
-    with caplog.at_level("INFO"):
-        engine.generate(requests(PROMPTS, 2))
-    assert "4 of 4 prompts answered" in caplog.text
