@@ -1,11 +1,11 @@
 """Runs a compiled pipeline on this machine with kfp.local, and tells an observer what happens.
 
-kfp.local prints a stream of log lines and drops the exit code of a task. Four of its functions are
+kfp.local prints a stream of log lines and drops the exit code of a task. Five of its functions are
 therefore replaced while a pipeline runs: the one that executes a task, to learn when each starts
 and how it ends; the one that starts a task's process, to keep its output in a file and its exit
-code; the one that looks up the value of a condition, which overlooks most; and the one that logs
-that the pipeline failed, since it may do so although no task did. They are internals of kfp 2.17,
-which setup.py pins.
+code; the one that looks up the value of a condition, which overlooks most; the one that gives a
+loop's tasks their inputs, which mistakes most; and the one that logs that the pipeline failed,
+since it may do so although no task did. They are internals of kfp 2.17, which setup.py pins.
 """
 
 from __future__ import annotations
@@ -139,10 +139,11 @@ class LocalRunner:
     @contextlib.contextmanager
     def _replaced_internals(self) -> Iterator[None]:
         from kfp.local import pipeline_orchestrator, subprocess_task_handler
-        from kfp.local.orchestrator import task_executor
+        from kfp.local.orchestrator import task_executor, task_spec_utils
         from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 
         execute = task_executor.execute_single_task
+        iterate = task_spec_utils.create_parameter_loop_iteration_task_spec
         with (
             patch.object(
                 task_executor,
@@ -151,6 +152,11 @@ class LocalRunner:
             ),
             patch.object(subprocess_task_handler, "run_local_subprocess", self._start),
             patch.object(ConditionEvaluator, "_resolve_pipeline_channel", _channel_value),
+            patch.object(
+                task_spec_utils,
+                "create_parameter_loop_iteration_task_spec",
+                lambda *arguments: _with_own_inputs(iterate(*arguments), arguments[0]),
+            ),
             patch.object(
                 pipeline_orchestrator, "log_and_maybe_raise_for_failure", self._note_failure
             ),
@@ -260,6 +266,17 @@ def _channel_value(channel: str, io_store: Any) -> Any:
         with contextlib.suppress(ValueError, KeyError):
             return io_store.get_parent_input(key)
     return None
+
+
+def _with_own_inputs(iteration: Any, loop: Any) -> Any:
+    """Gives an iteration what the loop is given of tasks outside of it.
+
+    kfp.local 2.17 puts the loop's item in the place of every such parameter.
+    """
+    for name, given in loop.inputs.parameters.items():
+        if given.HasField("task_output_parameter"):
+            iteration.inputs.parameters[name].CopyFrom(given)
+    return iteration
 
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from kfp_llm_tuning.components.common.errors import Problem, exit_on_error, raise_all
+from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.pipelines import compile as compiling
 from kfp_llm_tuning.pipelines import platforms, run_directory
@@ -130,6 +130,13 @@ def _compile_command(build: Build, pipeline: BaseComponent) -> click.Command:
         help="What to compile for.",
     )
     @click.option(
+        "--options",
+        "options_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Options of a Kubeflow cluster, as of kfp-llm-tuning compile.",
+    )
+    @click.option(
         "--image-registry",
         default=REGISTRY,
         envvar="KFP_LLM_TUNING_IMAGE_REGISTRY",
@@ -143,14 +150,26 @@ def _compile_command(build: Build, pipeline: BaseComponent) -> click.Command:
         show_default=True,
         help="File to write.",
     )
-    def compile(platform: str, image_registry: str, output: Path) -> None:
+    def compile(
+        platform: str, options_file: Path | None, image_registry: str, output: Path
+    ) -> None:
         """Write the pipeline as YAML."""
-        text = compiling.compiled(build(compiling.PLATFORMS[platform]()), image_registry)
+        text = compiling.compiled(build(_platform(platform, options_file)), image_registry)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
         click.echo(output)
 
     return compile
+
+
+def _platform(name: str, options_file: Path | None) -> Platform:
+    if options_file is None:
+        return compiling.PLATFORMS[name]()
+    from kfp_llm_tuning.pipelines.kubeflow.options import read_options
+
+    if name != "kubeflow":
+        raise UserError(Problem("has no effect without --platform kubeflow.", "--options"))
+    return platforms.kubeflow(read_options(options_file))
 
 
 def _checked(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,6 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
     ) -> TuningOutputs:
         sets = add_datasets(
             platform,
-            parts,
             large_model_reference=large_model_reference,
             dataset_uri=dataset_uri,
             dataset_name=dataset_name,
@@ -82,10 +81,10 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             tuning_method=tuning_method,
             max_context_length=max_context_length,
             accelerator=accelerator,
+            parts=parts,
         )
         tuned = add_tuner(
             platform,
-            parts,
             train_dataset=sets.train_dataset,
             evaluation_dataset=sets.evaluation_dataset,
             model_display_name=model_display_name,
@@ -112,6 +111,7 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             timeout=tuning_timeout,
             restart_on_preemption=restart_on_preemption,
             tensorboard=tensorboard_resource_id,
+            parts=parts,
         )
         return TuningOutputs(
             saved_model=tuned.outputs["saved_model"],

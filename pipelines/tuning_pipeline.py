@@ -10,6 +10,7 @@ from kfp_llm_tuning.pipelines import deployment_graph, evaluation_graph, tuning_
 from kfp_llm_tuning.pipelines.parameters import Parameter
 from kfp_llm_tuning.pipelines.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.platforms import Platform, Role
+from kfp_llm_tuning.pipelines.tuning_steps import add_validation
 
 
 class PipelineOutputs(NamedTuple):
@@ -84,14 +85,13 @@ class _Graphs(NamedTuple):
 def _compose(
     platform: Platform, graphs: _Graphs, parts: Parts, template: str, inputs: dict[str, Any]
 ) -> PipelineOutputs:
-    validated = parts.validate_pipeline(
+    validated = add_validation(
+        platform,
+        parts,
         model=inputs["large_model_reference"],
         template=template,
-        **platform.facts,
         **{name: inputs[name] for name in inputs if name in _VALIDATED},
     )
-    validated.set_caching_options(enable_caching=False)
-    platform.equip(validated, Role.LIGHT)
     max_context_length = inputs.get("max_context_length", "")
     tuned = graphs.tuning(
         max_context_length=max_context_length,

@@ -6,8 +6,26 @@ from kfp import dsl
 
 from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.pipelines.parameters import TuneLargeModelParameters as Defaults
-from kfp_llm_tuning.pipelines.parts import Parts
+from kfp_llm_tuning.pipelines.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.platforms import Platform, Role
+
+
+def add_validation(platform: Platform, parts: Parts = OURS, **inputs: Any) -> dsl.PipelineTask:
+    """Adds the task that checks parameters to the pipeline that is being built.
+
+    Args:
+        platform: Where the pipeline runs.
+        parts: The components.
+        **inputs: Inputs of validate-pipeline, but those that the platform gives.
+
+    Returns:
+        The task; ``decisions`` of the graphs give its outputs as their inputs.
+    """
+    validated = parts.validate_pipeline(**platform.facts, **inputs)
+    # It looks at files, which change while their URIs do not.
+    validated.set_caching_options(enable_caching=False)
+    platform.equip(validated, Role.LIGHT)
+    return validated
 
 
 class Datasets(NamedTuple):
@@ -22,7 +40,6 @@ class Datasets(NamedTuple):
 
 def add_datasets(
     platform: Platform,
-    parts: Parts,
     large_model_reference: Any,
     dataset_uri: Any,
     evaluation_data_uri: Any,
@@ -35,12 +52,12 @@ def add_datasets(
     tuning_method: Any = Defaults.tuning_method,
     max_context_length: Any = Defaults.max_context_length,
     accelerator: Any = "GPU",
+    parts: Parts = OURS,
 ) -> Datasets:
     """Adds the tasks that check and encode both sets to the pipeline that is being built.
 
     Args:
         platform: Where they run.
-        parts: The components.
         large_model_reference: As every input below, that of the graph: a value or an output.
         dataset_uri: Training set.
         evaluation_data_uri: Evaluation set; empty for none.
@@ -53,6 +70,7 @@ def add_datasets(
         tuning_method: Decides the limits with the two below.
         max_context_length: 8k, 32k, or empty.
         accelerator: TPU or GPU.
+        parts: The components.
 
     Returns:
         What add_tuner and the evaluation graph take.
@@ -110,21 +128,21 @@ def add_datasets(
 
 def add_tuner(
     platform: Platform,
-    parts: Parts,
     train_dataset: Any,
     evaluation_dataset: Any,
     checkpoint_directory: str | None = None,
+    parts: Parts = OURS,
     **inputs: Any,
 ) -> dsl.PipelineTask:
     """Adds the tasks that tune one model on encoded sets to the pipeline that is being built.
 
     Args:
         platform: Where the tuner runs.
-        parts: The components.
         train_dataset: Output of dataset-encoder.
         evaluation_dataset: Output of evaluation-dataset-encoder.
         checkpoint_directory: Where the tuner keeps its checkpoints: the platform's, which belongs
             to one model, unless another is given; empty: beside the saved model.
+        parts: The components.
         **inputs: Further inputs of compose-params-for-model-tuner.
 
     Returns:
