@@ -29,12 +29,13 @@ from kfp_llm_tuning.components.upload.prediction_answers import prediction_text,
 _PROMPT: Mapping[str, Any] = {"prompt": "Hello"}
 _CHAT: Mapping[str, Any] = {"messages": [{"author": "user", "content": "Hello"}]}
 _INSTANCES = {"chat": _CHAT, "codechat": _CHAT, "code": {"prefix": "def hello():"}}
-_PARAMETERS = {"maxOutputTokens": 8, "temperature": 0}
+# One token is within the limits of every model.
+_PARAMETERS = {"maxOutputTokens": 1, "temperature": 0}
 
 # A model that fails answers 500, and will again; the others say that it is not there yet.
 _NOT_THERE_YET = tuple(kind for kind in TRANSIENT if kind is not exceptions.InternalServerError)
 _ASK = {**READ, "retry": READ["retry"].with_predicate(retry.if_exception_type(*_NOT_THERE_YET))}
-# Whoever is asked: the account may not ask.
+# No fault of the model: the account may not ask it.
 _NOT_ALLOWED = (exceptions.Forbidden, exceptions.Unauthorized, auth_exceptions.GoogleAuthError)
 # Seconds. The pause between two questions is at most this, half of it on average.
 _PAUSE = 1.0

@@ -101,11 +101,36 @@ def test_a_text_body_runs_to_a_model_that_answers(running_curl: Curl) -> None:
     assert model["displayName"].startswith("posted-text-model")
     assert model["labels"]["team"] == "support"
     assert model["encryptionSpec"]["kmsKeyName"].endswith("/cryptoKeys/key")
-    [answer] = curl.post(
-        f"{model['deployedModels'][0]['endpoint']}:predict",
-        '{"instances": [{"content": "What is 1 + 1?"}], "parameters": {"maxOutputTokens": 8}}',
-    )["predictions"]
-    assert isinstance(answer["content"], str)
+    endpoint = model["deployedModels"][0]["endpoint"]
+    body = '{"instances": [{"content": "What is 1 + 1?"}], "parameters": {"maxOutputTokens": 8}}'
+    predicted = curl.post(f"{endpoint}:predict", body)
+    raw = curl.post(f"{endpoint}:rawPredict", body)
+    assert isinstance(predicted["predictions"][0]["content"], str)
+    assert predicted["deployedModelId"]
+    assert {name: predicted[name] for name in raw} == raw
+    assert raw["metadata"]["tokenMetadata"]["outputTokenCount"]["totalTokens"] > 0
+    _check_openai_body(curl, endpoint)
+    _check_refusals(curl, endpoint)
+
+
+def _check_openai_body(curl: Curl, endpoint: str) -> None:
+    """Vertex AI reaches one route alone: it takes the bodies of OpenAI's API too."""
+    body = '{"messages": [{"role": "user", "content": "What is 1 + 1?"}], "max_tokens": 4}'
+    [choice] = curl.post(f"{endpoint}:rawPredict", body)["choices"]
+    assert choice["message"]["role"] == "assistant"
+
+
+def _check_refusals(curl: Curl, endpoint: str) -> None:
+    long = {"instances": [{"content": "How long? " * 1000}]}
+    misspelt = {"instances": [{"content": "Hello"}], "parameters": {"maxOutputToken": 8}}
+    for body, words in (
+        (long, "The model supports up to 8192 input tokens, but received 10001 tokens"),
+        (misspelt, "maxOutputTokens"),
+    ):
+        for verb in ("predict", "rawPredict"):
+            error = curl.post(f"{endpoint}:{verb}", json.dumps(body))["error"]
+            assert error["code"] == 400
+            assert words in error["message"]
 
 
 def test_a_chat_body_runs(running_curl: Curl) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.clock import Clock
+from tests.vertex.containers import Containers
 from tests.vertex.faults import FaultError, Faults
 from tests.vertex.operations import Operations, in_version
 from tests.vertex.project_facts import ProjectFacts
@@ -24,9 +26,18 @@ from tests.vertex.runner_protocol import Handle, Runner
 from tests.vertex.store import Store
 
 Answer = TypeVar("Answer")
+# Those of a method that streams them; closed where nobody wants the rest.
+Responses = Generator[Message, None, None]
+# A function of the model's REST body, the instances and the parameters (None without any).
+Predictor = Callable[[dict[str, Any], Sequence[Any], Any], list[Any]]
 
 # Calls that may take long and change nothing: they do not keep the others waiting.
-_UNLOCKED_SERVICES = {"PredictionService"}
+_UNLOCKED = {
+    "PredictionService.Predict",
+    "PredictionService.RawPredict",
+    "PredictionService.StreamRawPredict",
+    "Operations.WaitOperation",
+}
 
 _FAULT_CODES = {
     "unavailable": grpc.StatusCode.UNAVAILABLE,
@@ -65,9 +76,11 @@ class Backend:
         folder: For files of runs.
         storage_folder: The buckets of Cloud Storage as folders.
         project_facts: What is known of the projects: APIs, permissions, quotas.
-        runner: Runs jobs for real; None leaves that to the test (see `LocalVertex.finish`).
+        runner: Runs jobs and containers for real; None leaves that to the test (see
+            `LocalVertex.finish` and `LocalVertex.predict_with`).
         environment: What child processes need to reach this server.
-        predictor: Answers predictions, with the arguments of `Runner.predict` up to `parameters`.
+        predictor: Answers predictions instead of the deployed models' containers.
+        containers: The containers that run.
         templates: The compiled template for each templateUri; the longest prefix counts.
         handles: The runs that are going on, by the job's name.
         job_end_listeners: Called with the name of every pipeline job that ends.
@@ -84,7 +97,8 @@ class Backend:
     project_facts: ProjectFacts = field(default_factory=ProjectFacts)
     runner: Runner | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    predictor: Callable[[dict[str, Any], Sequence[Any], Any], list[Any]] | None = None
+    predictor: Predictor | None = None
+    containers: Containers = field(default_factory=Containers)
     templates: dict[str, Path] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     clock: Clock = field(default_factory=Clock)
@@ -103,7 +117,7 @@ class Backend:
         self.store = Store(self.project_facts.canonical_name)
         self.operations = Operations(self.clock)
 
-    def call(self, method: Method, request: Message, api: str = "rest") -> Message:
+    def call(self, method: Method, request: Message, api: str = "rest") -> Message | Responses:
         """Serve a call.
 
         Args:
@@ -112,7 +126,7 @@ class Backend:
             api: rest or grpc, for the log.
 
         Returns:
-            The response, of the same version.
+            The response, of the same version; the responses of a method that streams them.
 
         Raises:
             ApiError: the answer is an error.
@@ -121,6 +135,8 @@ class Backend:
         self.requests.append(LoggedRequest(method.full_name, request, api))
         check_enums(request)
         response = self.hit_by_faults(method.full_name, lambda: self._serve(method, request))
+        if not isinstance(response, Message):
+            return response
         return in_version(response, method.version or "v1")
 
     def hit_by_faults(self, method: str, handler: Callable[[], Answer]) -> Answer:
@@ -142,7 +158,7 @@ class Backend:
         except FaultError as fault:
             raise errors.ApiError(_FAULT_CODES[fault.kind], str(fault)) from fault
 
-    def _serve(self, method: Method, request: Message) -> Message:
+    def _serve(self, method: Method, request: Message) -> Message | Responses:
         canonical = self.registry.canonical(method)
         handler = find_handler(canonical)
         if handler is None:
@@ -151,7 +167,7 @@ class Backend:
         # see that.
         request = canonical.request.FromString(request.SerializeToString())
         call = Call(self, canonical, method.version)
-        if method.service in _UNLOCKED_SERVICES:
+        if method.full_name in _UNLOCKED:
             return handler(call, request)
         with self.store.lock:
             return handler(call, request)
@@ -177,7 +193,11 @@ class Call:
         return self.backend.store
 
     def operation(
-        self, target: str, response: Message, metadata_type: str = ""
+        self,
+        target: str,
+        response: Message,
+        metadata_type: str = "",
+        work: Future[None] | None = None,
     ) -> operations_pb2.Operation:
         """Answer with a long-running operation.
 
@@ -186,10 +206,12 @@ class Call:
             response: What it ends with.
             metadata_type: Its metadata's message; by default the method's name and
                 OperationMetadata.
+            work: What it waits for; None where its effect has happened.
         """
         metadata = metadata_type or f"{self.method.name}OperationMetadata"
         target = self.backend.project_facts.canonical_name(target)
-        return self.backend.operations.start(target, response, metadata, self.version or "v1")
+        version = self.version or "v1"
+        return self.backend.operations.start(target, response, metadata, version, work)
 
 
 def _as_json(message: Message) -> dict[str, Any]:
@@ -197,7 +219,7 @@ def _as_json(message: Message) -> dict[str, Any]:
     return content
 
 
-Handler = Callable[[Call, Any], Message]
+Handler = Callable[[Call, Any], Message | Responses]
 Fallback = Callable[[Method], "Handler | None"]
 
 _HANDLERS: dict[str, Handler] = {}

@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -15,12 +16,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from google.protobuf.message import Message
 
-from tests.vertex.backend import Backend
+from tests.vertex.backend import Backend, Responses
 from tests.vertex.errors import ApiError
 from tests.vertex.faults import ConnectionDropped
 from tests.vertex.rest import HOST_HEADER, check_region
 from tests.vertex.services import project_grpc
 
+_HANDLERS = {
+    "unary_unary": grpc.unary_unary_rpc_method_handler,
+    "unary_stream": grpc.unary_stream_rpc_method_handler,
+}
+# Gives a response, or the responses of a method that streams them.
+Serve = Callable[[Message], Message | Responses]
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _LIFE = datetime.timedelta(days=30)
 
@@ -65,9 +72,10 @@ class _Handlers(grpc.GenericRpcHandler):
                 response_serializer=_serialize,
             )
         method = self._backend.registry.methods.get(path)
-        if method is None or method.streaming != "unary_unary":
+        make_handler = _HANDLERS.get(method.streaming) if method else None
+        if method is None or make_handler is None:
             return None  # gRPC then answers UNIMPLEMENTED
-        return grpc.unary_unary_rpc_method_handler(
+        return make_handler(
             _behaviour(lambda request: self._backend.call(method, request, api="grpc")),
             request_deserializer=method.request.FromString,
             response_serializer=_serialize,
@@ -79,10 +87,8 @@ def _serialize(message: Message) -> bytes:
     return serialized
 
 
-def _behaviour(
-    serve: Callable[[Message], Message],
-) -> Callable[[Message, grpc.ServicerContext], Message]:
-    def answer(request: Message, context: grpc.ServicerContext) -> Message:
+def _behaviour(serve: Serve) -> Callable[[Message, grpc.ServicerContext], Any]:
+    def answer(request: Message, context: grpc.ServicerContext) -> Any:
         try:
             _check_region(request, context)
             return serve(request)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from tests.vertex import services
-from tests.vertex.backend import Backend, LoggedRequest
+from tests.vertex.backend import Backend, LoggedRequest, Predictor
 from tests.vertex.clock import Clock
 from tests.vertex.faults import Faults
 from tests.vertex.grpc_server import GrpcServer
@@ -63,7 +63,8 @@ class LocalVertex:
 
         Args:
             folder: For buckets, runs and the certificate.
-            execute: Run pipelines and custom jobs for real, in processes of their own.
+            execute: Run pipelines, custom jobs and deployed models for real, in processes of their
+                own.
             rest_port: The REST server's port; 0 takes a free one.
             grpc_port: The gRPC server's port; 0 takes a free one.
         """
@@ -89,6 +90,7 @@ class LocalVertex:
         for handle in list(self.backend.handles.values()):
             handle.cancel()
             handle.wait(timeout=30)
+        self.backend.containers.kill_all()
         self._rest.stop()
         self._grpc.stop()
         self.storage.close()
@@ -123,10 +125,10 @@ class LocalVertex:
         """The compiled template for each templateUri."""
         return self.backend.templates
 
-    def predict_with(
-        self, predictor: Callable[[dict[str, Any], Sequence[Any], Any], list[Any]] | None
-    ) -> None:
+    def predict_with(self, predictor: Predictor | None) -> None:
         """Answer predictions with a function of the model's REST body, instances and parameters.
+
+        Models that are deployed while there is one need no container.
 
         Args:
             predictor: The function; None lets the deployed models answer again.
@@ -203,7 +205,7 @@ def local_vertex(folder: Path, execute: bool = False) -> Iterator[LocalVertex]:
 
     Args:
         folder: For its files.
-        execute: Run pipelines and custom jobs for real.
+        execute: Run pipelines, custom jobs and deployed models for real.
 
     Yields:
         The running servers.

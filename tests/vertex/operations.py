@@ -1,8 +1,14 @@
-"""Long-running operations: their effect happens at once, their clients see it at a later look."""
+"""Long-running operations: their clients see at a later look that they are done.
+
+The effect of most happens at once. Some have work that goes on beside the server: they are done, or
+have failed, when it is.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
 import random
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import grpc
@@ -11,7 +17,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from tests.vertex.clock import Clock
-from tests.vertex.errors import not_found
+from tests.vertex.errors import ApiError, not_found
 from tests.vertex.registry import message_type
 
 
@@ -21,7 +27,19 @@ class _Record:
     metadata: Message | None
     version: str
     looks_left: int
+    work: Future[None] | None
     is_cancelled: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        return self.looks_left <= 0 and (self.work is None or self.work.done())
+
+    @property
+    def error(self) -> ApiError | None:
+        if self.is_cancelled:
+            return ApiError(grpc.StatusCode.CANCELLED, "The operation was cancelled.")
+        failure = self.work.exception() if self.work is not None else None
+        return failure if isinstance(failure, ApiError) or failure is None else _internal(failure)
 
 
 class Operations:
@@ -37,15 +55,21 @@ class Operations:
         self._records: dict[str, _Record] = {}
 
     def start(
-        self, target: str, response: Message, metadata_type: str, version: str
+        self,
+        target: str,
+        response: Message,
+        metadata_type: str,
+        version: str,
+        work: Future[None] | None = None,
     ) -> operations_pb2.Operation:
-        """Note an operation whose effect has happened.
+        """Note an operation whose effect has happened, or happens with its work.
 
         Args:
             target: The resource that it works on: the operation's name is under it.
             response: What the operation ends with.
             metadata_type: The message of its metadata, such as CreateEndpointOperationMetadata.
             version: The version of the API that it was started with.
+            work: What it waits for; an ApiError of it is the operation's error.
 
         Returns:
             The operation as its first answer shows it.
@@ -57,7 +81,7 @@ class Operations:
             generic = metadata.generic_metadata
             generic.create_time.CopyFrom(self._clock.timestamp())
             generic.update_time.CopyFrom(generic.create_time)
-        self._records[name] = _Record(response, metadata, version, self.looks)
+        self._records[name] = _Record(response, metadata, version, self.looks, work)
         return self.look(name)
 
     def look(self, name: str) -> operations_pb2.Operation:
@@ -67,13 +91,16 @@ class Operations:
             ApiError: there is none of that name (404).
         """
         record = self._record(name)
-        done = record.looks_left <= 0 or record.is_cancelled
+        done = record.is_done or record.is_cancelled
         record.looks_left -= 1
         return _operation(name, record, done)
 
     def wait(self, name: str) -> operations_pb2.Operation:
         """An operation once it is done."""
-        self._record(name).looks_left = 0
+        record = self._record(name)
+        record.looks_left = 0
+        if record.work is not None:
+            concurrent.futures.wait([record.work])
         return self.look(name)
 
     def under(self, target: str) -> list[operations_pb2.Operation]:
@@ -84,7 +111,7 @@ class Operations:
     def cancel(self, name: str) -> None:
         """Cancel an operation that is not done; best effort, so that its effect stays."""
         record = self._record(name)
-        record.is_cancelled = record.looks_left > 0
+        record.is_cancelled = not record.is_done
 
     def delete(self, name: str) -> None:
         """Forget an operation."""
@@ -101,9 +128,9 @@ def _operation(name: str, record: _Record, done: bool) -> operations_pb2.Operati
     operation = operations_pb2.Operation(name=name, done=done)
     if record.metadata is not None:
         operation.metadata.Pack(in_version(record.metadata, record.version))
-    if record.is_cancelled:
-        operation.error.code = grpc.StatusCode.CANCELLED.value[0]
-        operation.error.message = "The operation was cancelled."
+    if done and record.error is not None:
+        operation.error.code = record.error.code.value[0]
+        operation.error.message = record.error.message
     elif done:
         operation.response.Pack(in_version(record.response, record.version))
     return operation
@@ -126,3 +153,7 @@ def in_version(message: Message, version: str) -> Message:
     if kind is None or isinstance(message, kind):
         return message
     return kind.FromString(message.SerializeToString())
+
+
+def _internal(failure: BaseException) -> ApiError:
+    return ApiError(grpc.StatusCode.INTERNAL, f"{type(failure).__name__}: {failure}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
 import struct
 import threading
+from collections.abc import Generator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from google.api import httpbody_pb2
@@ -18,7 +20,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from tests.vertex import errors
-from tests.vertex.backend import Backend
+from tests.vertex.backend import Backend, Responses
 from tests.vertex.errors import ApiError
 from tests.vertex.faults import ConnectionDropped
 from tests.vertex.registry import Route
@@ -27,9 +29,15 @@ from tests.vertex.services import project
 # Names the host that a redirected client meant, such as compute.googleapis.com.
 HOST_HEADER = "X-Local-Vertex-Host"
 
+Chunks = Generator[bytes, None, None]
+
 # Query parameters of Google's front end, no fields of requests.
 _SYSTEM_PARAMETERS = {"alt", "key", "prettyPrint", "access_token", "fields", "quotaUser"}
-_VERTEX_HOST = re.compile(r"(?:([a-z0-9-]+)-)?aiplatform\.googleapis\.com(?::\d+)?")
+# A region's host, or an endpoint's own.
+_VERTEX_HOST = re.compile(
+    r"(?:(?:([a-z0-9-]+)-)?aiplatform\.googleapis\.com|[\w-]+\.[\w-]+\.prediction\.vertexai\.goog)"
+    r"(?::\d+)?"
+)
 
 
 class RestServer:
@@ -77,13 +85,29 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        if isinstance(content, bytes):
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        else:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self._write_chunks(content)
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815
 
-    def _dispatch(self, body: bytes) -> tuple[HTTPStatus, str, bytes]:
+    def _write_chunks(self, chunks: Chunks) -> None:
+        with contextlib.closing(chunks), contextlib.suppress(ConnectionError):
+            try:
+                for chunk in filter(None, chunks):
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            except ApiError:
+                # Too late for a status: the client sees that the body has no end.
+                self.close_connection = True
+            else:
+                self.wfile.write(b"0\r\n\r\n")
+
+    def _dispatch(self, body: bytes) -> tuple[HTTPStatus, str, bytes | Chunks]:
         url = urlsplit(self.path)
         host = self.headers.get(HOST_HEADER, "aiplatform.googleapis.com")
         if not _VERTEX_HOST.fullmatch(host):
@@ -101,6 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
         response = self.backend.call(route.method, request)
         if isinstance(response, httpbody_pb2.HttpBody):
             return HTTPStatus.OK, response.content_type, response.data
+        if not isinstance(response, Message):
+            first: Any = next(response)
+            return HTTPStatus.OK, first.content_type, _data(first, response)
         as_numbers = "enum-encoding=int" in dict(query_items).get("$alt", "")
         text = json_format.MessageToJson(response, use_integers_for_enums=as_numbers)
         return HTTPStatus.OK, "application/json; charset=UTF-8", text.encode()
@@ -113,6 +140,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep quiet: the backend logs the calls."""
+
+
+def _data(first: Any, rest: Responses) -> Chunks:
+    with contextlib.closing(rest):
+        yield first.data
+        for body in rest:
+            yield cast(Any, body).data
 
 
 def parse_request(

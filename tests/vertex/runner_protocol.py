@@ -1,14 +1,16 @@
 """What the local Vertex AI needs from the code that really runs pipelines and custom jobs.
 
 `tests/vertex/execution/` implements `Runner` as a module: the server calls
-`execution.start_pipeline`, `execution.start_custom_job` and `execution.predict`. The work runs in a
-process of its own; what happens there is told to the server as `Event`s, from any thread.
+`execution.start_pipeline`, `execution.start_custom_job` and `execution.start_container`. The work
+runs in a process of its own; what happens in a job is told to the server as `Event`s, from any
+thread.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -76,6 +78,49 @@ class Handle(Protocol):
         """Wait until the last event was reported; says whether it was."""
 
 
+class ContainerError(Exception):
+    """A container did not become healthy, or is not reached."""
+
+
+@dataclass(frozen=True)
+class ContainerAnswer:
+    """What a container answers to a prediction.
+
+    Attributes:
+        status: The HTTP status.
+        content_type: Of the body.
+        chunks: The body, each part as it comes.
+    """
+
+    status: int
+    content_type: str
+    chunks: Iterator[bytes]
+
+
+class Container(Protocol):
+    """The running container of a deployed model."""
+
+    def wait_until_healthy(self) -> None:
+        """Wait until it answers that it is healthy.
+
+        Raises:
+            ContainerError: it ended, or took too long; with the end of its log.
+        """
+
+    def post(self, body: bytes, content_type: str) -> AbstractContextManager[ContainerAnswer]:
+        """Send a body to the predict route.
+
+        Raises:
+            ContainerError: the container is not reached.
+        """
+
+    def stop(self) -> None:
+        """Ask it to finish what it answers and to end; returns at once."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
 class Runner(Protocol):
     """The functions of `tests.vertex.execution`."""
 
@@ -97,28 +142,23 @@ class Runner(Protocol):
     ) -> Handle:
         """Start a CustomJob: the command of its worker pools' containers as local processes."""
 
-    def predict(
+    def start_container(
         self,
         model: dict[str, Any],
-        instances: Sequence[Any],
-        parameters: Any,
+        endpoint: str,
+        deployed: dict[str, Any],
         environment: Mapping[str, str],
         folder: Path,
-    ) -> list[Any]:
-        """Answer a prediction with a deployed Model.
+    ) -> Container:
+        """Start the container of a deployed model.
 
         Args:
-            model: The Model (the deployed version) as its REST body; `artifactUri` is the folder.
-            instances: The request's instances.
-            parameters: The request's parameters, a dict or None.
+            model: The Model (the deployed version) as its REST body; `containerSpec` says what
+                runs, `artifactUri` where its weights are.
+            endpoint: The endpoint's resource name.
+            deployed: The DeployedModel as its REST body.
             environment: As above.
-            folder: A folder that the same deployed model gets every time, for caching.
-
-        Returns:
-            One prediction an instance.
-
-        Raises:
-            ValueError: the instances or parameters are wrong (answered as 400).
+            folder: A folder of its own.
         """
 
 

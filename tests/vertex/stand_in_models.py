@@ -13,6 +13,8 @@ from pathlib import Path
 from kfp_llm_tuning.components.tuning import byte_tiny
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, names, resolve
 
+_INFILLING_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+
 
 def stand_in_models(folder: Path) -> dict[str, str]:
     """Lays out a cache of the hub in which every published name has a small model.
@@ -27,12 +29,27 @@ def stand_in_models(folder: Path) -> dict[str, str]:
     model = folder / "byte-tiny"
     model.mkdir()
     byte_tiny.build(model)
+    infilling = folder / "byte-tiny-for-code"
+    shutil.copytree(model, infilling)
+    _teach_infilling(infilling)
     published = [reference for reference in map(resolve, names()) if reference.substitute_for]
-    for snapshot in {_snapshot(reference) for reference in published}:
-        shutil.copytree(model, folder / snapshot)
+    for snapshot, kind in {_snapshot(reference): reference.kind for reference in published}.items():
+        shutil.copytree(infilling if kind in ("code", "codechat") else model, folder / snapshot)
     return {"HF_HUB_CACHE": str(folder), "HF_HUB_OFFLINE": "1"}
 
 
 def _snapshot(reference: ModelReference) -> Path:
     repository = reference.checkpoint.removeprefix("hf://").replace("/", "--")
     return Path(f"models--{repository}") / "snapshots" / reference.revision
+
+
+def _teach_infilling(folder: Path) -> None:
+    """Gives a model the tokens between which models of code are asked to fill a gap."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(_INFILLING_TOKENS)})
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)

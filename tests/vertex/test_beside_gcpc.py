@@ -21,6 +21,7 @@ from kfp import compiler, dsl
 from kfp_llm_tuning.components.common.images import IMAGE
 from kfp_llm_tuning.components.dataset import preprocess_dataset
 from tests.vertex.local_vertex import LocalVertex, local_vertex
+from tests.vertex.sample_container import COMMAND
 
 PROJECT = {"project": "test-project", "location": "us-central1"}
 COUNT_ROWS = """
@@ -74,7 +75,7 @@ def mixed(dataset_uri: str, output: str) -> None:
         model = dsl.importer(
             artifact_uri="gs://bucket/trained/model",
             artifact_class=UnmanagedContainerModel,
-            metadata={"containerSpec": {"imageUri": IMAGE, "predictRoute": "/predict"}},
+            metadata={"containerSpec": {"imageUri": IMAGE, "command": COMMAND}},
         ).after(trained)
         uploaded = ModelUploadOp(
             display_name="counted",

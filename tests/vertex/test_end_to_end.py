@@ -114,12 +114,13 @@ def test_text_with_an_evaluation_set_and_tensorboard(vertex: LocalVertex) -> Non
     endpoint = aiplatform.Endpoint(output(job, "deployment-graph", "endpoint_resource_name"))
     assert endpoint.display_name == "support-router"
     answers = endpoint.predict(
-        [{"prompt": "My card was charged twice."}, {"prefix": "def f(", "suffix": ")"}],
+        [{"prompt": "My card was charged twice."}, {"prefix": "def f("}],
         parameters={"maxOutputTokens": 5, "temperature": 0.2},
     ).predictions
     assert [set(answer) for answer in answers] == [
         {"content", "safetyAttributes", "citationMetadata"}
     ] * 2
+    assert calls(vertex).count("PredictionService.Predict") == 2
     experiments = vertex.resources("experiments")
     assert [experiment["name"].startswith(board) for experiment in experiments] == [True]
     tags = {series["displayName"] for series in vertex.resources("timeSeries")}
@@ -137,6 +138,11 @@ def _check_tuner(
     assert tuner["labels"]["team"] == "support"
     (pool,) = tuner["jobSpec"]["workerPoolSpecs"]
     assert pool["machineSpec"]["acceleratorType"] == accelerator
+
+
+def calls(vertex: LocalVertex) -> list[str]:
+    """Every call so far: one of them is the prediction that ends a deployment."""
+    return [request.method for request in vertex.requests]
 
 
 @pytest.mark.slow

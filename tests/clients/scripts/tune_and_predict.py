@@ -1,8 +1,9 @@
-"""Tunes a model to the end and uses it: get_tuned_model, list_tuned_model_names, predict."""
+"""Tunes a model to the end, finds it (get_tuned_model, list_tuned_model_names) and asks it."""
 
 import json
 import sys
 
+import asking
 import our_templates
 import pandas
 import vertexai
@@ -62,29 +63,11 @@ def tune_preview():
     )
 
 
-def ask_text(model):
-    one = model.predict("What is 1 + 1?", max_output_tokens=8, temperature=0.0)
-    two = model.predict("Hello", candidate_count=2, temperature=0.9, top_k=5, top_p=0.8)
-    return [one.text, *(candidate.text for candidate in two.candidates)]
-
-
-def ask_code(model):
-    answer = model.predict(prefix="def add_3(x):", suffix="\n", max_output_tokens=8)
-    return [answer.text]
-
-
-def ask_chat(model):
-    chat = model.start_chat(context="Answer as a pirate.", max_output_tokens=8, temperature=0.0)
-    first = chat.send_message("Where is my order?")
-    second = chat.send_message("When does it come?", max_output_tokens=4)
-    return [first.text, second.text, *(message.author for message in chat.message_history)]
-
-
 tune, ask, base_model = {
-    "text": (tune_text, ask_text, "text-bison@002"),
-    "preview": (tune_preview, ask_text, "text-bison@001"),
-    "code": (tune_code, ask_code, "code-bison@002"),
-    "chat": (tune_chat, ask_chat, "chat-bison@002"),
+    "text": (tune_text, asking.text, "text-bison@002"),
+    "preview": (tune_preview, asking.briefly, "text-bison@001"),
+    "code": (tune_code, asking.code, "code-bison@002"),
+    "chat": (tune_chat, asking.chat, "chat-bison@002"),
 }[kind]
 job = tune()
 tuned_model = job.get_tuned_model()
@@ -101,5 +84,6 @@ report = {
     "experiments": experiments,
     "answers": ask(tuned_model),
     "answers_of_loaded": ask(type(tuned_model).get_tuned_model(name)),
+    "answers_of_endpoint": asking.endpoint(tuned_model) if kind == "text" else {},
 }
 print(json.dumps(report))

@@ -85,7 +85,7 @@ def test_a_model_is_asked_in_its_own_way(
         deploy(deploy_task(vertex_server, model, model_reference=reference))
     (question,) = questions(vertex_server)
     assert question["instances"] == [instance]
-    assert question["parameters"] == {"maxOutputTokens": 8.0, "temperature": 0.0}
+    assert question["parameters"] == {"maxOutputTokens": 1.0, "temperature": 0.0}
     assert f"{model} answered a prediction in 0." in caplog.text
 
 
@@ -297,6 +297,19 @@ def test_a_private_endpoint_is_not_asked(caplog: pytest.LogCaptureFixture) -> No
         endpoint.deployed_models, endpoint.traffic_split = deployed, {"7": 100}
         smoke_prediction.ask(Vertex("p", LOCATION), endpoint, Asked("m@1", "7"))
     assert caplog.text.count("answers in a private network only") == 2
+
+
+def test_a_dedicated_endpoint_is_asked_at_its_own_address(
+    vertex_server: LocalVertex, model: str
+) -> None:
+    client = Vertex(vertex_server.project, LOCATION).client(aiplatform_v1.EndpointServiceClient)
+    dedicated = Endpoint(display_name="own", dedicated_endpoint_enabled=True)
+    name = client.create_endpoint(parent=PARENT, endpoint=dedicated).result().name
+    deploy(deploy_task(vertex_server, model, endpoint=name))
+    apis = {call.method: call.api for call in vertex_server.requests}
+    # Google's SDK calls such endpoints over REST, whatever the others are called over.
+    assert apis[PREDICT] == "rest"
+    assert apis["EndpointService.DeployModel"] == "grpc"
 
 
 def test_another_task_s_deployment_stays(vertex_server: LocalVertex, model: str) -> None:

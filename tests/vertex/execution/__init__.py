@@ -1,7 +1,7 @@
-"""Really runs what is submitted to the local Vertex AI: pipelines, custom jobs, predictions."""
+"""Really runs what is submitted to the local Vertex AI: pipelines, custom jobs, deployed models."""
 
 from tests.vertex.execution.custom_job import start_custom_job
 from tests.vertex.execution.pipeline import start_pipeline
-from tests.vertex.execution.prediction import predict
+from tests.vertex.execution.serving_container import start_container
 
-__all__ = ["predict", "start_custom_job", "start_pipeline"]
+__all__ = ["start_container", "start_custom_job", "start_pipeline"]

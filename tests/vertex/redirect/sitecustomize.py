@@ -30,7 +30,7 @@ PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
 
 # Tells the local server which API and region a call was meant for; see tests/vertex/rest.py.
 HOST_HEADER = "X-Local-Vertex-Host"
-_GOOGLE_HOST = re.compile(r"(?:[\w-]+\.)*googleapis\.com")
+_GOOGLE_HOST = re.compile(r"(?:[\w-]+\.)*(?:googleapis\.com|prediction\.vertexai\.goog)")
 _POLLING_SECONDS = 0.2
 
 Patch = Callable[[ModuleType], None]

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, check_id, handles, require
-from tests.vertex.services import checks, generic, models
+from tests.vertex.services import checks, deployments, generic, models
 
 Endpoint = aiplatform_v1.Endpoint.pb()
 
@@ -27,8 +27,12 @@ def create_endpoint(call: Call, request: Any) -> Message:
     require(request, "endpoint.display_name")
     if request.endpoint.deployed_models or request.endpoint.traffic_split:
         raise errors.invalid("An endpoint is created without deployed_models and traffic_split.")
-    if request.endpoint_id:
-        check_id("endpoint_id", request.endpoint_id, _ID_PATTERN)
+    request.endpoint_id = request.endpoint_id or generic.new_number()
+    check_id("endpoint_id", request.endpoint_id, _ID_PATTERN)
+    if request.endpoint.dedicated_endpoint_enabled:
+        _, project, _, region = request.parent.split("/")
+        host = f"{request.endpoint_id}.{region}-{project}.prediction.vertexai.goog"
+        request.endpoint.dedicated_endpoint_dns = host
     return generic.create(call, request)
 
 
@@ -46,7 +50,8 @@ def update_endpoint(call: Call, request: Any) -> Message:
 @handles("EndpointService.DeleteEndpoint")
 def delete_endpoint(call: Call, request: Any) -> Message:
     """Delete an endpoint that has no deployed models."""
-    if call.store.fetch(request.name, Endpoint).deployed_models:
+    endpoint = call.store.fetch(request.name, Endpoint)
+    if endpoint.deployed_models or call.backend.containers.of_endpoint(endpoint.name):
         raise errors.failed_precondition(
             f"Endpoint {request.name} has deployed or being-deployed models: undeploy them first."
         )
@@ -64,7 +69,7 @@ def deploy_model(call: Call, request: Any) -> Message:
     model = models.find_version(call, deployed.model)
     if model.name.split("/")[_REGION] != endpoint.name.split("/")[_REGION]:
         raise errors.invalid(f"The model {model.name} is in another region than {endpoint.name}.")
-    _set_deployed_id(deployed, endpoint)
+    _set_deployed_id(call, deployed, endpoint)
     split = {
         (deployed.id if key == _NEW_MODEL else key): share
         for key, share in request.traffic_split.items()
@@ -72,11 +77,22 @@ def deploy_model(call: Call, request: Any) -> Message:
     deployed.model, deployed.model_version_id = model.name, model.version_id
     deployed.display_name = deployed.display_name or model.display_name
     deployed.create_time.CopyFrom(call.backend.clock.timestamp())
+    response = aiplatform_v1.DeployModelResponse.pb()(deployed_model=deployed)
+    _with_deployed(endpoint, deployed, split)
+
+    def commit() -> None:
+        current = call.store.fetch(endpoint.name, Endpoint)
+        generic.save(call, _with_deployed(current, deployed, split))
+
+    work = deployments.start(call.backend, endpoint.name, deployed, model, commit)
+    return call.operation(endpoint.name, response, work=work)
+
+
+def _with_deployed(endpoint: Any, deployed: Any, split: Mapping[str, int]) -> Any:
+    """Add a deployed model to an endpoint; refuse a traffic split that it does not allow."""
     endpoint.deployed_models.add().CopyFrom(deployed)
     _set_split(endpoint, split)
-    generic.save(call, endpoint)
-    response = aiplatform_v1.DeployModelResponse.pb()(deployed_model=deployed)
-    return call.operation(endpoint.name, response)
+    return endpoint
 
 
 @handles("EndpointService.UndeployModel")
@@ -99,6 +115,7 @@ def undeploy_model(call: Call, request: Any) -> Message:
     endpoint.ClearField("traffic_split")
     _set_split(endpoint, split)
     generic.save(call, endpoint)
+    call.backend.containers.stop((endpoint.name, request.deployed_model_id))
     return call.operation(endpoint.name, aiplatform_v1.UndeployModelResponse.pb()())
 
 
@@ -115,14 +132,15 @@ def mutate_deployed_model(call: Call, request: Any) -> Message:
     raise errors.not_found(f"{request.endpoint}/deployedModels/{request.deployed_model.id}")
 
 
-def _set_deployed_id(deployed: Any, endpoint: Any) -> None:
+def _set_deployed_id(call: Call, deployed: Any, endpoint: Any) -> None:
     if deployed.id:
         check_id("deployed_model.id", deployed.id, _DEPLOYED_ID_PATTERN)
     else:
         deployed.id = str(random.randrange(10**9, 10**10))
     if deployed.id == _NEW_MODEL:
         raise errors.invalid("deployed_model.id 0 is reserved.")
-    if deployed.id in {item.id for item in endpoint.deployed_models}:
+    taken = {item.id for item in endpoint.deployed_models}
+    if deployed.id in taken | call.backend.containers.of_endpoint(endpoint.name):
         raise errors.already_exists(f"{endpoint.name}/deployedModels/{deployed.id}")
 
 
