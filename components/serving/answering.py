@@ -125,6 +125,19 @@ def loaded_model(service: Service) -> TunedModel:
     return service.model
 
 
+def reading_seconds(service: Service) -> float:
+    """Says how long a client may take to read a stream.
+
+    Args:
+        service: What answers it.
+
+    Returns:
+        As long as the model may take to write it, once more: a client that does not read keeps its
+        place in the queue.
+    """
+    return 2 * service.settings.request_timeout_seconds
+
+
 @contextmanager
 def _submitted(
     model: TunedModel, wanted: Sequence[Wanted], heard: _Heard, streamed: bool

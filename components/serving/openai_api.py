@@ -169,7 +169,8 @@ class _Completion:
     async def response(self, within_prediction: bool = False) -> Response:
         """Answers at once, or in a stream."""
         if self._asked.stream:
-            return await event_stream(self._request, self._events())
+            seconds = answering.reading_seconds(self._service)
+            return await event_stream(self._request, self._events(), seconds)
         answers = await answering.answers(
             self._service, self._request, self._wanted, self._asked.count
         )

@@ -47,7 +47,8 @@ def router(service: Service) -> APIRouter:
         prompts = await write_prompts(model, asked.instances)
         prediction = _Prediction(service, request, model, asked, prompts)
         if asked.stream:
-            return await event_stream(request, prediction.events())
+            seconds = answering.reading_seconds(service)
+            return await event_stream(request, prediction.events(), seconds)
         return JSONResponse(await prediction.answered())
 
     routes.add_api_route(service.settings.predict_route, predict, methods=["POST"])

@@ -17,7 +17,7 @@ MODEL = "byte-tiny"
 TOO_LONG = 10 * 1024 * 1024 + 1
 # More than uvicorn takes, and no more than it reads before it says so: to close a connection on
 # what was not read would reset it, and lose the answer.
-_LONG_HEAD = 70_000
+_LONG_HEAD = 20_000
 
 
 @dataclass(frozen=True)
