@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from google.api_core import exceptions, retry
 from google.auth import exceptions as auth_exceptions
@@ -24,13 +22,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import READ, TRANSIENT, Vertex
 from kfp_llm_tuning.components.common.vertex_errors import problem_of
 from kfp_llm_tuning.components.upload.prediction_answers import prediction_text, said
-
-# What a model of each kind is asked; one of any other kind is asked as the first.
-_PROMPT: Mapping[str, Any] = {"prompt": "Hello"}
-_CHAT: Mapping[str, Any] = {"messages": [{"author": "user", "content": "Hello"}]}
-_INSTANCES = {"chat": _CHAT, "codechat": _CHAT, "code": {"prefix": "def hello():"}}
-# One token is within the limits of every model.
-_PARAMETERS = {"maxOutputTokens": 1, "temperature": 0}
+from kfp_llm_tuning.components.upload.prediction_questions import PARAMETERS, instance_for
 
 # A model that fails answers 500, and will again; the others say that it is not there yet.
 _NOT_THERE_YET = tuple(kind for kind in TRANSIENT if kind is not exceptions.InternalServerError)
@@ -130,8 +122,8 @@ class _Question:
         try:
             answer = self._client.predict(
                 endpoint=self._endpoint.name,
-                instances=[_INSTANCES.get(self._asked.kind, _PROMPT)],
-                parameters=_PARAMETERS,
+                instances=[instance_for(self._asked.kind)],
+                parameters=PARAMETERS,
                 **_ASK,
             )
         except exceptions.GoogleAPICallError as error:
