@@ -30,6 +30,7 @@ def test_the_component_tunes_under_kfp_local(
             train_dataset=train_set.output,
             evaluation_dataset=evaluation_set.output,
             checkpoint_directory=checkpoints,
+            checkpoint_folder="run-1",
         )
 
     payload = TuningArguments(
@@ -46,4 +47,4 @@ def test_the_component_tunes_under_kfp_local(
     assert (saved.parent / "model.safetensors").exists()
     (history,) = (tmp_path / "outputs").rglob("history.jsonl")
     assert len(history.read_text().splitlines()) == 4
-    assert (tmp_path / "checkpoints" / "step-3" / "complete.json").exists()
+    assert (tmp_path / "checkpoints" / "run-1" / "step-3" / "complete.json").exists()
