@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.platforms import Platform
 
 _REGISTRY_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(:[0-9]{1,5})?(/[\w.-]+)*")
+# Inputs of validate-pipeline that say what a template was compiled for.
+_PLACE = ("platform", "platform_registry_uri", "platform_accelerator")
 _REGISTRY_FORM = "LOCATION-docker.pkg.dev/PROJECT/REPOSITORY"
 
 
@@ -88,10 +90,31 @@ def read_documents(path: Path, image_registry: str) -> list[dict[str, Any]]:
     return filled
 
 
-def template_of(spec: dict[str, Any]) -> str:
+def template_of(spec: Mapping[str, Any]) -> str:
     """Reads the name of the template that a spec was compiled from; empty where it says none."""
     info = spec.get("pipelineInfo")
     return str(info.get("name", "")) if isinstance(info, dict) else ""
+
+
+def compiled_for(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Reads what validate-pipeline is told of the platform that a template was compiled for.
+
+    Args:
+        spec: The pipeline spec.
+
+    Returns:
+        The inputs whose values are compiled in, such as ``platform``; placeholders are left out.
+    """
+    tasks = spec.get("root", {}).get("dag", {}).get("tasks", {})
+    parameters = tasks.get("validate-pipeline", {}).get("inputs", {}).get("parameters", {})
+    constants = {
+        name: given.get("runtimeValue", {}).get("constant") for name, given in parameters.items()
+    }
+    return {
+        name: value
+        for name, value in constants.items()
+        if isinstance(value, str) and name in _PLACE and "{{$" not in value
+    }
 
 
 def without_caching(spec: dict[str, Any]) -> dict[str, Any]:

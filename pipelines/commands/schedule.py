@@ -45,9 +45,11 @@ def schedule() -> None:
 def create(name: str, dry_run: bool, **options: Any) -> None:
     """Make a schedule; asked for twice, it is made once.
 
-    Every run's model is named after its date ({date} and {time} in --model-display-name say where;
-    default: at the end), and all are versions of one model, --parent-model, by default called as
-    --model-display-name is. An empty --parent-model makes a model of its own with every run.
+    On Vertex AI every run's model is named after its date ({date} and {time} in
+    --model-display-name say where; default: at the end), and all are versions of one model,
+    --parent-model, by default called as --model-display-name is. An empty --parent-model makes a
+    model of its own with every run. On Kubeflow every run adds a version to the model of
+    --model-display-name, or with {date} in it makes a model of its own.
     """
     timing = Timing(**{field: options.pop(field) for field in Timing.__dataclass_fields__})
     given = JobOptions.of(options)

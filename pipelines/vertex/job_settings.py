@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.pipelines.job_ids import JOB_ID, JOB_ID_FORM, new_job_id
 from kfp_llm_tuning.pipelines.requests import Request
 
-_JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _BUCKET_URI = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\n\r]*)?")
 _PERSISTENT_RESOURCE = re.compile(
     r"((projects/[^/\s]+/locations/[^/\s]+/persistentResources/)?[a-z][a-z0-9-]{0,62})?"
@@ -106,11 +104,6 @@ def settle(request: Request, given: JobSettings) -> tuple[Request, JobSettings]:
     return dataclasses.replace(request, values=values), settings
 
 
-def new_job_id(template: str) -> str:
-    """Makes a job id: readable, and its own even for jobs of the same second."""
-    return f"{template}-{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
-
-
 def settings_problems(settings: JobSettings, parameters: Mapping[str, Any]) -> list[Problem]:
     """Checks the settings.
 
@@ -128,9 +121,8 @@ def settings_problems(settings: JobSettings, parameters: Mapping[str, Any]) -> l
     elif not _BUCKET_URI.fullmatch(settings.pipeline_root):
         what = f"{settings.pipeline_root!r} is no folder of a bucket."
         problems.append(Problem(what, "--pipeline-root", "gs://BUCKET/FOLDER"))
-    if not _JOB_ID.fullmatch(settings.job_id):
-        allowed = "lower-case letters, digits and hyphens, a letter first, at most 128"
-        problems.append(Problem(f"{settings.job_id!r} is no job id.", "--job-id", allowed))
+    if not JOB_ID.fullmatch(settings.job_id):
+        problems.append(Problem(f"{settings.job_id!r} is no job id.", "--job-id", JOB_ID_FORM))
     name = settings.display_name
     if len(name) > 128 or not name.isprintable():
         allowed = "at most 128 printable characters"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from tests.kubeflow.backend import Backend, Call, Message, Version, fetch, serves
-from tests.kubeflow.errors import ApiError, Code, UploadError, invalid
+from tests.kubeflow.errors import ApiError, Code, UploadError, already_exists, invalid
 from tests.kubeflow.listing import list_page
-from tests.kubeflow.messages import without_empty, write_time
+from tests.kubeflow.messages import check, without_empty, write_time
 from tests.kubeflow.specs import Package, read_package
 
 _FIELDS = ("id", "pipeline_id", "name", "display_name", "created_at", "description", "namespace")
@@ -19,6 +20,20 @@ _VERSION_FIELDS = (
 _MAXIMAL_NAME, _MAXIMAL_VERSION_NAME = 128, 127
 
 
+@serves("POST", "/apis/v2beta1/pipelines", "PipelineService.CreatePipeline")
+def create_pipeline(backend: Backend, call: Call) -> Message:
+    """Store a pipeline that has no version yet."""
+    body = check(call.body, "V2beta1Pipeline")
+    name = body.get("name") or body.get("display_name", "")
+    if not name:
+        raise invalid("name is required")
+    namespace = backend.namespace(body["namespace"]) if body.get("namespace") else ""
+    if _is_taken(backend, name, namespace):
+        raise already_exists(f"Failed to create a new pipeline. The name {name} already exist.")
+    described = {"display_name": body.get("display_name"), "description": body.get("description")}
+    return without_empty(_add(backend, name, namespace, described))
+
+
 @serves("POST", "/apis/v2beta1/pipelines/upload", "PipelineUploadService.UploadPipeline")
 def upload_pipeline(backend: Backend, call: Call) -> Message:
     """Store a pipeline with its first version."""
@@ -26,21 +41,10 @@ def upload_pipeline(backend: Backend, call: Call) -> Message:
     name = call.query.get("name") or call.query.get("display_name") or file_name
     _check_length("Pipeline.Name", name, _MAXIMAL_NAME)
     namespace = _namespace(backend, call)
-    if any(
-        one["name"] == name and one["namespace"] == namespace for one in backend.pipelines.values()
-    ):
+    if _is_taken(backend, name, namespace):
         text = "Failed to create a pipeline and a pipeline version"
         raise UploadError(Code.ALREADY_EXISTS, text)
-    pipeline = {
-        "pipeline_id": str(uuid.uuid4()),
-        "name": name,
-        "display_name": call.query.get("display_name") or name,
-        "description": call.query.get("description", ""),
-        "created_at": write_time(backend.clock.now()),
-        "namespace": namespace,
-        "tags": _tags(call),
-    }
-    backend.pipelines[pipeline["pipeline_id"]] = pipeline
+    pipeline = _add(backend, name, namespace, call.query, _tags(call))
     _add_version(backend, call, pipeline["pipeline_id"], name, package)
     return without_empty(pipeline)
 
@@ -156,6 +160,32 @@ def _namespace(backend: Backend, call: Call) -> str:
 def _fetch_version(backend: Backend, call: Call) -> Version:
     found: Version = fetch(backend.versions, "PipelineVersion", call.path["pipeline_version_id"])
     return found
+
+
+def _is_taken(backend: Backend, name: str, namespace: str) -> bool:
+    return any(
+        one["name"] == name and one["namespace"] == namespace for one in backend.pipelines.values()
+    )
+
+
+def _add(
+    backend: Backend,
+    name: str,
+    namespace: str,
+    described: Mapping[str, Any],
+    tags: Mapping[str, str] | None = None,
+) -> Message:
+    pipeline = {
+        "pipeline_id": str(uuid.uuid4()),
+        "name": name,
+        "display_name": described.get("display_name") or name,
+        "description": described.get("description") or "",
+        "created_at": write_time(backend.clock.now()),
+        "namespace": namespace,
+        "tags": dict(tags or {}),
+    }
+    backend.pipelines[pipeline["pipeline_id"]] = pipeline
+    return pipeline
 
 
 def _versions_of(backend: Backend, pipeline_id: str) -> list[Version]:

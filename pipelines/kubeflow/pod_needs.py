@@ -1,0 +1,149 @@
+"""What the pods of a compiled pipeline ask of a cluster, read out of its two documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PodNeeds:
+    """What the pods of one task ask of a node.
+
+    Attributes:
+        task: The task, as its executor is called.
+        labels: Of the node.
+        resources: Quantities by resource name, such as cpu and nvidia.com/gpu.
+    """
+
+    task: str
+    labels: Mapping[str, str]
+    resources: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """What other tasks' needs are compared by."""
+        return repr((sorted(self.labels.items()), sorted(self.resources.items())))
+
+
+@dataclass(frozen=True)
+class ClusterNeeds:
+    """What all pods ask of the cluster.
+
+    Attributes:
+        secrets: The keys that are read of each secret.
+        pull_secrets: Names of secrets for pulling images.
+        claims: Names of claims that must be there.
+        storage_classes: Names.
+        images: What must be pulled.
+        pods: Of each task.
+        kserve: Whether KServe is to serve the model.
+    """
+
+    secrets: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    pull_secrets: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
+    storage_classes: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    pods: tuple[PodNeeds, ...] = ()
+    kserve: bool = False
+
+
+def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:
+    """Reads what a pipeline asks of a cluster.
+
+    Args:
+        documents: The pipeline spec, and after it what Kubernetes is told besides.
+
+    Returns:
+        The needs; what comes as a parameter or from a task is left out.
+    """
+    spec = documents[0]
+    platform = _kubernetes(documents)
+    containers = {
+        label: executor["container"]
+        for label, executor in spec.get("deploymentSpec", {}).get("executors", {}).items()
+        if "container" in executor
+    }
+    settings = list(platform.values())
+    return ClusterNeeds(
+        secrets=_secrets(settings),
+        pull_secrets=frozenset(_names(settings, "imagePullSecret", "secretName")),
+        claims=frozenset(_names(settings, "pvcMount", "constant")),
+        storage_classes=frozenset(
+            [*_names(settings, "genericEphemeralVolume", "storageClassName"), *_made_classes(spec)]
+        ),
+        images=frozenset(
+            container["image"] for container in containers.values() if _is_real(container)
+        ),
+        pods=tuple(
+            PodNeeds(
+                label.removeprefix("exec-"),
+                platform.get(label, {}).get("nodeSelector", {}).get("labels", {}),
+                _resources(container),
+            )
+            for label, container in containers.items()
+            if _is_real(container)
+        ),
+        kserve="exec-deploy-to-kserve" in containers,
+    )
+
+
+def _kubernetes(documents: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    if len(documents) == 1:
+        return {}
+    platforms: Mapping[str, Any] = documents[1].get("platforms", {})
+    executors: Mapping[str, Mapping[str, Any]] = (
+        platforms.get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    )
+    return executors
+
+
+def _is_real(container: Mapping[str, Any]) -> bool:
+    """Tells a container from the marks of tasks that KFP's driver does itself."""
+    return not container["image"].startswith("argostub/")
+
+
+def _entries(settings: list[Mapping[str, Any]], kind: str) -> Iterator[Mapping[str, Any]]:
+    for config in settings:
+        yield from config.get(kind, [])
+
+
+def _names(settings: list[Mapping[str, Any]], kind: str, field_name: str) -> Iterator[str]:
+    for entry in _entries(settings, kind):
+        if entry.get(field_name) and not entry.get("optional"):
+            yield entry[field_name]
+
+
+def _secrets(settings: list[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for name in _names(settings, "secretAsVolume", "secretName"):
+        found.setdefault(name, frozenset())
+    for entry in _entries(settings, "secretAsEnv"):
+        secret = str(entry.get("secretName", ""))
+        if secret and not entry.get("optional"):
+            keys = {mapping["secretKey"] for mapping in entry.get("keyToEnv", [])}
+            found[secret] = found.get(secret, frozenset()) | keys
+    return found
+
+
+def _made_classes(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Names the storage classes of the claims that the pipeline makes."""
+    for component in (spec.get("root", {}), *spec.get("components", {}).values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            given = task.get("inputs", {}).get("parameters", {}).get("storage_class_name", {})
+            if name := given.get("runtimeValue", {}).get("constant"):
+                yield name
+
+
+def _resources(container: Mapping[str, Any]) -> dict[str, str]:
+    given = container.get("resources", {})
+    needed = {
+        "cpu": given.get("resourceCpuRequest", ""),
+        "memory": given.get("resourceMemoryRequest", ""),
+    }
+    accelerator = given.get("accelerator", {})
+    if kind := accelerator.get("resourceType") or accelerator.get("type"):
+        needed[kind] = accelerator.get("resourceCount") or accelerator.get("count", "1")
+    return {name: str(quantity) for name, quantity in needed.items() if quantity}
