@@ -90,9 +90,9 @@ class LocalVertex:
         for handle in list(self.backend.handles.values()):
             handle.cancel()
             handle.wait(timeout=30)
-        self.backend.containers.kill_all()
         self._rest.stop()
         self._grpc.stop()
+        self.backend.containers.kill_all()
         self.storage.close()
 
     @property

@@ -153,6 +153,11 @@ def test_a_container_that_ends(client: Client) -> None:
         client.predict()
 
 
+def test_a_command_that_does_not_exist(client: Client) -> None:
+    with pytest.raises(exceptions.BadRequest, match="The container did not start"):
+        client.deploy(client.upload(command=["no-such-command"]))
+
+
 def test_a_container_that_never_becomes_healthy(client: Client) -> None:
     client.deploy(client.upload())
     with pytest.raises(exceptions.GoogleAPICallError, match="never became ready"):

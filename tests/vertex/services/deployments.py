@@ -34,13 +34,17 @@ def start(
         commit()
         return None
     deployment = (endpoint, deployed.id)
-    container = backend.runner.start_container(
-        json_format.MessageToDict(model),
-        endpoint,
-        json_format.MessageToDict(deployed),
-        backend.environment,
-        backend.folder / f"deployed-{deployed.id}-{backend.clock.timestamp().ToNanoseconds()}",
-    )
+    folder = f"deployed-{deployed.id}-{backend.clock.timestamp().ToNanoseconds()}"
+    try:
+        container = backend.runner.start_container(
+            json_format.MessageToDict(model),
+            endpoint,
+            json_format.MessageToDict(deployed),
+            backend.environment,
+            backend.folder / folder,
+        )
+    except OSError as error:
+        raise errors.failed_precondition(f"The container did not start: {error}") from error
     backend.containers.add(deployment, container)
     work: Future[None] = Future()
 
