@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.tuning.machine_specs import machine_names
+from kfp_llm_tuning.pipelines.kubeflow.machines import accelerators
 from kfp_llm_tuning.pipelines.kubeflow.options import (
     DEFAULTS,
     KubeflowOptions,
@@ -364,3 +365,11 @@ def test_anything_gives_options_or_a_users_mistake(anything: Any) -> None:
         assert isinstance(options_from(anything), KubeflowOptions)
     except UserError as error:
         assert all(problem.what for problem in error.problems)
+
+
+def test_the_example_of_the_docs_can_be_used() -> None:
+    page = Path(__file__).parents[3] / "docs" / "kubeflow.md"
+    example = page.read_text(encoding="utf-8").split("```yaml\n")[1].partition("```")[0]
+    options = options_from(yaml.safe_load(example))
+    assert options.tasks.tuner.accelerators == accelerators("h100-8")
+    assert options.checkpoint_directory == "s3://tuning/checkpoints"
