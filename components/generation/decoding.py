@@ -147,7 +147,6 @@ class Decoder:
     @torch.inference_mode()
     def step(self) -> None:
         """Lets waiting rows join, and writes a token of every row."""
-        self._keep([not row.cancelled for row in self._under_way])
         admitted = self._admit()
         groups = _groups(admitted) if self._model.rows_may_join else [admitted]
         for group in filter(None, groups):

@@ -133,6 +133,17 @@ def test_prompts_of_similar_length_are_read_together(rows, monkeypatch):
     assert read == [[200, 190], [30, 12, 10]]
 
 
+def test_a_batch_is_bounded_by_the_tokens_it_may_come_to(rows, monkeypatch):
+    monkeypatch.setattr(decoding, "TOKENS_PER_BATCH", 60)
+    decoder = Decoder(rows)
+    heard = [add(decoder, (5,) * 10, 10)[0] for _ in range(4)]
+    beyond, _ = add(decoder, (6,) * 10, 90)
+    decoder.step()
+    assert [len(each.tokens) for each in heard] == [2, 2, 2, 0]
+    finish(decoder)
+    assert all(each.has_ended for each in [*heard, beyond])
+
+
 def test_rows_wait_where_none_may_join(rows, alone, monkeypatch):
     monkeypatch.setattr(rows, "rows_may_join", False)
     decoder = Decoder(rows)
@@ -174,13 +185,19 @@ def test_rows_that_do_not_fit_together_are_done_one_by_one(rows, alone, monkeypa
         return append(batch, tokens)
 
     monkeypatch.setattr(Rows, "append", out_of_memory)
+    monkeypatch.setattr(decoding, "BATCH_SIZE", 4)
     decoder = Decoder(rows)
     heard = {prompt: add(decoder, prompt, 9)[0] for prompt in [(5, 6, 7), (8, 9), (10,)]}
     drawn, _ = add(decoder, (11, 12), 9, Sampling(1.0, seed=3, frequency_penalty=1.0))
+    late, _ = add(decoder, (13,), 2)
+    while not drawn.has_ended:
+        decoder.step()
+        assert late.tokens == []
     finish(decoder)
     for prompt, each in heard.items():
         assert each.generation == alone(prompt, 9)
     assert len(drawn.tokens) == 9 or drawn.finished
+    assert late.generation == alone((13,), 2)
     assert not decoder.broken
 
 

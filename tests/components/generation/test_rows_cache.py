@@ -85,6 +85,18 @@ def test_what_left_leaves_nothing_behind():
         assert all(bool(layer.keys.isfinite().all()) for layer in cache.layers)
 
 
+def test_columns_that_are_needed_again_hold_nothing_old():
+    cache = RowsCache(CONFIG)
+    update(cache, states([60, 50], 60, 1000))
+    cache.keep([1], 10)
+    other = RowsCache(CONFIG)
+    update(other, states([55], 55, 2000))
+    cache.join(other)
+    for layer in cache.layers:
+        assert layer.keys.shape[-2] == 55
+        assert bool((layer.keys[0, :, :5] == 0).all())
+
+
 def test_room_is_given_back_when_rows_leave():
     cache = RowsCache(CONFIG)
     update(cache, states([4000, *[10] * 15], 4000, 1))
