@@ -179,11 +179,16 @@ def _checked(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, 
             close = get_close_matches(key, inputs, n=1)
             fix = f"Did you mean {close[0]}?" if close else ""
             problems.append(Problem("no such input.", key, ", ".join(inputs), fix))
-        elif type(value) not in _TYPES[inputs[key].type]:
+        elif type(value) not in _types(inputs[key]):
             problems.append(Problem(f"{value!r} is of another type.", key, inputs[key].type))
     for key, wanted in inputs.items():
         if not wanted.optional and key not in values:
             problems.append(Problem("a value is needed.", key, fix=f"Give {option_name(key)}."))
     raise_all(problems)
     # kfp takes no whole number for a Float.
-    return {key: _TYPES[inputs[key].type][0](value) for key, value in values.items()}
+    return {key: _types(inputs[key])[0](value) for key, value in values.items()}
+
+
+def _types(wanted: Any) -> tuple[type, ...]:
+    """Finds the types of an input's values; of lists and dictionaries not those in them."""
+    return _TYPES[wanted.type.partition("[")[0]]

@@ -54,9 +54,10 @@ def _broken_inputs(
 ) -> Iterator[str]:
     expected = _definitions(called, "inputDefinitions", kind)
     given = task.get("inputs", {}).get(kind, {})
+    item = task.get("parameterIterator", {}).get("itemInput")
     for key, definition in expected.items():
         if (
-            key not in given
+            key not in (item, *given)
             and not definition.get("isOptional")
             and "defaultValue" not in definition
         ):
@@ -82,6 +83,9 @@ def _producer(
     outer = source.get("componentInputParameter") or source.get("componentInputArtifact")
     if outer is not None:
         return _definitions(component, "inputDefinitions", kind).get(outer)
+    if "taskFinalStatus" in source:
+        status = source["taskFinalStatus"]["producerTask"] in component["dag"]["tasks"]
+        return {"parameterType": "TASK_FINAL_STATUS"} if status else None
     output = source.get("taskOutputParameter") or source["taskOutputArtifact"]
     key = output.get("outputParameterKey") or output["outputArtifactKey"]
     return _output(component, components, output["producerTask"], key, kind)
@@ -105,7 +109,9 @@ def _broken_outputs(
     for key in declared.keys() ^ outputs.keys():
         yield f"the output {key} is not both declared and produced"
     for key, output in outputs.items():
-        selectors = output.get("artifactSelectors") or [output["valueFromParameter"]]
+        # A value of whichever branch was taken; of one task; artifacts of one task or a loop's.
+        branches = output.get("valueFromOneof", {}).get("parameterSelectors")
+        selectors = output.get("artifactSelectors") or branches or [output["valueFromParameter"]]
         for selector in selectors:
             inner = selector.get("outputParameterKey") or selector["outputArtifactKey"]
             producer = _output(component, components, selector["producerSubtask"], inner, kind)

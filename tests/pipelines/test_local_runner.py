@@ -253,3 +253,68 @@ def test_a_condition_on_a_named_output_holds(tmp_path: Path, value: bool) -> Non
     runner = LocalRunner(tmp_path, Recorder())
     assert runner.run(decided, {"value": value})
     assert [task.name for task in runner.tasks] == ["decide"] + ["make-number"] * value
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def total(values: list[int]) -> int:
+    return int(sum(values))
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def note_end(status: dsl.PipelineTaskFinalStatus) -> str:
+    return status.state
+
+
+def test_a_loops_tasks_get_what_they_are_given_of_outside(tmp_path: Path) -> None:
+    @dsl.pipeline(name="loop")
+    def loop(numbers: list[int]) -> int:
+        made = make_number(value=99)
+        with dsl.ParallelFor(numbers) as number:
+            added = add(left=number, right=made.output)
+        return total(values=dsl.Collected(added.output)).output
+
+    runner = LocalRunner(tmp_path / "run", Recorder())
+    assert runner.run(loop, {"numbers": [1, 2]})
+    assert sorted(task.outputs["Output"] for task in runner.tasks if task.name == "add") == [
+        101,
+        102,
+    ]
+    assert runner.outputs == {"Output": 203}
+
+
+def test_the_end_is_told_of_whatever_happened(tmp_path: Path) -> None:
+    @dsl.pipeline(name="told")
+    def told(path: str) -> None:
+        with dsl.ExitHandler(note_end()):
+            fail_while(path=path, number=1, code=13)
+
+    (tmp_path / "file").touch()
+    ends = []
+    for name in ("none", "file"):
+        runner = LocalRunner(tmp_path / f"run-{name}", Recorder())
+        succeeded = runner.run(told, {"path": str(tmp_path / name)})
+        ends.append((succeeded, runner.tasks[-1].outputs, runner.tasks[-1].state))
+    assert ends == [
+        (True, {"Output": "SUCCEEDED"}, "succeeded"),
+        (False, {"Output": "FAILED"}, "succeeded"),
+    ]
+
+
+def test_an_error_that_a_loop_swallows_is_a_failure(tmp_path: Path) -> None:
+    @dsl.pipeline(name="broken")
+    def broken(numbers: list[int]) -> None:
+        with dsl.ParallelFor(numbers) as number:
+            make_number(value=number)
+
+    class Broken(Recorder):
+        def started(self, task: TaskResult) -> None:
+            raise OSError("nowhere to write to")
+
+    # kfp.local logs it, and no task's process has failed: none was started.
+    runner = LocalRunner(tmp_path / "run", Broken())
+    assert not runner.run(broken, {"numbers": [1]})
