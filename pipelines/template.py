@@ -38,28 +38,28 @@ class TemplateSource:
 
 
 def template_documents(
-    template: str, source: TemplateSource, platform: Callable[[], Platform]
+    template: str, source: TemplateSource, platform_name: str, platform: Callable[[], Platform]
 ) -> list[dict[str, Any]]:
     """Compiles or reads a template.
 
     Args:
         template: The pipeline's name.
         source: Where it comes from.
-        platform: Makes the platform that it is compiled for.
+        platform_name: The platform that a file must be compiled for.
+        platform: Makes that platform, where there is no file.
 
     Returns:
         The pipeline spec, and after it what Kubernetes is told besides, where there is any.
 
     Raises:
-        UserError: If a file is no template of ours or another one, or if images have no registry.
+        UserError: If a file is no template of ours or another one, or compiled for another
+            platform, or if images have no registry.
     """
     if source.file is None:
         documents = _compiled(template, source.image_registry, platform)
     else:
         documents = read_documents(source.file, source.image_registry)
-        if (name := template_of(documents[0])) != template:
-            what = f"is {name}, but the request is for {template}."
-            raise UserError(Problem(what, str(source.file), fix=f"Give --template {name}."))
+        _check_kind(documents[0], template, platform_name, str(source.file))
     return documents if source.caching else [without_caching(documents[0]), *documents[1:]]
 
 
@@ -131,6 +131,16 @@ def without_caching(spec: dict[str, Any]) -> dict[str, Any]:
         for task in component.get("dag", {}).get("tasks", {}).values():
             task["cachingOptions"] = {}
     return changed
+
+
+def _check_kind(spec: Mapping[str, Any], template: str, platform_name: str, where: str) -> None:
+    if (name := template_of(spec)) != template:
+        what = f"is {name}, but the request is for {template}."
+        raise UserError(Problem(what, where, fix=f"Give --template {name}."))
+    if (name := compiled_for(spec).get("platform", platform_name)) != platform_name:
+        what = f"is compiled for {name}, not for {platform_name}."
+        fix = f"kfp-llm-tuning compile --platform {platform_name}"
+        raise UserError(Problem(what, where, fix=fix))
 
 
 def _compiled(

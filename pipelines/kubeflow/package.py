@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components import __version__
-from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.pipelines.kubeflow.connection import Api, ensured
 from kfp_llm_tuning.pipelines.kubeflow.lists import every, named
 from kfp_llm_tuning.pipelines.platforms import Platform
@@ -70,7 +69,7 @@ def read_package(
     Args:
         template: The pipeline's name.
         source: Where it comes from.
-        platform: Makes the platform that it is compiled for.
+        platform: Makes the platform that it is compiled for, where there is no file.
 
     Returns:
         The package.
@@ -79,13 +78,7 @@ def read_package(
         UserError: If a file is none of ours, another one, or compiled for another platform, or if
             images have no registry.
     """
-    package = Package(template, template_documents(template, source, platform))
-    name = package.place.get("platform", "")
-    if name != "kubeflow":
-        what = f"is compiled for {name or 'another version'}, not for kubeflow."
-        fix = "kfp-llm-tuning compile --platform kubeflow"
-        raise UserError(Problem(what, str(source.file), fix=fix))
-    return package
+    return Package(template, template_documents(template, source, "kubeflow", platform))
 
 
 def register(api: Api, package: Package) -> Registered:

@@ -133,7 +133,7 @@ def job_spec(request: Request, source: TemplateSource) -> dict[str, Any]:
     Raises:
         UserError: If a file is no template of ours or another one, or if images have no registry.
     """
-    return template_documents(request.template, source, platforms.vertex)[0]
+    return template_documents(request.template, source, "vertex", platforms.vertex)[0]
 
 
 def _body(

@@ -1,9 +1,9 @@
-"""What tests of the commands on Vertex AI share."""
+"""What tests of the commands on Vertex AI and Kubeflow share."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,26 @@ import yaml
 from click.testing import CliRunner, Result
 
 from kfp_llm_tuning.components.common.vertex import Vertex
+from kfp_llm_tuning.pipelines import platforms
 from kfp_llm_tuning.pipelines.cli import cli
-from kfp_llm_tuning.pipelines.compile import compile_template
+from kfp_llm_tuning.pipelines.compile import compile_template, template_text
+from kfp_llm_tuning.pipelines.kubeflow.options import options_from
 from kfp_llm_tuning.pipelines.requests import Request
 from kfp_llm_tuning.pipelines.template import TemplateSource
 from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_body
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
 from tests.components.conftest import _vertex_server, no_backoff, vertex_server  # noqa: F401
+from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
 
 REGISTRY = "us-docker.pkg.dev/test-project/images"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
 Call = Callable[..., Result]
+# What the commands read, and the developer may have set.
+_VARIABLES = (
+    "GOOGLE_CLOUD_REGION", "KFP_LLM_TUNING_IMAGE_REGISTRY", "KFP_LLM_TUNING_PLATFORM",
+    "KF_PIPELINES_ENDPOINT", "KFP_ENDPOINT", "KFP_NAMESPACE", "KFP_EXISTING_TOKEN",
+    "KF_PIPELINES_TOKEN", "KFP_SSL_CA_CERT", "KF_PIPELINES_DEFAULT_EXPERIMENT_NAME",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +53,7 @@ def place() -> Vertex:
 def call(monkeypatch: pytest.MonkeyPatch) -> Call:
     """Calls the command; a mistake is raised as it is."""
     monkeypatch.setenv("COLUMNS", "160")
-    for variable in ("GOOGLE_CLOUD_REGION", "KFP_LLM_TUNING_IMAGE_REGISTRY"):
+    for variable in _VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
     def invoke(*words: str, answer: str = "") -> Result:
@@ -87,3 +96,40 @@ def _job_body(template_file: Path) -> dict[str, Any]:
 def job_body(_job_body: dict[str, Any]) -> dict[str, Any]:
     """The REST body of that job."""
     return copy.deepcopy(_job_body)
+
+
+@pytest.fixture(scope="session")
+def kubeflow_template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The text template, compiled for a cluster without accelerators."""
+    options = options_from({"mlflow_tracking_uri": "http://127.0.0.1:1"}).without_accelerators()
+    path = tmp_path_factory.mktemp("templates") / "tune-large-model.yaml"
+    text = template_text("tune-large-model", platforms.kubeflow(options), REGISTRY)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def kubeflow_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalKubeflow]:
+    """A local Kubeflow Pipelines that holds nothing; there is no kubeconfig."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    with local_kubeflow(tmp_path / "kubeflow") as server:
+        yield server
+
+
+@pytest.fixture
+def on_kubeflow(kubeflow_server: LocalKubeflow) -> list[str]:
+    """Options that lead to that server."""
+    return ["--platform", "kubeflow", "--host", kubeflow_server.url]
+
+
+@pytest.fixture
+def run_words(on_kubeflow: list[str], kubeflow_template_file: Path) -> list[str]:
+    """Options of a run that it takes."""
+    return [
+        *on_kubeflow,
+        *("--dataset-uri", "s3://bucket/train.jsonl"),
+        *("--model-display-name", "router"),
+        *("--large-model-reference", "byte-tiny"),
+        *("--template-file", str(kubeflow_template_file)),
+    ]

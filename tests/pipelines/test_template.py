@@ -23,7 +23,7 @@ CHECKED_IN = Path(__file__).parents[2] / "compiled" / "vertex" / "tune-large-mod
 
 
 def pipeline_spec(template: str, registry: str) -> dict[str, Any]:
-    (spec,) = template_documents(template, TemplateSource(registry), platforms.vertex)
+    (spec,) = template_documents(template, TemplateSource(registry), "vertex", platforms.vertex)
     return spec
 
 
