@@ -31,7 +31,7 @@ EXAMPLE = {
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def pick_best(
-    multipliers: list,
+    multipliers: list[float],
     saved_models: Input[list[Model]],
     tensorboard_metrics: Input[list[Artifact]],
     evaluations: Input[list[Artifact]],
@@ -94,7 +94,7 @@ def sweep(platform: Platform) -> dsl.base_component.BaseComponent:
         model_display_name: str = "support-router",
         large_model_reference: str = "byte-tiny",
         train_steps: int = 200,
-        multipliers: list = [0.3, 1.0, 3.0],  # noqa: B006 (kfp compiles it)
+        multipliers: list[float] = [0.3, 1.0, 3.0],  # noqa: B006 (kfp compiles it)
         metric: str = "loss",
     ) -> None:
         """Tries several learning rates; registers the best.
