@@ -208,9 +208,7 @@ SCENARIOS = {
             "EndpointService.UndeployModel",
         ),
         before=make_deployed_and_broken_model,
-        task=lambda place, given: deploy_in_vain(
-            place, given[1], endpoint=given[0], traffic_percentage=20
-        ),
+        task=lambda place, given: deploy_in_vain(place, given[1], endpoint=given[0]),
         made={"versions": 2, "endpoints": 1, "deployments": 1},
     ),
     "export": Scenario(
