@@ -21,7 +21,7 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25" "setuptools>=77" wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
-		--editable ".[tuning,serving,vertex,dev]"
+		--editable ".[tuning,serving,vertex,kubeflow,dev]"
 	# Its handlers are used, not its server: what it asks for is old, and not needed for them.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps gcp-storage-emulator
 	touch $@
@@ -66,7 +66,7 @@ images: install ## Build the container images (IMAGE_REGISTRY=...; PUSH=1 pushes
 
 bench: install ## Run every benchmark (about half an hour; needs ../shared/data).
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
-		--editable ".[tuning,serving,vertex,dev,bench]"
+		--editable ".[tuning,serving,vertex,kubeflow,dev,bench]"
 	for benchmark in \
 		validation.py "encoding.py ../shared/data/gsm8k/train.jsonl" tuner.py prediction.py \
 		metrics.py command.py; do \
@@ -75,7 +75,7 @@ bench: install ## Run every benchmark (about half an hour; needs ../shared/data)
 
 bench-gpu: install ## Benchmark the tuner on a GPU.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
-		--editable ".[tuning,serving,vertex,dev,bench]"
+		--editable ".[tuning,serving,vertex,kubeflow,dev,bench]"
 	$(BIN)/python benchmarks/tuner_gpu.py
 
 wheel: install ## Build the wheel into dist/.

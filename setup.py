@@ -14,6 +14,7 @@ NAMESPACE = "kfp_llm_tuning"
 # What compiling, validating and submitting need: no torch.
 CORE = [
     "kfp>=2.17,<2.18",  # kfp.local's log messages and caching, which `run` reads, are not an API
+    "kfp-kubernetes>=2.17,<2.18",  # released with kfp, for the same version of it
     "click>=8.1",
     "docstring-parser>=0.15",
     "filelock>=3.13",
@@ -61,6 +62,8 @@ EXTRAS = {
         "google-cloud-pipeline-components>=2.22,<3",
         "gcsfs>=2024.6",
     ],
+    # On Kubeflow: data, checkpoints and MLflow's artifacts in S3 or what speaks like it.
+    "kubeflow": ["boto3>=1.34", "s3fs>=2024.6"],
     # What the benchmarks compare with.
     "bench": ["trl>=1.16,<2"],
     "dev": [
