@@ -77,7 +77,7 @@ def open_input(uri: str, where: str = "") -> Iterator[IO[bytes]]:
         raise UserError(Problem("no file is named.", where, "a path or URI of one JSONL file"))
     try:
         opened = fsspec.open(uri, "rb", compression="infer").open()
-    except (OSError, ImportError, ValueError) as error:
+    except Exception as error:  # those of fsspec's packages have no base of their own
         raise UserError(_cannot_open(uri, where, error)) from error
     with opened as stream:
         yield stream
@@ -122,7 +122,7 @@ def file_state(uri: str, where: str = "") -> str:
         if filesystem.isdir(path):
             raise IsADirectoryError(path)
         state: str = filesystem.ukey(path)
-    except (OSError, ImportError, ValueError) as error:
+    except Exception as error:  # as above
         raise UserError(_cannot_open(uri, where, error)) from error
     return state
 

@@ -14,7 +14,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 # Seconds: to reach the cluster, and for it to answer.
 _TIMEOUTS = (5.0, 30.0)
 _NOT_FOUND = 404
-_POD_VARIABLE = "KUBERNETES_SERVICE_HOST"
+_POD_VARIABLE, _FILES_VARIABLE = "KUBERNETES_SERVICE_HOST", "KUBECONFIG"
 
 
 class Cluster:
@@ -91,8 +91,13 @@ def _api_client(context: str) -> Any:
             configuration = client.Configuration()
             config.load_incluster_config(client_configuration=configuration)
             return client.ApiClient(configuration)
-        return config.new_client_from_config(context=context or None)
+        # The client's own default is what the variable was when it was imported.
+        files = os.environ.get(_FILES_VARIABLE) or None
+        return config.new_client_from_config(config_file=files, context=context or None)
     except (config.ConfigException, OSError, TypeError) as error:
         raise UserError(
-            Problem(f"there is no kubeconfig: {error}.", fix="Set KUBECONFIG, or --kube-context.")
+            Problem(
+                f"there is no kubeconfig: {str(error).rstrip('.')}.",
+                fix=f"Set {_FILES_VARIABLE}, or give --kube-context.",
+            )
         ) from error

@@ -49,9 +49,8 @@ def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate 
 
 def _is_out_of_reach(error: UserError) -> bool:
     """Tells data that this machine cannot read from data that is not there, or is wrong."""
-    cause = error.__cause__
-    is_answer = isinstance(cause, FileNotFoundError | IsADirectoryError)
-    return isinstance(cause, ImportError | OSError) and not is_answer
+    answers = (FileNotFoundError, IsADirectoryError, ValueError)
+    return isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, answers)
 
 
 def _validate(run: PlannedRun) -> Summary:
