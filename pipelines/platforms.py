@@ -174,8 +174,9 @@ def vertex(prediction_accelerator: str = PREDICTION_ACCELERATOR) -> Platform:
     Returns:
         The platform.
     """
-    from google_cloud_pipeline_components import _placeholders
     from kfp import dsl
+
+    from kfp_llm_tuning.pipelines.vertex import placeholders
 
     def equip(task: PipelineTask, role: Role) -> None:
         if role is Role.PREDICTOR and prediction_accelerator:
@@ -186,7 +187,7 @@ def vertex(prediction_accelerator: str = PREDICTION_ACCELERATOR) -> Platform:
     run_folder = f"{dsl.PIPELINE_ROOT_PLACEHOLDER}/{dsl.PIPELINE_JOB_ID_PLACEHOLDER}"
     return Platform(
         name="vertex",
-        pipeline_region=_placeholders.LOCATION_PLACEHOLDER,
+        pipeline_region=placeholders.LOCATION,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         run_time=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,
         registry_uri="",
@@ -197,9 +198,9 @@ def vertex(prediction_accelerator: str = PREDICTION_ACCELERATOR) -> Platform:
             f"large-language-model-tuner-{dsl.PIPELINE_JOB_ID_PLACEHOLDER}"
             f"-{dsl.PIPELINE_TASK_ID_PLACEHOLDER}"
         ),
-        service_account=_placeholders.SERVICE_ACCOUNT_PLACEHOLDER,
-        network=_placeholders.NETWORK_PLACEHOLDER,
-        persistent_resource_id=_placeholders.PERSISTENT_RESOURCE_ID_PLACEHOLDER,
+        service_account=placeholders.SERVICE_ACCOUNT,
+        network=placeholders.NETWORK,
+        persistent_resource_id=placeholders.PERSISTENT_RESOURCE_ID,
         caches_own_run=False,
         equip=equip,
     )
