@@ -31,9 +31,6 @@ def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate 
     try:
         summary = _validate(run)
     except UserError as error:
-        if not tuner.on_vertex and _is_out_of_reach(error):
-            what = f"{error.problems[0].what.rstrip('.')} from here: the cluster may all the same."
-            return [Check("dataset", "unknown", what, error.problems[0].fix)], None
         return [Check.of("dataset", problem) for problem in error.problems], None
     checks = [
         Check("dataset", "problem" if finding.severity == "error" else "warning", finding.message)
@@ -45,12 +42,6 @@ def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate 
     elif not any(check.status == "problem" for check in checks):
         checks.append(Check("dataset", "problem", "strict_validation refuses its warnings."))
     return checks, _estimate(run, summary, tuner)
-
-
-def _is_out_of_reach(error: UserError) -> bool:
-    """Tells data that this machine cannot read from data that is not there, or is wrong."""
-    answers = (FileNotFoundError, IsADirectoryError, ValueError)
-    return isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, answers)
 
 
 def _validate(run: PlannedRun) -> Summary:

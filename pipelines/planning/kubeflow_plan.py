@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, collect
-from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.components.common.storage import file_state, is_local
 from kfp_llm_tuning.components.tuning.machine_specs import select_machine
 from kfp_llm_tuning.pipelines.kubeflow import runs
 from kfp_llm_tuning.pipelines.kubeflow.package import Package
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # Where Kubeflow Pipelines for one user is installed, and its pods run.
 _DEFAULT_NAMESPACE = "kubeflow"
+# What a storage says of data that is not there, or of a URI that is none.
+_ANSWERS = (FileNotFoundError, IsADirectoryError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,25 @@ def _check_images(needs: ClusterNeeds) -> list[Check]:
 
 
 def _check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate | None]:
-    uri = str(run.value("dataset_uri"))
-    if uri and is_local(uri):
-        what = f"{uri} is on a volume of the cluster: it is not validated, nor estimated."
-        return [Check("dataset", "unknown", what)], None
-    return check_dataset(run, tuner)
+    unread = [*_out_of_reach(run)]
+    return (unread, None) if unread else check_dataset(run, tuner)
+
+
+def _out_of_reach(run: PlannedRun) -> Iterator[Check]:
+    """Finds data that the cluster may read, and this machine cannot."""
+    for name in ("dataset_uri", "evaluation_data_uri"):
+        uri = str(run.value(name))
+        if uri and is_local(uri):
+            what = f"{uri} is on a volume of the cluster: it is not validated, nor estimated."
+            yield Check("dataset", "unknown", what)
+        elif uri:
+            try:
+                file_state(uri)
+            except UserError as error:
+                if not isinstance(error.__cause__, _ANSWERS):
+                    problem = error.problems[0]
+                    what = f"{problem.what.rstrip('.')}, from here: the cluster may all the same."
+                    yield Check("dataset", "unknown", what, problem.fix)
 
 
 def _tuner(run: PlannedRun, options: KubeflowOptions | None, price: float | None) -> Tuner:
