@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kfp_llm_tuning.components.common.errors import Problem, collect
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
 from kfp_llm_tuning.components.common.storage import file_state, is_local
 from kfp_llm_tuning.components.tuning.machine_specs import select_machine
 from kfp_llm_tuning.pipelines.kubeflow import runs
