@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,14 +98,35 @@ def _predict(
     records_info: RecordsInfo,
     named: BaseModel | Path,
 ) -> PredictionSet:
-    from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
-    from kfp_llm_tuning.components.dataset.tokenization import Tokenization
-    from kfp_llm_tuning.components.evaluation.questions import encode_questions
     from kfp_llm_tuning.components.generation.engines import open_engine
 
     with _Stopwatch() as loading:
         model = bring_model(named)
         engine = open_engine(model.folder)
+    with closing(engine):
+        predicted = _ask(engine, model, evaluation_records, training_records, records_info)
+    info = msgspec.structs.replace(
+        predicted.info,
+        precision=engine.precision,
+        device=engine.device,
+        load_seconds=loading.seconds,
+        source_uri=records_info.source_uri,
+        source_sha256=records_info.source_sha256,
+    )
+    return msgspec.structs.replace(predicted, info=info)
+
+
+def _ask(
+    engine: Engine,
+    model: LocalModel,
+    evaluation_records: Path,
+    training_records: Path,
+    records_info: RecordsInfo,
+) -> PredictionSet:
+    from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
+    from kfp_llm_tuning.components.dataset.tokenization import Tokenization
+    from kfp_llm_tuning.components.evaluation.questions import encode_questions
+
     formatter = prompt_formatter(engine.tokenizer, records_info.prompt_format)
     questions = encode_questions(
         list(read_records(evaluation_records)),
@@ -123,17 +145,11 @@ def _predict(
         )
     with _Stopwatch() as scoring:
         likelihoods, label_scores = _score(engine, questions)
-    info = _describe(model, questions, generations, limit)
     return PredictionSet(
         msgspec.structs.replace(
-            info,
-            precision=engine.precision,
-            device=engine.device,
-            load_seconds=loading.seconds,
+            _describe(model, questions, generations, limit),
             generation_seconds=generating.seconds,
             scoring_seconds=scoring.seconds,
-            source_uri=records_info.source_uri,
-            source_sha256=records_info.source_sha256,
         ),
         _predictions(questions, generations, likelihoods, engine),
         label_scores,
