@@ -124,7 +124,7 @@ def _check_refusals(curl: Curl, endpoint: str) -> None:
     long = {"instances": [{"content": "How long? " * 1000}]}
     misspelt = {"instances": [{"content": "Hello"}], "parameters": {"maxOutputToken": 8}}
     for body, words in (
-        (long, "The model supports up to 8192 input tokens, but received 10001 tokens"),
+        (long, "The model supports up to 8192 input tokens, but received 10002 tokens"),
         (misspelt, "maxOutputTokens"),
     ):
         for verb in ("predict", "rawPredict"):
