@@ -8,26 +8,27 @@ share the machine. Rounds take turns, and the best of each counts.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
-import random
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import psutil
 from common import record
+from serving_load import (
+    Load,
+    completions_body,
+    free_port,
+    measure,
+    our_body,
+    our_server,
+    prompts,
+    running,
+)
 
 from kfp_llm_tuning.components.tuning import byte_tiny
 
@@ -57,26 +58,6 @@ print(len(prompts) / seconds)
 """
 
 
-@dataclass(frozen=True)
-class Load:
-    """What one round of closed-loop clients saw.
-
-    Attributes:
-        rate: Requests a second.
-        median: Seconds that half of the requests took at most.
-        slowest: Seconds that 99 of 100 requests took at most.
-    """
-
-    rate: float
-    median: float
-    slowest: float
-
-    @property
-    def latency(self) -> str:
-        """The two times for a reader."""
-        return f"p50 {self.median * 1000:,.0f} ms, p99 {self.slowest * 1000:,.0f} ms"
-
-
 def main() -> None:
     """Runs the benchmark and records its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,7 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory-requests", type=int, default=10_000)
     options = parser.parse_args()
-    texts = _texts(options.requests)
+    texts = prompts(options.requests)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -101,13 +82,13 @@ def _speed(folder: Path, texts: list[str], options: argparse.Namespace, load: fl
     peer: dict[int, list[Load]] = {clients: [] for clients in _CLIENTS}
     limit: dict[int, list[float]] = {clients: [] for clients in _CLIENTS}
     for _ in range(options.rounds):
-        with _ours(folder) as (url, _):
+        with our_server(folder) as (url, _):
             for clients in _CLIENTS:
-                ours[clients].append(_load(url, clients, texts, _our_body(options.tokens)))
+                ours[clients].append(measure(url, clients, texts, our_body(options.tokens)))
         with _peer(folder, dtype) as url:
             for clients in _CLIENTS:
-                body = _peer_body(folder, options.tokens)
-                peer[clients].append(_load(url, clients, texts, body))
+                body = completions_body(str(folder), options.tokens)
+                peer[clients].append(measure(url, clients, texts, body))
         for clients in _CLIENTS:
             rate = _generate_rate(folder, texts, options.tokens, clients, dtype)
             limit[clients].append(rate)
@@ -131,11 +112,11 @@ def _speed(folder: Path, texts: list[str], options: argparse.Namespace, load: fl
 
 
 def _memory(folder: Path, requests: int) -> None:
-    texts = _texts(requests)
-    with _ours(folder) as (url, process):
+    texts = prompts(requests)
+    with our_server(folder) as (url, process):
         memory = {}
         for count in (100, requests):
-            _load(url, 16, texts[:count], _our_body(2))
+            measure(url, 16, texts[:count], our_body(2))
             memory[count] = psutil.Process(process.pid).memory_info().rss / 2**20
     record(
         f"prediction server, memory after {requests:,} requests",
@@ -148,87 +129,13 @@ def _memory(folder: Path, requests: int) -> None:
     )
 
 
-def _load(url: str, clients: int, texts: list[str], body: Callable[[str], bytes]) -> Load:
-    """Sends every text once, after a few that warm up."""
-    asyncio.run(_clients(url, clients, texts[: 2 * clients], body))
-    start = time.perf_counter()
-    seconds = sorted(asyncio.run(_clients(url, clients, texts, body)))
-    rate = len(texts) / (time.perf_counter() - start)
-    return Load(rate, statistics.median(seconds), seconds[int(0.99 * len(seconds))])
-
-
-async def _clients(
-    url: str, clients: int, texts: list[str], body: Callable[[str], bytes]
-) -> list[float]:
-    waiting = iter(texts)
-    seconds: list[float] = []
-
-    async def client(session: aiohttp.ClientSession) -> None:
-        for text in waiting:
-            start = time.perf_counter()
-            async with session.post(url, data=body(text), headers=_JSON) as response:
-                answer = await response.read()
-                if response.status != 200:
-                    raise RuntimeError(f"{response.status}: {answer!r}")
-            seconds.append(time.perf_counter() - start)
-
-    async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(client(session) for _ in range(clients)))
-    return seconds
-
-
-_JSON = {"Content-Type": "application/json"}
-
-
-def _our_body(tokens: int) -> Callable[[str], bytes]:
-    return lambda text: json.dumps(
-        {"instances": [{"prompt": text}], "parameters": {"maxOutputTokens": tokens}}
-    ).encode()
-
-
-def _peer_body(folder: Path, tokens: int) -> Callable[[str], bytes]:
-    return lambda text: json.dumps(
-        {"model": str(folder), "prompt": f"{text}\n", "max_tokens": tokens, "temperature": 0}
-    ).encode()
-
-
-@contextmanager
-def _ours(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    port = _free_port()
-    command = [str(Path(sys.executable).with_name("kfp-llm-tuning")), "serve", str(folder)]
-    with _running([*command, "--port", str(port)], f"http://127.0.0.1:{port}/health") as process:
-        yield f"http://127.0.0.1:{port}/predict", process
-
-
 @contextmanager
 def _peer(folder: Path, dtype: str) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder)]
     command += ["--continuous-batching", "--dtype", dtype, "--port", str(port)]
-    with _running(command, f"http://127.0.0.1:{port}/health"):
+    with running(command, f"http://127.0.0.1:{port}/health"):
         yield f"http://127.0.0.1:{port}/v1/completions"
-
-
-@contextmanager
-def _running(command: list[str], health: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while not _is_healthy(health):
-            if process.poll() is not None:
-                raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}.")
-            time.sleep(0.2)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _is_healthy(health: str) -> bool:
-    try:
-        with urllib.request.urlopen(health) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
 
 
 def _generate_rate(folder: Path, texts: list[str], tokens: int, batch: int, dtype: str) -> float:
@@ -241,20 +148,6 @@ def _served_dtype(folder: Path) -> str:
     from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
 
     return TransformersEngine(folder).precision
-
-
-def _texts(count: int) -> list[str]:
-    generator = random.Random(0)
-    return [
-        "".join(chr(generator.randint(97, 122)) for _ in range(generator.randint(20, 400)))
-        for _ in range(count)
-    ]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":
