@@ -1,4 +1,4 @@
-"""The commands of a pipeline of one's own: run it on this machine, compile it for a cluster.
+"""The commands of a pipeline of one's own: run it on this machine, compile it, submit it.
 
 A file that ends with ::
 
@@ -6,8 +6,8 @@ A file that ends with ::
     if __name__ == "__main__":
         main()
 
-is a program with the commands ``run`` and ``compile``. ``my_pipeline`` takes a platform, builds the
-graphs that it wants for it, and returns what ``@dsl.pipeline`` made of them.
+is a program with the commands ``run``, ``compile`` and ``submit``. ``my_pipeline`` takes a
+platform, builds the graphs that it wants for it, and returns what ``@dsl.pipeline`` made of them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.pipelines import compile as compiling
 from kfp_llm_tuning.pipelines import platforms, run_directory
 from kfp_llm_tuning.pipelines.local_run import run_in
+from kfp_llm_tuning.pipelines.own_submission import Submission, send, submission_options
 from kfp_llm_tuning.pipelines.parameters import option_name
 from kfp_llm_tuning.pipelines.platforms import Platform
 from kfp_llm_tuning.pipelines.requests import read_parameters_file
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
 Build = Callable[[Platform], "BaseComponent"]
+_WIDE = {"max_content_width": 100}
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "String": (str,),
     "Integer": (int,),
@@ -64,16 +66,18 @@ def pipeline_command(build: Build, values: Mapping[str, Any] | None = None) -> c
         The program, to be called.
     """
     pipeline = build(platforms.local(Path(), "sqlite:///mlflow.db", {}))
-    commands = [_run_command(build, pipeline, values or {}), _compile_command(build, pipeline)]
+    commands = [
+        _run_command(build, pipeline, values or {}),
+        _compile_command(build, pipeline),
+        _submit_command(build, pipeline, values or {}),
+    ]
     return _Program(commands=commands, help=pipeline.description)
 
 
 def _run_command(
     build: Build, pipeline: BaseComponent, defaults: Mapping[str, Any]
 ) -> click.Command:
-    inputs = pipeline.component_spec.inputs or {}
-
-    @click.option("--params", type=click.Path(path_type=Path), help="Inputs, as YAML.")
+    @_input_options(pipeline)
     @click.option(
         "--output-dir",
         type=click.Path(path_type=Path),
@@ -95,19 +99,11 @@ def _run_command(
         if resume is not None:
             directory = run_directory.find(output_dir, resume)
         else:
-            given = {
-                key: text if inputs[key].type == "String" else yaml.safe_load(text)
-                for key, text in options.items()
-                if text is not None
-            }
-            from_file = read_parameters_file(params) if params else {}
-            arguments = _checked({**defaults, **from_file, **given}, inputs)
+            arguments = _arguments(pipeline, defaults, params, options)
             directory = run_directory.create(output_dir, pipeline.name, arguments)
         sys.exit(_run_in(directory, build))
 
-    for key in reversed(inputs):
-        run = click.option(option_name(key), key, help=inputs[key].description)(run)
-    return click.command(context_settings={"max_content_width": 100})(run)
+    return click.command(context_settings=_WIDE)(run)
 
 
 def _run_in(directory: Path, build: Build) -> int:
@@ -129,20 +125,7 @@ def _compile_command(build: Build, pipeline: BaseComponent) -> click.Command:
         required=True,
         help="What to compile for.",
     )
-    @click.option(
-        "--options",
-        "options_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Options of a Kubeflow cluster, as of kfp-llm-tuning compile.",
-    )
-    @click.option(
-        "--image-registry",
-        default=REGISTRY,
-        envvar="KFP_LLM_TUNING_IMAGE_REGISTRY",
-        show_default=True,
-        help="Where the images are.",
-    )
+    @_compile_options
     @click.option(
         "--output",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -160,6 +143,92 @@ def _compile_command(build: Build, pipeline: BaseComponent) -> click.Command:
         click.echo(output)
 
     return compile
+
+
+def _submit_command(
+    build: Build, pipeline: BaseComponent, defaults: Mapping[str, Any]
+) -> click.Command:
+    inputs = pipeline.component_spec.inputs or {}
+
+    @_input_options(pipeline)
+    @_compile_options
+    @submission_options
+    def submit(
+        platform: str,
+        project: str,
+        pipeline_root: str,
+        params: Path | None,
+        options_file: Path | None,
+        image_registry: str,
+        **options: Any,
+    ) -> None:
+        """Send the pipeline to Vertex AI or to Kubeflow."""
+        place = {name: options.pop(name) for name in set(options) - set(inputs)}
+        if project and "project" in inputs:
+            options["project"] = project
+        arguments = _arguments(pipeline, defaults, params, options)
+        if image_registry == REGISTRY:
+            fix = "Say where `make images` pushed them."
+            raise UserError(Problem("the images have no registry.", "--image-registry", fix=fix))
+        text = compiling.compiled(build(_platform(platform, options_file)), image_registry)
+        submission = Submission(pipeline.name, text, arguments, pipeline_root)
+        sent = send(submission, platform, project, place)
+        click.echo(f"{sent.name}\n{sent.console}")
+
+    return click.command(context_settings=_WIDE)(submit)
+
+
+def _input_options(pipeline: BaseComponent) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Makes an option of every input; ``project`` may be one of the command already."""
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        known = {option.name for option in getattr(command, "__click_params__", ())}
+        for key, wanted in reversed((pipeline.component_spec.inputs or {}).items()):
+            if key not in known:
+                command = click.option(option_name(key), key, help=wanted.description)(command)
+        path = click.Path(path_type=Path)
+        return click.option("--params", type=path, help="Inputs, as YAML.")(command)
+
+    return decorated
+
+
+def _compile_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option(
+            "--image-registry",
+            default=REGISTRY,
+            envvar="KFP_LLM_TUNING_IMAGE_REGISTRY",
+            show_envvar=True,
+            show_default=True,
+            help="Where the images are.",
+        ),
+        click.option(
+            "--options",
+            "options_file",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Options of a Kubeflow cluster, as of kfp-llm-tuning compile.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _arguments(
+    pipeline: BaseComponent,
+    defaults: Mapping[str, Any],
+    params: Path | None,
+    options: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """Gathers the values of the inputs: later sources take the place of earlier ones."""
+    inputs = pipeline.component_spec.inputs or {}
+    given = {
+        key: text if inputs[key].type == "String" else yaml.safe_load(text)
+        for key, text in options.items()
+        if text is not None
+    }
+    from_file = read_parameters_file(params) if params else {}
+    return _checked({**defaults, **from_file, **given}, inputs)
 
 
 def _platform(name: str, options_file: Path | None) -> Platform:

@@ -11,6 +11,8 @@ from kfp_llm_tuning.components import __version__
 from kfp_llm_tuning.components.common.images import IMAGE
 from kfp_llm_tuning.pipelines.own_pipeline import pipeline_command
 from kfp_llm_tuning.pipelines.platforms import Platform
+from tests.kubeflow.local_kubeflow import local_kubeflow
+from tests.vertex.local_vertex import LocalVertex
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -108,3 +110,39 @@ def test_options_of_a_cluster_are_for_kubeflow(call) -> None:
     result = call("compile", "--platform", "vertex", "--options", "cluster.yaml")
     assert "no effect without --platform kubeflow" in str(result.exception)
     assert call("compile", "--platform", "kubeflow", "--options", "cluster.yaml").exit_code == 0
+
+
+def test_a_pipeline_without_images_is_not_sent(call) -> None:
+    result = call("submit", "--platform", "kubeflow", "--host", "http://127.0.0.1:9", text="x")
+    assert "the images have no registry" in str(result.exception)
+
+
+def test_it_is_sent_to_kubeflow(call, tmp_path: Path) -> None:
+    with local_kubeflow(tmp_path / "kubeflow") as kubeflow:
+        words = ["submit", "--platform", "kubeflow", "--host", kubeflow.url]
+        words += ["--image-registry", "registry.test/x", "--experiment", "mine"]
+        result = call(*words, "--text", "sent", "--rates", "[1, 2.5]")
+        assert result.exit_code == 0, result.output
+        (run,) = kubeflow.runs
+        assert run["run_id"] in result.output
+        assert run["runtime_config"]["parameters"] == {"text": "sent", "rates": [1, 2.5]}
+        assert "registry.test/x/" in str(run["pipeline_spec"])
+        assert run["display_name"].startswith("counting-")
+
+
+def test_it_is_sent_to_vertex_ai(call, vertex_server: LocalVertex) -> None:
+    words = ["submit", "--project", "test-project", "--region", "us-central1"]
+    words += ["--pipeline-root", "gs://bucket/runs", "--image-registry", "registry.test/x"]
+    result = call(*words, "--text", "sent", "--factor", "2")
+    assert result.exit_code == 0, result.output
+    (job,) = vertex_server.resources("pipelineJobs")
+    assert job["name"] in result.output
+    assert job["runtimeConfig"]["parameterValues"] == {"text": "sent", "factor": 2.0}
+    assert job["pipelineSpec"]["pipelineInfo"]["name"] == "counting"
+
+
+def test_what_a_platform_needs_is_told(call) -> None:
+    words = ["submit", "--image-registry", "registry.test/x", "--text", "x"]
+    assert "--pipeline-root" in str(call(*words).exception)
+    wrong = call(*words, "--platform", "kubeflow", "--service-account", "me@test")
+    assert "--service-account" in str(wrong.exception)
