@@ -1,0 +1,88 @@
+"""A run on Kubeflow that is really executed, and a weekly schedule of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from kfp_llm_tuning.components.upload.connection import connect
+from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
+from tests.pipelines.conftest import EXAMPLE, Call
+
+POLL = ["--wait", "--poll-seconds", "0.5"]
+
+
+@pytest.fixture
+def kubeflow_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalKubeflow]:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    with local_kubeflow(tmp_path / "kubeflow", execute=True) as server:
+        yield server
+
+
+@pytest.fixture
+def words(run_words: list[str], tmp_path: Path) -> list[str]:
+    """Options of a run on few rows, whose registry is a file that pods and this machine see."""
+    lines = (EXAMPLE / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "train.jsonl").write_text("".join(lines[:24]), encoding="utf-8")
+    return [
+        *(*run_words, "--dataset-uri", str(tmp_path / "train.jsonl"), "--train-steps", "2"),
+        *("--registry-uri", f"sqlite:///{tmp_path}/mlflow.db"),
+    ]
+
+
+def models(call: Call, tmp_path: Path) -> list[str]:
+    listed = call("models", "list", "--registry-uri", f"sqlite:///{tmp_path}/mlflow.db", "--json")
+    return [f"{one['name']}@{one['version']}" for one in json.loads(listed.stdout)]
+
+
+def test_a_run_registers_a_model(
+    kubeflow_server: LocalKubeflow, call: Call, words: list[str], tmp_path: Path
+) -> None:
+    result = call("submit", *words, *POLL, "--label", "team=a")
+    assert result.exit_code == 0, result.stdout
+    for task in ("validate-pipeline", "large-language-model-tuner", "upload-llm-model"):
+        assert f"✓ {task}" in result.stdout
+    assert "model     models/router@1" in result.stdout
+    assert models(call, tmp_path) == ["router@1"]
+
+
+@pytest.mark.slow
+def test_the_gate_s_refusal_is_told(
+    kubeflow_server: LocalKubeflow, call: Call, words: list[str], tmp_path: Path
+) -> None:
+    connect(f"sqlite:///{tmp_path}/mlflow.db")
+    evaluation = tmp_path / "evaluation.jsonl"
+    evaluation.write_text((tmp_path / "train.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
+    gate = ["--evaluation-data-uri", str(evaluation), "--gate-metric", "exact_match"]
+    result = call("submit", *words, *POLL, *gate, "--gate-threshold", "1.1")
+    assert result.exit_code == 3, result.stdout
+    assert "Not registered: the gate refused the model" in result.stdout
+
+
+@pytest.mark.slow
+def test_three_weeks_make_three_versions_of_one_model(
+    kubeflow_server: LocalKubeflow,
+    call: Call,
+    words: list[str],
+    on_kubeflow: list[str],
+    tmp_path: Path,
+) -> None:
+    call("schedule", "create", *words, "--cron", "0 9 * * 1", "--name", "weekly")
+    for week in range(1, 4):
+        kubeflow_server.clock.advance(timedelta(days=7))
+        run = kubeflow_server.runs[-1]["run_id"]
+        result = call("jobs", "show", run, *on_kubeflow, *POLL)
+        assert result.exit_code == 0, result.stdout
+        assert f"models/router@{week}" in result.stdout
+    assert models(call, tmp_path) == ["router@3", "router@2", "router@1"]
+    shown = call("schedule", "show", "weekly", *on_kubeflow).stdout
+    assert "runs      3 of any number" in shown
+    assert all(f"models/router@{week}" in shown for week in range(1, 4))
+    call("schedule", "pause", "weekly", *on_kubeflow)
+    kubeflow_server.clock.advance(timedelta(days=30))
+    assert len(kubeflow_server.runs) == 3
