@@ -15,6 +15,11 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 __all__ = ["NETWORK_ERRORS", "ApiException", "explained", "is_transient", "is_unreached"]
 
 NETWORK_ERRORS = (urllib3.exceptions.HTTPError, OSError)
+_UNREACHED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.SSLError,
+)
 _AGAIN = "Run it again: what was done is found again, and nothing is done twice."
 _UNREACHABLE = "Check --host, and that this machine reaches it (a port-forward, a proxy, a VPN)."
 _CERTIFICATE = "Give the certificates that it is checked against with --ca-file."
@@ -43,10 +48,8 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_unreached(error: BaseException) -> bool:
-    """Tells whether a request never got to the server: nobody is there, or the name is wrong."""
-    reason = getattr(error, "reason", error)
-    unreached = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    return isinstance(reason, unreached)
+    """Tells whether a request never got to the server: nobody is there, or nobody it trusts."""
+    return isinstance(getattr(error, "reason", error), _UNREACHED)
 
 
 @contextmanager
