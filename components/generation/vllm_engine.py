@@ -13,8 +13,10 @@ import contextlib
 import itertools
 import logging
 import os
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -265,6 +267,10 @@ async def _open(folder: Path) -> Any:
     from vllm.platforms import current_platform
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    # Ctrl-C in a terminal reaches every process. Those of vLLM, which inherit this, leave it to the
+    # server, and go on until it has answered. (The tracker's start would let the signal in again.)
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     arguments = AsyncEngineArgs(
         model=str(folder),
         dtype=_dtype(),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import numpy as np
@@ -209,6 +210,19 @@ def started_by(open_engine):
     before = psutil.Process().children(recursive=True)
     engine = open_engine()
     return engine, [p for p in psutil.Process().children(recursive=True) if p not in before]
+
+
+def test_ctrl_c_is_left_to_the_server(open_vllm):
+    engine, processes = started_by(open_vllm)
+    heard = Heard()
+    engine.submit(GenerationRequest(PROMPTS[0], 2000, []), heard)
+    assert heard.many.wait(120)
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    assert heard.ended.wait(300)
+    assert len(heard.tokens) == 2000
+    assert engine.alive
+    engine.close()
 
 
 def test_it_ends_without_leaving_a_process(open_vllm, caplog):

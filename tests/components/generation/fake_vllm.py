@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import signal
 import sys
 from collections.abc import AsyncIterator
 from types import ModuleType, SimpleNamespace
@@ -37,6 +38,7 @@ class AsyncLLM:
         self.aborted: list[str] = []
         self.asked: list[SimpleNamespace] = []
         self.shut = 0
+        self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         self.vllm_config = SimpleNamespace(
             device_config=SimpleNamespace(device_type="cuda"),
             model_config=SimpleNamespace(

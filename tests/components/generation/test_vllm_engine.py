@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 
 import numpy as np
@@ -98,6 +99,11 @@ def test_tells_what_it_runs(engine, vllm, model_folder):
 
 def test_nothing_is_reported_to_the_makers_of_vllm(engine):
     assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
+
+
+def test_ctrl_c_does_not_reach_the_processes_of_vllm(vllm):
+    assert signal.SIGINT in vllm.blocked
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.parametrize(("gpus", "shards"), [(0, 1), (1, 1), (2, 2), (3, 2)])
