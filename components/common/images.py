@@ -13,7 +13,7 @@ def image_name(kind: str, registry: str = REGISTRY) -> str:
     """Names one of the project's images.
 
     Args:
-        kind: A folder of ``images/``.
+        kind: A target of ``images/Containerfile``.
         registry: Where the images are, such as ``REGION-docker.pkg.dev/PROJECT/REPOSITORY``.
 
     Returns:
