@@ -69,7 +69,7 @@ class SentJob:
 
     Attributes:
         name: What leads to it.
-        console: URL of its page.
+        console: URL of its page; empty where it is not known.
     """
 
     name: str

@@ -12,6 +12,7 @@ import click
 
 from kfp_llm_tuning.pipelines.commands.place_options import PROJECT_VARIABLE, REGION_VARIABLE
 from kfp_llm_tuning.pipelines.commands.platform_options import (
+    CLUSTER_FIELDS,
     cluster_options,
     platform_option,
     refuse_others,
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.services import Target
 
 _REQUEST_FIELDS = ("template", "params", "request_file", "labels")
-# Of the JobSettings and the Connection, by the same names.
+# Of the JobSettings and the RunSettings, by the same names.
 _JOB_FIELDS = ("pipeline_root", "job_id", "service_account")
 _VERTEX_FIELDS = ("region", "network", "reserved_ip_ranges", "persistent_resource")
-_CLUSTER_FIELDS = ("host", "namespace", "token", "ca_file", "kube_context")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class JobOptions:
         job = {name: options.pop(name, "") for name in _JOB_FIELDS}
         job["display_name"] = options.pop("job_name")
         vertex = {name: options.pop(name) for name in _VERTEX_FIELDS}
-        cluster = {name: options.pop(name) for name in _CLUSTER_FIELDS}
+        cluster = {name: options.pop(name) for name in CLUSTER_FIELDS}
         fields = {name: options.pop(name) for name in cls.__dataclass_fields__ if name in options}
         # An option that is given empty overrules the request: only what is left out is None.
         parameters = {name: value for name, value in options.items() if value is not None}

@@ -26,8 +26,9 @@ VERTEX_ONLY = frozenset(
     {"region", "network", "reserved_ip_ranges", "persistent_resource", "max_runs"}
 )
 _VERTEX_PLACE = frozenset({"project", "region", "api_endpoint"})
-_CLUSTER = ("host", "namespace", "token", "ca_file", "kube_context")
-_KUBEFLOW_ONLY = frozenset({*_CLUSTER, "options_file"})
+# Of the Connection, by the same names.
+CLUSTER_FIELDS = ("host", "namespace", "token", "ca_file", "kube_context")
+_KUBEFLOW_ONLY = frozenset({*CLUSTER_FIELDS, "options_file"})
 
 platform_option = click.option(
     "--platform",
@@ -109,7 +110,7 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def with_service(*arguments: Any, **options: Any) -> Any:
         refuse_others(options["platform"], _VERTEX_PLACE)
-        place = {name: options.pop(name) for name in ("platform", *_VERTEX_PLACE, *_CLUSTER)}
+        place = {name: options.pop(name) for name in ("platform", *_VERTEX_PLACE, *CLUSTER_FIELDS)}
         resource = options.get("job") or options.get("schedule") or ""
         return command(*arguments, service=_service(place, resource), **options)
 
@@ -121,7 +122,7 @@ def _service(place: dict[str, Any], resource: str) -> Service:
         from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
         from kfp_llm_tuning.pipelines.kubeflow.service import KubeflowService
 
-        return KubeflowService(Connection(**{name: place[name] for name in _CLUSTER}))
+        return KubeflowService(Connection(**{name: place[name] for name in CLUSTER_FIELDS}))
     from kfp_llm_tuning.pipelines.vertex.place import vertex_at
     from kfp_llm_tuning.pipelines.vertex.service import VertexService
 

@@ -48,7 +48,7 @@ def submit(
         again = f"Add --job-id {job.job_id} when you try again: no second job is started then."
         click.echo(again, err=True)
         raise
-    click.echo(f"{sent.name}\n{sent.console}")
+    click.echo("\n".join(filter(None, (sent.name, sent.console))))
     job.after_sending(sent)
     if wait:
         context.exit(wait_for(job.service, sent.name, poll_seconds))

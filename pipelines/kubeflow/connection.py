@@ -45,6 +45,13 @@ _CONFLICT = 409
 _retry = retry.Retry(
     predicate=is_transient, initial=1.0, maximum=20.0, multiplier=2.0, timeout=_RETRY_TIMEOUT
 )
+_NO_HOST = Problem(
+    "no Kubeflow Pipelines is named, and there is neither a cluster around nor a kubeconfig that "
+    "has the context.",
+    "--host, --kube-context",
+    "the URL of the user interface or of the API server",
+    "Give --host, or set KF_PIPELINES_ENDPOINT.",
+)
 # Who is not there at all is told at once.
 _greeting = retry.Retry(
     predicate=lambda error: is_transient(error) and not is_unreached(error),
@@ -152,8 +159,9 @@ class Api:
 
     @cached_property
     def ui(self) -> str:
-        """URL of the user interface, which is where the API is unless the environment says."""
-        return str(self.client._get_url_prefix() or self.client.server).rstrip("/")
+        """URL of the user interface: --host, unless the environment says; empty without both."""
+        prefix = str(self.client._get_url_prefix())
+        return prefix.rstrip("/") if prefix.startswith("http") else ""
 
     def read(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Calls a method that changes nothing; tried again while another try may help.
@@ -224,12 +232,14 @@ class _Client(kfp.Client):
         config = super()._load_config(*arguments)
         # urllib3's own tries would make one minute four.
         config.retries = urllib3.Retry(connect=1, read=0, redirect=5, status=0, other=0)
+        if hook := config.refresh_api_key_hook:
+            config.refresh_api_key_hook = _keeping_host(hook, config.host)
         return config
 
     def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
         """Asks quietly; kfp's own method prints a traceback for each of five tries."""
         if self.server == _NOWHERE:
-            raise UserError(_no_host())
+            raise UserError(_NO_HOST)
         if self._answer is None:
             ask = self._healthz_api.healthz_service_get_healthz
             self._answer = _greeting(lambda: ask(**_TIMEOUTS))()
@@ -238,6 +248,16 @@ class _Client(kfp.Client):
     def set_user_namespace(self, namespace: str) -> None:
         """Keeps the namespace that a pod was told; kfp's own method writes it to a file."""
         self._context_setting["namespace"] = namespace.strip()
+
+
+def _keeping_host(refresh: Callable[[Any], None], host: str) -> Callable[[Any], None]:
+    """Refreshes a token only: that of a kubeconfig also leads back from Kubeflow to its cluster."""
+
+    def refresh_token(config: Any) -> None:
+        refresh(config)
+        config.host = host
+
+    return refresh_token
 
 
 def _client(connection: Connection) -> _Client:
@@ -273,15 +293,6 @@ def _quiet(logger: logging.Logger) -> Any:
         yield
     finally:
         logger.disabled = before
-
-
-def _no_host() -> Problem:
-    return Problem(
-        "no Kubeflow Pipelines is named, and there is neither a cluster around nor a kubeconfig.",
-        "--host",
-        "the URL of the user interface or of the API server",
-        "Give --host, or set KF_PIPELINES_ENDPOINT.",
-    )
 
 
 def _no_api(server: str) -> Problem:

@@ -85,8 +85,8 @@ def parameters_of(run: Any) -> Mapping[str, Any]:
 
 
 def run_url(ui: str, run_id: str) -> str:
-    """Writes the URL of a run's page."""
-    return f"{ui}/#/runs/details/{run_id}"
+    """Writes the URL of a run's page; empty where there is no user interface."""
+    return f"{ui}/#/runs/details/{run_id}" if ui else ""
 
 
 def _tasks(run: Any, facts: RunFacts) -> Iterator[TaskView]:

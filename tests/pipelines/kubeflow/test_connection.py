@@ -18,6 +18,7 @@ from kfp_llm_tuning.pipelines.kubeflow import connection as module
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import ApiException
 from kfp_llm_tuning.pipelines.kubeflow.connection import Connection, ensured
 from tests.kubeflow.local_kubeflow import LocalKubeflow
+from tests.kubeflow.local_kubernetes import kubeconfig
 from tests.vertex.faults import Kind
 from tests.vertex.grpc_server import _make_certificate
 
@@ -93,6 +94,19 @@ def test_a_pod_s_own_token(
     kubeflow_server.backend.token = "of the pod"
     Connection(kubeflow_server.url).open()
     assert "no user identity" in refusal(Connection(kubeflow_server.url, token="another"))
+
+
+def test_the_cluster_of_the_kubeconfig(
+    kubeflow_server: LocalKubeflow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(kubeconfig(kubeflow_server.url)), encoding="utf-8")
+    location = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(location, str(path))
+    api = Connection().open()
+    assert api.client.server.startswith(f"{kubeflow_server.url}/api/v1/namespaces/kubeflow/")
+    assert api.ui == ""
+    assert "no Kubeflow Pipelines is named" in refusal(Connection(kube_context="none"))
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "reset"])

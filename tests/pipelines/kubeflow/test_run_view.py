@@ -91,7 +91,7 @@ def test_states_of_tasks(state: str | None, expected: str) -> None:
 
 def test_a_run_that_has_not_begun_and_one_that_has_not_ended() -> None:
     made = view(run("PENDING", finished_at=NEVER, run_details=None), RunFacts(), "")
-    assert made.tasks == ()
+    assert (made.tasks, made.console) == ((), "")
     assert made.seconds > 100
 
 
