@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
+KFP = Path(sys.executable).with_name("kfp")
 
 
 def test_kfp_s_own_command(tmp_path: Path, package: Path) -> None:
@@ -20,7 +21,7 @@ def test_kfp_s_own_command(tmp_path: Path, package: Path) -> None:
             assert found
             words = ["--endpoint", found[1], "--existing-token", "x", "--output", "json"]
             made = subprocess.run(
-                [sys.executable, "-m", "kfp.cli", *words, "pipeline", "create", str(package)],
+                [str(KFP), *words, "pipeline", "create", str(package)],
                 capture_output=True,
                 text=True,
                 check=True,
