@@ -25,8 +25,8 @@ class Sampling:
         top_p: The likeliest tokens whose probabilities sum to this are left to choose from.
         top_k: So many of the likeliest tokens are left to choose from; 0 leaves all.
         seed: Makes the choice repeatable; None chooses anew each time.
-        presence_penalty: Taken off the logit of every token that was written before.
-        frequency_penalty: Taken off as often as the token was written before.
+        presence_penalty: Taken off the logit of every token that the answer holds already.
+        frequency_penalty: Taken off as often as the answer holds the token.
         logit_bias: Added to the logits, by token id.
         logprobs: Number of the likeliest tokens whose log-probabilities are told beside the chosen
             token's; 0 tells the chosen token's alone, None nothing. They are those of the model:
@@ -128,10 +128,19 @@ class Engine(Protocol):
         """Whether requests that are submitted will be answered: False once closed or broken."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        """Continues many prompts, as fast as can be; one generation a request, in their order."""
+        """Continues many prompts, as fast as can be; one generation a request, in their order.
+
+        Raises:
+            ValueError: If the model cannot answer a request: see `within_limits`.
+        """
 
     def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
-        """Continues one prompt beside all others that were submitted. From any thread."""
+        """Continues one prompt beside all others that were submitted. From any thread.
+
+        Raises:
+            ValueError: If the model cannot answer the request: see `within_limits`.
+            RuntimeError: If the engine is closed or broken.
+        """
 
     def score(
         self, prompts: Sequence[Tokens], completions: Sequence[Tokens]
