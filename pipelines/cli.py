@@ -29,6 +29,7 @@ SUBCOMMANDS = {
     "predict": ("predict", "Ask a tuned model."),
     "serve": ("serve", "Answer over HTTP with a tuned model."),
     "compile": ("compile", "Write the templates and the components as YAML."),
+    "init": ("init", "Write a starter project: a pipeline of your own around ours."),
 }
 
 

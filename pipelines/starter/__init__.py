@@ -1,0 +1,1 @@
+"""The files of a starter project, which ``kfp-llm-tuning init`` writes."""
