@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from kfp_llm_tuning.components.generation.decoded_text import decode
 from kfp_llm_tuning.components.generation.decoding import Decoder, Row
 from kfp_llm_tuning.components.generation.decoding_thread import DecodingThread
 from kfp_llm_tuning.components.generation.engine import (
@@ -111,20 +112,8 @@ class TransformersEngine:
         return self._scorer.score_choices(prompts, choices)
 
     def decode(self, texts: Sequence[Tokens]) -> list[str]:
-        """Turns token ids into text, special tokens left out.
-
-        Args:
-            texts: Token ids.
-
-        Returns:
-            One string each.
-        """
-        decoded: list[str] = self.tokenizer.batch_decode(
-            [list(text) for text in texts],
-            skip_special_tokens=True,
-            clean_up_tokenization_spaces=False,
-        )
-        return decoded
+        """Turns token ids into text, special tokens left out."""
+        return decode(self.tokenizer, texts)
 
     def close(self) -> None:
         """Ends the engine's thread; requests under way hear of an error."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from kfp_llm_tuning.components.generation.batches import Progress
+from kfp_llm_tuning.components.generation.decoded_text import decode
 from kfp_llm_tuning.components.generation.engine import (
     Generation,
     GenerationRequest,
@@ -129,9 +130,11 @@ class VllmEngine:
 
         Raises:
             ValueError: If the request cannot be answered by this model.
-            RuntimeError: If the engine is closed.
+            RuntimeError: If the engine is closed or broken.
         """
         checked = self._checked(request)
+        if self._vllm.errored:
+            raise RuntimeError("vLLM has ended.")
         ticket = _Ticket(checked, listener)
         outputs = self._outputs(checked.prompt, sampling_parameters(checked, "DELTA"))
         ticket.work = self._thread.start(ticket.follow(outputs))
@@ -175,20 +178,8 @@ class VllmEngine:
         return table[[rows[tuple(prompt)] for prompt in prompts]]
 
     def decode(self, texts: Sequence[Tokens]) -> list[str]:
-        """Turns token ids into text, special tokens left out.
-
-        Args:
-            texts: Token ids.
-
-        Returns:
-            One string each.
-        """
-        decoded: list[str] = self.tokenizer.batch_decode(
-            [list(text) for text in texts],
-            skip_special_tokens=True,
-            clean_up_tokenization_spaces=False,
-        )
-        return decoded
+        """Turns token ids into text, special tokens left out."""
+        return decode(self.tokenizer, texts)
 
     def close(self) -> None:
         """Ends the thread and vLLM's processes; requests under way hear of an error."""

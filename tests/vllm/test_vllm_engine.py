@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 
 import numpy as np
 import psutil
@@ -16,35 +15,11 @@ from kfp_llm_tuning.components.generation import transformers_engine, vllm_engin
 from kfp_llm_tuning.components.generation.engine import GenerationRequest, Sampling
 from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
 from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine
+from tests.components.generation.listeners import Heard
 
 EOS = 2
 PROMPTS = [[1, 50, 60, 70], [1, 80], [1, 50, 60, 70], [1, *range(30, 70)], [1, 99, 98, 97, 96]]
 CHOICES = [[40, 41, 42, EOS], [40, EOS], [90, 91, EOS]]
-
-
-class Heard:
-    """A listener that keeps what it hears."""
-
-    def __init__(self):
-        self.tokens = []
-        self.logprobs = []
-        self.end = None
-        self.ended = threading.Event()
-        self.many = threading.Event()
-
-    def on_token(self, token, logprobs):
-        self.tokens.append(token)
-        self.logprobs.append(logprobs)
-        if len(self.tokens) == 20:
-            self.many.set()
-
-    def on_end(self, finished):
-        self.end = finished
-        self.ended.set()
-
-    def on_error(self, error):
-        self.end = error
-        self.ended.set()
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +164,7 @@ def test_long_texts_are_scored_whole(vllm, engine):
 def test_a_cancelled_request_frees_its_place(vllm):
     heard = Heard()
     ticket = vllm.submit(GenerationRequest(PROMPTS[0], 10_000, []), heard)
-    assert heard.many.wait(120)
+    assert heard.under_way.wait(120)
     ticket.cancel()
     submitted(vllm, requests()[0])
     count = len(heard.tokens)
@@ -216,7 +191,7 @@ def test_ctrl_c_is_left_to_the_server(open_vllm):
     engine, processes = started_by(open_vllm)
     heard = Heard()
     engine.submit(GenerationRequest(PROMPTS[0], 2000, []), heard)
-    assert heard.many.wait(120)
+    assert heard.under_way.wait(120)
     for process in processes:
         process.send_signal(signal.SIGINT)
     assert heard.ended.wait(300)
@@ -229,7 +204,7 @@ def test_it_ends_without_leaving_a_process(open_vllm, caplog):
     engine, processes = started_by(open_vllm)
     heard = Heard()
     engine.submit(GenerationRequest(PROMPTS[0], 10_000, []), heard)
-    assert heard.many.wait(120)
+    assert heard.under_way.wait(120)
     engine.close()
     assert "closed" in str(heard.end)
     _, alive = psutil.wait_procs(processes, timeout=60)
@@ -241,7 +216,7 @@ def test_the_death_of_its_processes_is_noticed(open_vllm):
     engine, processes = started_by(open_vllm)
     heard = Heard()
     engine.submit(GenerationRequest(PROMPTS[0], 10_000, []), heard)
-    assert heard.many.wait(120)
+    assert heard.under_way.wait(120)
     for process in processes:
         process.kill()
     assert heard.ended.wait(120)

@@ -20,30 +20,7 @@ from kfp_llm_tuning.components.generation.engine import (
 )
 from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine
 from tests.components.generation import fake_vllm
-
-
-class Heard:
-    """A listener that keeps what it hears."""
-
-    def __init__(self):
-        self.tokens = []
-        self.logprobs = []
-        self.end = None
-        self.ended = threading.Event()
-        self.begun = threading.Event()
-
-    def on_token(self, token, logprobs):
-        self.tokens.append(token)
-        self.logprobs.append(logprobs)
-        self.begun.set()
-
-    def on_end(self, finished):
-        self.end = finished
-        self.ended.set()
-
-    def on_error(self, error):
-        self.end = error
-        self.ended.set()
+from tests.components.generation.listeners import Heard
 
 
 @pytest.fixture
@@ -201,6 +178,8 @@ def test_answers_end_with_the_context(engine, vllm):
 def test_a_dead_vllm_is_noticed(engine, vllm):
     vllm.errored = True
     assert not engine.alive
+    with pytest.raises(RuntimeError, match="vLLM has ended"):
+        engine.submit(asked([10]), Heard())
 
 
 def test_closing_tells_those_who_wait(engine, vllm):
