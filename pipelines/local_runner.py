@@ -2,10 +2,11 @@
 
 kfp.local prints a stream of log lines and drops the exit code of a task. Five of its functions are
 therefore replaced while a pipeline runs: the one that executes a task, to learn when each starts
-and how it ends; the one that starts a task's process, to keep its output in a file and its exit
-code; the one that looks up the value of a condition, which overlooks most; the one that gives a
-loop's tasks their inputs, which mistakes most; and the one that logs that the pipeline failed,
-since it may do so although no task did. They are internals of kfp 2.17, which setup.py pins.
+and how it ends; the one that starts a task's process or container, to keep its output in a file
+and its exit code; the one that looks up the value of a condition, which overlooks most; the one
+that gives a loop's tasks their inputs, which mistakes most; and the one that logs that the pipeline
+failed, since it may do so although no task did. They are internals of kfp 2.17, which setup.py
+pins.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ import signal
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from unittest.mock import patch
 
 import psutil
 
 from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.pipelines.task_containers import TaskContainer
+
+if TYPE_CHECKING:
+    from kfp.local import DockerRunner, SubprocessRunner
 
 # Each task's process carries the folder of its run, so that one left behind by a killed run can
 # be told from all others.
@@ -42,7 +47,7 @@ class TaskResult:
         name: The task's name in its graph, such as ``dataset-encoder``.
         state: running, succeeded, cached or failed.
         seconds: Wall-clock time.
-        exit_code: Of its process; None where it had none (a cached task).
+        exit_code: Of its process or container; None where it had none (a cached task).
         outputs: Parameter values, and the path of each artifact.
         log: The file with everything that it printed.
     """
@@ -80,13 +85,22 @@ class LocalRunner:
         outputs: The pipeline's own outputs, once it has succeeded; an artifact's is its path.
     """
 
-    def __init__(self, directory: Path, observer: Observer, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        observer: Observer,
+        cache: Path | None = None,
+        runner: SubprocessRunner | DockerRunner | None = None,
+    ) -> None:
         """Takes the run's folder, where logs and outputs are kept.
 
         Args:
             directory: The run's folder.
             observer: Told of each task.
             cache: Folder of what earlier tries did; by default in the run's own.
+            runner: Where tasks run; by default each in a process of this environment. A
+                DockerRunner runs container components too; its tasks see the folder ``tasks`` of
+                the run, and what its ``mounts`` name.
         """
         self.directory = directory
         self.tasks: list[TaskResult] = []
@@ -95,7 +109,8 @@ class LocalRunner:
         self._observer = observer
         self._cache = cache or directory / "cache"
         self._failed = False
-        self._processes: set[subprocess.Popen[str]] = set()
+        self._runner = runner
+        self._at_work: set[subprocess.Popen[str] | TaskContainer] = set()
 
     @property
     def current_task(self) -> TaskResult:
@@ -115,7 +130,7 @@ class LocalRunner:
         from kfp import local
 
         local.init(
-            runner=local.SubprocessRunner(use_venv=False),
+            runner=self._runner or local.SubprocessRunner(use_venv=False),
             pipeline_root=str(self.directory / "tasks"),
             raise_on_error=False,
             enable_caching=True,
@@ -138,7 +153,7 @@ class LocalRunner:
 
     @contextlib.contextmanager
     def _replaced_internals(self) -> Iterator[None]:
-        from kfp.local import pipeline_orchestrator, subprocess_task_handler
+        from kfp.local import pipeline_orchestrator
         from kfp.local.orchestrator import task_executor, task_spec_utils
         from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 
@@ -150,7 +165,7 @@ class LocalRunner:
                 "execute_single_task",
                 lambda **keywords: self._execute(execute, keywords),
             ),
-            patch.object(subprocess_task_handler, "run_local_subprocess", self._start),
+            self._replaced_start(),
             patch.object(ConditionEvaluator, "_resolve_pipeline_channel", _channel_value),
             patch.object(
                 task_spec_utils,
@@ -162,6 +177,18 @@ class LocalRunner:
             ),
         ):
             yield
+
+    def _replaced_start(self) -> contextlib.AbstractContextManager[Any]:
+        from kfp import local
+
+        if isinstance(self._runner, local.DockerRunner):
+            # Imported for it alone: it needs the package docker.
+            from kfp.local import docker_task_handler
+
+            return patch.object(docker_task_handler, "run_docker_container", self._start_container)
+        from kfp.local import subprocess_task_handler
+
+        return patch.object(subprocess_task_handler, "run_local_subprocess", self._start)
 
     def _note_failure(self, **_: Any) -> None:
         self._failed = True
@@ -194,33 +221,40 @@ class LocalRunner:
         return outputs, outcome
 
     def _start(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        task = self.current_task
-        with (
-            task.log.open("a", encoding="utf-8") as log,
-            subprocess.Popen(
-                full_command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                env={**self._environment(), **(env_vars or {})},
-                # A Ctrl-C reaches this process alone, which passes it on once.
-                start_new_session=True,
-            ) as process,
-        ):
-            self._processes.add(process)
+        with subprocess.Popen(
+            full_command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, **self._environment(), **(env_vars or {})},
+            # A Ctrl-C reaches this process alone, which passes it on once.
+            start_new_session=True,
+        ) as process:
             assert process.stdout is not None
-            for line in process.stdout:
+            return self._follow(process, process.stdout)
+
+    def _start_container(self, environment: Mapping[str, str] | None = None, **given: Any) -> int:
+        variables = {**self._environment(), **(environment or {})}
+        # A container has process ids of its own: the tuner would find that of the runner gone.
+        del variables[RUNNER_PID_VARIABLE]
+        with TaskContainer(**given, environment=variables) as container:
+            return self._follow(container, container.lines())
+
+    def _follow(self, work: subprocess.Popen[str] | TaskContainer, lines: Iterable[str]) -> int:
+        task = self.current_task
+        self._at_work.add(work)
+        with task.log.open("a", encoding="utf-8") as log:
+            for line in lines:
                 log.write(line)
                 log.flush()
                 self._observer.printed(task, line.rstrip("\n"))
-            task.exit_code = process.wait()
-            self._processes.remove(process)
+        task.exit_code = work.wait()
+        self._at_work.remove(work)
         return task.exit_code
 
     def _environment(self) -> Mapping[str, str]:
         return {
-            **os.environ,
             "PYTHONUNBUFFERED": "1",
             # A bar that is drawn anew is a new line in a log.
             "TQDM_DISABLE": "1",
@@ -231,14 +265,18 @@ class LocalRunner:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         def stop(_number: int, _frame: object) -> None:
-            for process in list(self._processes):
+            # Set first: the next signal may come while containers are being asked.
+            again, self.interrupted = self.interrupted, True
+            for work in list(self._at_work):
+                if isinstance(work, TaskContainer):
+                    (work.kill if again else work.terminate)()
+                    continue
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    outer = psutil.Process(process.pid)
+                    outer = psutil.Process(work.pid)
                     inside = [outer, *outer.children(recursive=True)]
                     # The shell that kfp puts around a task must live to pass on the exit code.
                     asked = [member for member in inside if member.name() != "sh"]
-                    (kill if self.interrupted else terminate)(asked)
-            self.interrupted = True
+                    (kill if again else terminate)(asked)
 
         previous = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import importlib.util
 import os
 import re
 import shlex
@@ -32,18 +31,6 @@ KINDS = ["python", "gpu", "serving", "serving-gpu"]
 SERVING = ["serving", "serving-gpu"]
 
 Instruction = tuple[str, str]
-
-
-@pytest.fixture(scope="module")
-def build() -> ModuleType:
-    """images/build.py, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("build_images", FILE.with_name("build.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclass looks the module up.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def instructions() -> list[Instruction]:

@@ -1,0 +1,99 @@
+"""A task's container: what it prints is kept to the last line, and its exit code is its own.
+
+The DockerRunner of kfp.local 2.17 has each container removed as it ends, and takes one that is gone
+for one that succeeded: most tasks that fail pass for done, and what they printed last is lost
+(https://github.com/kubeflow/pipelines/issues/13332). Here a container is removed only when all of
+that is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+# A shell that waits for the task's program is process 1, and lives to pass its exit code on: this
+# reaches everything but process 1.
+_TERMINATE_OTHERS = ("sh", "-c", "kill -TERM -1")
+
+
+class TaskContainer:
+    """A container at work; leaving its ``with`` statement removes it."""
+
+    def __init__(
+        self,
+        client: Any,
+        image: str,
+        command: Sequence[str],
+        volumes: Mapping[str, Any],
+        **arguments: Any,
+    ) -> None:
+        """Starts the container; its image is pulled where the machine has none of that name.
+
+        Args:
+            client: A ``docker.DockerClient``.
+            image: Name of the image.
+            command: The task's command.
+            volumes: Folders of this machine that the task sees.
+            **arguments: Further arguments of the client's ``containers.run``.
+        """
+        self._container = client.containers.run(
+            image, list(command), detach=True, volumes=dict(volumes), **arguments
+        )
+
+    def __enter__(self) -> Self:
+        """Gives the container itself."""
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Removes the container, at work or not."""
+        self._container.remove(force=True)
+
+    def lines(self) -> Iterator[str]:
+        """Yields each line that is printed, with its end, until the container ends."""
+        rest = b""
+        for chunk in self._container.logs(stream=True, follow=True):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line.decode(errors="replace") + "\n"
+        if rest:
+            yield rest.decode(errors="replace")
+
+    def wait(self) -> int:
+        """Waits for the container's end.
+
+        Returns:
+            Its exit code.
+        """
+        code: int = self._container.wait()["StatusCode"]
+        return code
+
+    def terminate(self) -> None:
+        """Asks all processes of the container to end."""
+        with self._of_own_client() as container:
+            container.exec_run(_TERMINATE_OTHERS, user="0")
+            container.kill(signal="SIGTERM")
+
+    def kill(self) -> None:
+        """Ends all processes of the container at once."""
+        with self._of_own_client() as container:
+            container.kill()
+
+    @contextlib.contextmanager
+    def _of_own_client(self) -> Iterator[Any]:
+        # A signal's handler may have interrupted the other client anywhere.
+        import docker
+
+        with (
+            contextlib.closing(docker.from_env()) as client,
+            contextlib.suppress(
+                docker.errors.APIError  # It has ended.
+            ),
+        ):
+            yield client.containers.get(self._container.id)
