@@ -92,6 +92,6 @@ def _operations(service: Service) -> APIRouter:
 
 def _status(service: Service) -> str:
     state = service.admission.state
-    if state is State.OK and service.model is not None and not service.model.engine.alive:
+    if state is State.OK and service.is_broken:
         return _DEAD
     return state

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
-    from kfp_llm_tuning.components.serving.admission import Admission
+    from kfp_llm_tuning.components.serving.service import Service
     from kfp_llm_tuning.components.serving.settings import ServerSettings
 
 # The kernel completes connections that had begun within this time: a round trip.
@@ -41,7 +41,8 @@ def run(
 ) -> NoReturn:
     """Serves until SIGTERM or SIGINT, and ends the process.
 
-    Exit codes are those of every command: 0, or what kept the model from being loaded.
+    Exit codes are those of every command: 0, or what kept the model from being loaded or broke its
+    engine: whoever started the container then starts it anew.
 
     Args:
         settings: How the model is served.
@@ -72,7 +73,7 @@ def serve(
         load: As of `run`.
 
     Raises:
-        Exception: What kept the model from being loaded.
+        Exception: What kept the model from being loaded, or that its engine broke.
     """
     failures: list[Exception] = []
 
@@ -81,7 +82,7 @@ def serve(
         server.should_exit = True
 
     app = create_app(settings, load, fail)
-    server = _Server(_config(settings, app), app.state.service.admission, settings.drain_seconds)
+    server = _Server(_config(settings, app), app.state.service, fail)
     server.run(sockets=[listener])
     if failures:
         raise failures[0]
@@ -111,10 +112,12 @@ class _Server(uvicorn.Server):
     begun. It finishes: what came in is answered.
     """
 
-    def __init__(self, config: uvicorn.Config, admission: Admission, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, fail: Callable[[Exception], None]
+    ) -> None:
         super().__init__(config)
-        self._admission = admission
-        self._drain_seconds = drain_seconds
+        self._service = service
+        self._fail = fail
         self._closes_at = 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -122,16 +125,18 @@ class _Server(uvicorn.Server):
         if self.should_exit:
             os._exit(128 + sig)
         self.should_exit = True
-        if self._admission.state is State.OK:
-            self._admission.state = State.DRAINING
-            self._closes_at = time.monotonic() + self._drain_seconds
+        if self._service.admission.state is State.OK:
+            self._service.admission.state = State.DRAINING
+            self._closes_at = time.monotonic() + self._service.settings.drain_seconds
         told = "Told to end by %s: draining. A second signal ends at once."
         # Not here, where the signal may have interrupted the writing of a log line.
         loop = asyncio.get_running_loop()
         loop.call_soon_threadsafe(_logger.info, told, signal.Signals(sig).name)
 
     async def on_tick(self, counter: int) -> bool:
-        """Tells whether it is time to close."""
+        """Tells whether it is time to close: at once where nothing can be answered any more."""
+        if self._service.is_broken and not self.should_exit:
+            self._fail(RuntimeError("The engine broke: no request can be answered any more."))
         return await super().on_tick(counter) and time.monotonic() >= self._closes_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

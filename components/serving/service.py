@@ -29,3 +29,8 @@ class Service:
     metrics: Metrics
     name: str
     model: TunedModel | None = None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the model was loaded and its engine has broken since."""
+        return self.model is not None and not self.model.engine.alive

@@ -47,7 +47,8 @@ def load() -> Any:
 def predict_router(service: Service) -> APIRouter:
     """Answers ``{"text", "seconds", "count"}`` with the text.
 
-    ``/stream`` sends three letters, some seconds apart; ``/held`` goes on at the next prediction.
+    ``/stream`` sends three letters, some seconds apart; ``/held`` goes on at the next prediction;
+    ``{"breaks": true}`` is the last request that the engine lives to see.
     """
     router = APIRouter()
     released = asyncio.Event()
@@ -55,6 +56,9 @@ def predict_router(service: Service) -> APIRouter:
     async def predict(request: Request) -> Response:
         asked = await request.json()
         request.state.facts = {"instances": asked.get("count", 1)}
+        if asked.get("breaks"):
+            assert service.model is not None
+            service.model.engine.close()
         async with service.admission.admitted(asked.get("count", 1)):
             await asyncio.sleep(asked.get("seconds", 0))
             released.set()

@@ -249,3 +249,14 @@ def test_a_model_that_cannot_be_loaded_ends_the_process(
     assert server.wait_for_end() == code
     assert told in server.log
     assert ("Traceback" in server.log) is (code == 13)
+
+
+def test_a_broken_engine_ends_the_process(start_server: StartServer) -> None:
+    server = start_server(module=STAND_IN)
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(ask, server, text="slow", seconds=0.5)
+        time.sleep(0.2)
+        ask(server, breaks=True)
+        assert slow.result()[:2] == (200, "slow")
+    assert server.wait_for_end() == 13
+    assert "The engine broke" in server.log
