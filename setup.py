@@ -55,7 +55,10 @@ EXTRAS = {
         "fastapi>=0.115",
         "prometheus-client>=0.20",
         "uvicorn>=0.34",
+        "gcsfs>=2024.6",
     ],
+    # The prediction server's engine on GPUs; in an environment of its own (constraints-vllm.txt).
+    "serving-gpu": ["vllm>=0.33,<0.34"],  # its Python interface changes with minor versions
     # Submitting to Vertex AI Pipelines.
     "vertex": [
         "google-cloud-aiplatform>=1.60,<2",  # google-cloud-pipeline-components 2.22 requires < 2

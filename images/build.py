@@ -37,11 +37,11 @@ class Image:
 
 # By the target of the container file.
 IMAGES = {
-    "python": Image(".[tuning,vertex]", torch_index="CPU_TORCH_INDEX"),
-    "gpu": Image(".[tuning,vertex]", torch_index="CUDA_TORCH_INDEX"),
-    "serving": Image(".[serving] gcsfs", torch_index="CPU_TORCH_INDEX"),
+    "python": Image(".[tuning,vertex,kubeflow]", torch_index="CPU_TORCH_INDEX"),
+    "gpu": Image(".[tuning,vertex,kubeflow]", torch_index="CUDA_TORCH_INDEX"),
+    "serving": Image(".[serving]", torch_index="CPU_TORCH_INDEX"),
     "serving-gpu": Image(
-        ".[serving] gcsfs vllm",
+        ".[serving,serving-gpu]",
         constraints="constraints-vllm.txt",
         # Triton, which compiles vLLM's kernels where they first run, calls a C compiler.
         debian_packages="gcc libc6-dev",

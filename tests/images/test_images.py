@@ -253,7 +253,7 @@ def test_every_image_is_built_then_pushed(
         for kind in KINDS
     }
     assert options["serving"] == (
-        "--build-arg=PYTHON_IMAGE=python@sha256:0 --build-arg=REQUIREMENTS=.[serving] gcsfs"
+        "--build-arg=PYTHON_IMAGE=python@sha256:0 --build-arg=REQUIREMENTS=.[serving]"
         " --build-arg=CONSTRAINTS=constraints.txt --build-arg=TORCH_INDEX=cpu-builds"
     )
     calls = (tmp_path / "calls").read_text().splitlines()
