@@ -188,55 +188,59 @@ class Decoder:
         """Reads prompts and lets their rows join."""
         try:
             batch, logits = self._model.read([row.tokens for row in group])
-            stays = _take(group, logits)
+            order = stay_in_place(_take(group, logits))
         except Exception as error:
             self._start_over(group, error)
         else:
-            self._join(group, batch, stays)
+            rows = [*self._under_way, *(group[row] for row in order)]
+            self._arrange(rows, lambda: self._join(batch, order))
 
-    def _join(self, group: list[Row], batch: Rows, stays: list[bool]) -> None:
-        order = stay_in_place(stays)
+    def _write(self) -> None:
+        """Gives every row its next token, and lets those leave that have ended."""
+        assert self._batch is not None
+        rows, batch = self._under_way, self._batch
+        try:
+            order = stay_in_place(_take(rows, batch.append([row.written[-1] for row in rows])))
+        except Exception as error:
+            self._start_over(rows, error)
+        else:
+            if len(order) < len(rows):
+                self._arrange([rows[row] for row in order], lambda: batch.keep(order))
+
+    def _join(self, batch: Rows, order: list[int]) -> None:
         if not order:
             return
-        if len(order) < len(group):
+        if len(order) < len(batch):
             batch.keep(order)
-        self._under_way += [group[row] for row in order]
         if self._batch is None:
             self._batch = batch
         else:
             self._batch.join(batch)
 
-    def _write(self) -> None:
-        assert self._batch is not None
-        rows = self._under_way
+    def _arrange(self, rows: list[Row], change: Callable[[], None]) -> None:
+        """Has only these rows under way; where the batch cannot be changed so, they start over."""
+        self._under_way = rows
+        if not rows:
+            self._batch = None
+            return
         try:
-            stays = _take(rows, self._batch.append([row.written[-1] for row in rows]))
+            change()
         except Exception as error:
-            self._under_way, self._batch = [], None
             self._start_over(rows, error)
-        else:
-            self._keep(stays)
 
     def _start_over(self, rows: list[Row], error: Exception) -> None:
-        """Lets rows that failed together wait for a turn alone: memory may do for one of them."""
+        """Lets rows that failed wait for a turn alone, when memory may do; after that they fail."""
         self.broken |= isinstance(error, torch.AcceleratorError)
-        if len(rows) == 1:
-            rows[0].fail(error)
-            return
-        _log.warning("%d rows failed together and are done one by one: %s", len(rows), error)
+        if not set(self._under_way).isdisjoint(rows):
+            self._under_way, self._batch = [], None
+        again = [row for row in rows if not row.alone]
         for row in rows:
+            if row.alone:
+                row.fail(error)
             row.alone = True
-        self._waiting.extendleft(reversed(rows))
-
-    def _keep(self, stays: list[bool]) -> None:
-        if all(stays):
-            return
-        order = stay_in_place(stays)
-        self._under_way = [self._under_way[row] for row in order]
-        if not order:
-            self._batch = None
-        elif self._batch is not None:
-            self._batch.keep(order)
+        if again:
+            _log.warning("%d rows failed and are done one by one: %s", len(again), error)
+            self._waiting.extendleft(reversed(again))
 
 
 def _fits(row: Row, beside: Sequence[Row]) -> bool:

@@ -201,6 +201,29 @@ def test_rows_that_do_not_fit_together_are_done_one_by_one(rows, alone, monkeypa
     assert not decoder.broken
 
 
+@pytest.mark.parametrize("change", ["keep", "join"])
+def test_rows_whose_batch_cannot_be_changed_start_over(rows, alone, monkeypatch, change):
+    calls = []
+    whole = getattr(Rows, change)
+
+    def fail(batch, how):
+        calls.append(change)
+        if len(batch) > 1 or change == "join":
+            raise torch.OutOfMemoryError("too much")
+        whole(batch, how)
+
+    monkeypatch.setattr(Rows, change, fail)
+    decoder = Decoder(rows)
+    heard = {(5, 6): add(decoder, (5, 6), 3)[0], (7, 8, 9): add(decoder, (7, 8, 9), 5)[0]}
+    decoder.step()
+    heard[10,] = add(decoder, (10,), 5)[0]
+    finish(decoder)
+    assert calls
+    assert heard[5, 6].generation == alone((5, 6), 3)
+    assert heard[7, 8, 9].generation == alone((7, 8, 9), 5)
+    assert heard[10,].generation == alone((10,), 5)
+
+
 def test_a_failed_device_is_told(rows, monkeypatch):
     def fail(batch, tokens):
         raise torch.AcceleratorError("device-side assert")
