@@ -54,7 +54,9 @@ def prepare_messages(
     sets: dict[str, dict[str, str]] = {"train": {}, "evaluation": {}}
     with open_input(messages_uri) as lines:
         for row in map(json.loads, lines):
-            row["input_text"] = re.sub(r"(?<!\S)\S+@\S+", "ADDRESS", " ".join(row["input_text"].split()))
+            row["input_text"] = re.sub(
+                r"(?<!\S)\S+@\S+", "ADDRESS", " ".join(row["input_text"].split())
+            )
             digest = hashlib.sha256(row["input_text"].encode()).digest()
             held_out = int.from_bytes(digest[:4], "big") % 100 < held_out_percent
             sets["evaluation" if held_out else "train"][row["input_text"]] = json.dumps(row)
