@@ -1,12 +1,12 @@
 """Runs a compiled pipeline on this machine with kfp.local, and tells an observer what happens.
 
-kfp.local prints a stream of log lines and drops the exit code of a task. Five of its functions are
+kfp.local prints a stream of log lines and drops the exit code of a task. Six of its functions are
 therefore replaced while a pipeline runs: the one that executes a task, to learn when each starts
 and how it ends; the one that starts a task's process or container, to keep its output in a file
 and its exit code; the one that looks up the value of a condition, which overlooks most; the one
-that gives a loop's tasks their inputs, which mistakes most; and the one that logs that the pipeline
-failed, since it may do so although no task did. They are internals of kfp 2.17, which setup.py
-pins.
+that gives a loop's tasks their inputs, which mistakes most; the one that reads a task's outputs,
+which loses those of container components; and the one that logs that the pipeline failed, since it
+may do so although no task did. They are internals of kfp 2.17, which setup.py pins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from unittest.mock import patch
 import psutil
 
 from kfp_llm_tuning.components.common.storage import is_local
-from kfp_llm_tuning.pipelines.task_containers import TaskContainer
+from kfp_llm_tuning.pipelines.task_containers import TaskContainer, with_artifacts
 
 if TYPE_CHECKING:
     from kfp.local import DockerRunner, SubprocessRunner
@@ -153,12 +153,13 @@ class LocalRunner:
 
     @contextlib.contextmanager
     def _replaced_internals(self) -> Iterator[None]:
-        from kfp.local import pipeline_orchestrator
+        from kfp.local import executor_output_utils, pipeline_orchestrator
         from kfp.local.orchestrator import task_executor, task_spec_utils
         from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 
         execute = task_executor.execute_single_task
         iterate = task_spec_utils.create_parameter_loop_iteration_task_spec
+        read = executor_output_utils.get_outputs_for_task
         with (
             patch.object(
                 task_executor,
@@ -171,6 +172,11 @@ class LocalRunner:
                 task_spec_utils,
                 "create_parameter_loop_iteration_task_spec",
                 lambda *arguments: _with_own_inputs(iterate(*arguments), arguments[0]),
+            ),
+            patch.object(
+                executor_output_utils,
+                "get_outputs_for_task",
+                lambda **keywords: with_artifacts(read(**keywords), keywords["executor_input"]),
             ),
             patch.object(
                 pipeline_orchestrator, "log_and_maybe_raise_for_failure", self._note_failure
@@ -212,6 +218,7 @@ class LocalRunner:
             if is_local(artifact.uri):
                 # Metrics are kept in the artifact's metadata. kfp.local's cache takes an artifact
                 # without a file for one that was deleted, and would do the finished task again.
+                Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
                 Path(artifact.path).touch()
         if outcome != status.Status.SUCCESS:
             task.state = "failed"

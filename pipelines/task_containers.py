@@ -97,3 +97,25 @@ class TaskContainer:
             ),
         ):
             yield client.containers.get(self._container.id)
+
+
+def with_artifacts(outputs: Mapping[str, Any], executor_input: Any) -> dict[str, Any]:
+    """Adds the artifacts of a container component: a program of its own does not list them.
+
+    Kubeflow's backend takes them from what the task was given, kfp.local 2.17 from that list alone.
+
+    Args:
+        outputs: What kfp.local found.
+        executor_input: What the task was given.
+
+    Returns:
+        All outputs of the task.
+    """
+    from kfp.local.executor_output_utils import artifact_list_to_dsl_artifact
+
+    given = executor_input.outputs.artifacts
+    missing = [name for name in given if name not in outputs and given[name].artifacts]
+    return {
+        **outputs,
+        **{name: artifact_list_to_dsl_artifact(given[name], False) for name in missing},
+    }

@@ -55,6 +55,7 @@ class Client:
 
     def _run(self, image: str, command: list[str], **arguments: Any) -> Container:
         self.given = {"image": image, "command": command, **arguments}
+        self._container.calls.clear()
         return self._container
 
     def _get(self, name: str) -> Container:
@@ -146,3 +147,33 @@ def test_the_runner_takes_a_containers_end_for_the_tasks(
         "TQDM_DISABLE",
         "KFP_LLM_TUNING_RUN",
     }
+
+
+@dsl.container_component
+def make(model: dsl.Output[dsl.Model], other: dsl.Output[dsl.Artifact]) -> dsl.ContainerSpec:
+    return dsl.ContainerSpec(image=IMAGE, command=["touch", model.path, other.path])
+
+
+@dsl.container_component
+def take(model: dsl.Input[dsl.Model]) -> dsl.ContainerSpec:
+    return dsl.ContainerSpec(image=IMAGE, command=["cat", model.path])
+
+
+@dsl.pipeline(name="handing-on")
+def handing_on() -> dsl.Model:
+    made = make()
+    take(model=made.outputs["model"])
+    return made.outputs["model"]
+
+
+def test_artifacts_of_container_components_are_handed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(Container([], 0))
+    monkeypatch.setattr(docker, "from_env", lambda: client)
+    runner = LocalRunner(tmp_path, Silent(), runner=local.DockerRunner())
+    assert runner.run(handing_on, {})
+    made, taken = runner.tasks
+    assert made.outputs.keys() == {"model", "other"}
+    assert client.given["command"] == ["cat", made.outputs["model"]]
+    assert runner.outputs == {"Output": made.outputs["model"]}
