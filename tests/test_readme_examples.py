@@ -101,3 +101,10 @@ def test_every_example_of_the_components_runs(folder: Path) -> None:
 @pytest.mark.parametrize("example", python_examples(ROOT / "README.md"), ids=str)
 def test_every_pipeline_of_the_first_page_compiles(example: Example, folder: Path) -> None:
     Example(example.page, example.line, "python", example.text + _COMPILE).run(folder)
+
+
+def test_the_pipeline_of_the_examples_page_compiles(folder: Path) -> None:
+    (example,) = python_examples(ROOT / "examples" / "README.md")
+    call = "main(['compile', '--platform', 'kubeflow'])"
+    Example(example.page, example.line, "python", f"{example.text}\n{call}").run(folder)
+    assert (folder / "mine.yaml").is_file()
