@@ -1,12 +1,11 @@
 """Runs a compiled pipeline on this machine with kfp.local, and tells an observer what happens.
 
-kfp.local prints a stream of log lines and drops the exit code of a task. Six of its functions are
+kfp.local prints a stream of log lines and drops the exit code of a task. Three of its functions are
 therefore replaced while a pipeline runs: the one that executes a task, to learn when each starts
 and how it ends; the one that starts a task's process or container, to keep its output in a file
-and its exit code; the one that looks up the value of a condition, which overlooks most; the one
-that gives a loop's tasks their inputs, which mistakes most; the one that reads a task's outputs,
-which loses those of container components; and the one that logs that the pipeline failed, since it
-may do so although no task did. They are internals of kfp 2.17, which setup.py pins.
+and its exit code; and the one that logs that the pipeline failed, since it may do so although no
+task did. They are internals of kfp 2.17, which setup.py pins, as are those that ``kfp_repairs``
+mends.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ from unittest.mock import patch
 import psutil
 
 from kfp_llm_tuning.components.common.storage import is_local
-from kfp_llm_tuning.pipelines.task_containers import TaskContainer, with_artifacts
+from kfp_llm_tuning.pipelines.kfp_repairs import repaired
+from kfp_llm_tuning.pipelines.task_containers import TaskContainer
 
 if TYPE_CHECKING:
     from kfp.local import DockerRunner, SubprocessRunner
@@ -153,31 +153,18 @@ class LocalRunner:
 
     @contextlib.contextmanager
     def _replaced_internals(self) -> Iterator[None]:
-        from kfp.local import executor_output_utils, pipeline_orchestrator
-        from kfp.local.orchestrator import task_executor, task_spec_utils
-        from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
+        from kfp.local import pipeline_orchestrator
+        from kfp.local.orchestrator import task_executor
 
         execute = task_executor.execute_single_task
-        iterate = task_spec_utils.create_parameter_loop_iteration_task_spec
-        read = executor_output_utils.get_outputs_for_task
         with (
+            repaired(),
             patch.object(
                 task_executor,
                 "execute_single_task",
                 lambda **keywords: self._execute(execute, keywords),
             ),
             self._replaced_start(),
-            patch.object(ConditionEvaluator, "_resolve_pipeline_channel", _channel_value),
-            patch.object(
-                task_spec_utils,
-                "create_parameter_loop_iteration_task_spec",
-                lambda *arguments: _with_own_inputs(iterate(*arguments), arguments[0]),
-            ),
-            patch.object(
-                executor_output_utils,
-                "get_outputs_for_task",
-                lambda **keywords: with_artifacts(read(**keywords), keywords["executor_input"]),
-            ),
             patch.object(
                 pipeline_orchestrator, "log_and_maybe_raise_for_failure", self._note_failure
             ),
@@ -295,33 +282,6 @@ class LocalRunner:
 
 def _paths_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return {key: getattr(value, "path", value) for key, value in outputs.items()}
-
-
-def _channel_value(channel: str, io_store: Any) -> Any:
-    """Finds the value of ``pipelinechannel--TASK-OUTPUT`` or of a pipeline's own input.
-
-    kfp.local 2.17 finds an output only if its name is ``Output``: for any other it takes the whole
-    for an input, and a condition on it never holds.
-    """
-    name = channel.removeprefix("pipelinechannel--")
-    for place in [index for index, letter in enumerate(name) if letter == "-"]:
-        with contextlib.suppress(ValueError, KeyError):
-            return io_store.get_task_output(name[:place], name[place + 1 :])
-    for key in (name, channel):
-        with contextlib.suppress(ValueError, KeyError):
-            return io_store.get_parent_input(key)
-    return None
-
-
-def _with_own_inputs(iteration: Any, loop: Any) -> Any:
-    """Gives an iteration what the loop is given of tasks outside of it.
-
-    kfp.local 2.17 puts the loop's item in the place of every such parameter.
-    """
-    for name, given in loop.inputs.parameters.items():
-        if given.HasField("task_output_parameter"):
-            iteration.inputs.parameters[name].CopyFrom(given)
-    return iteration
 
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

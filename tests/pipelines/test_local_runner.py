@@ -287,6 +287,21 @@ def test_a_loops_tasks_get_what_they_are_given_of_outside(tmp_path: Path) -> Non
     assert runner.outputs == {"Output": 203}
 
 
+def test_a_nested_pipeline_takes_no_strangers_values(tmp_path: Path) -> None:
+    @dsl.pipeline(name="nested")
+    def nested(value: int = 10) -> int:
+        return make_number(value=value).output
+
+    @dsl.pipeline(name="around")
+    def around(value: int) -> int:
+        make_number(value=value)
+        return nested().output
+
+    runner = LocalRunner(tmp_path / "run", Recorder())
+    assert runner.run(around, {"value": 1})
+    assert sorted(task.outputs["Output"] for task in runner.tasks) == [2, 11]
+
+
 def test_the_end_is_told_of_whatever_happened(tmp_path: Path) -> None:
     @dsl.pipeline(name="told")
     def told(path: str) -> None:
