@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components import __version__
 from kfp_llm_tuning.pipelines.component_list import components_of, stages
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +66,11 @@ def test_every_step_of_the_page(tmp_path: Path, next_version: Path) -> None:
     interface = (fork / "my_components" / "component.py").read_text(encoding="utf-8")
     assert interface.count("@dsl.component") == 1
     assert "from my_components.stages import" in interface
+
+
+def test_the_page_names_this_version() -> None:
+    versions = re.findall(r"(?:==|kfp-llm-tuning-python:|of kfp-llm-tuning )(\d[\d.]*\d)", PAGE)
+    assert versions == [__version__] * 3
 
 
 def test_the_table_names_components_and_files_that_there_are() -> None:

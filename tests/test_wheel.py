@@ -160,8 +160,8 @@ class Install:
     preamble: str = ""
     arguments: tuple[str, ...] = ()
 
-    def run(self, program: str, *arguments: str, cwd: Path) -> str:
-        done = subprocess.run(
+    def call(self, program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [*self.command, "-c", self.preamble + program, *self.arguments, *arguments],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": ""},
@@ -169,6 +169,9 @@ class Install:
             text=True,
             check=False,
         )
+
+    def run(self, program: str, *arguments: str, cwd: Path) -> str:
+        done = self.call(program, *arguments, cwd=cwd)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -240,3 +243,10 @@ def test_a_plain_install_has_the_command(plain: Install, tmp_path: Path) -> None
     assert "Usage:" in plain.run(COMMAND, "--help", cwd=tmp_path)
     for name in SUBCOMMANDS:
         assert "Usage:" in plain.run(COMMAND, name, "--help", cwd=tmp_path)
+
+
+def test_a_plain_install_says_what_running_needs(plain: Install, tmp_path: Path) -> None:
+    done = plain.call(COMMAND, "run", "--dataset-uri", "train.jsonl", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "pip install 'kfp-llm-tuning[tuning]'" in done.stderr
+    assert not (tmp_path / "runs").exists()

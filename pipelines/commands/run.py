@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 
 import click
@@ -56,6 +57,7 @@ def run(
     """
     given = {name: value for name, value in options.items() if value is not None}
     source = RequestSource(request_file, params, given, template, labels)
+    _check_installed()
     if resume is not None:
         if not source.empty:
             raise UserError(
@@ -74,6 +76,13 @@ def run(
             output_dir, request.template, request.parameters(), request.labels
         )
     context.exit(_run_in(directory))
+
+
+def _check_installed() -> None:
+    """Looks for what a plain install lacks, before tasks fail for want of it one by one."""
+    for package in ("datasets", "mlflow", "torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 def _request(source: RequestSource) -> Request:
