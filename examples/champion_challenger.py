@@ -11,6 +11,7 @@ challenger must beat the base model. Every challenger is registered, with or wit
 """
 
 from pathlib import Path
+from typing import Any
 
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
@@ -136,7 +137,7 @@ def champion_challenger(platform: Platform) -> dsl.base_component.BaseComponent:
             metric: Which metric decides: a name of docs/parameters.md's gate_metric.
             beyond_chance: Whether a difference that may be chance is not enough.
         """
-        asked = {
+        asked: dict[str, Any] = {
             "project": project,
             "dataset_uri": dataset_uri,
             "evaluation_data_uri": evaluation_data_uri,

@@ -12,7 +12,7 @@ With ``--webhook-url`` the end is posted there as JSON; it is in the task's log 
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output, PipelineTaskFinalStatus
@@ -89,7 +89,7 @@ def every_team_is_found(evaluation: Input[Artifact], least_recall: float) -> boo
         )
     }
     logging.info("recall of each team: %s; needed: %s", recalls, least_recall)
-    return min(recalls.values()) >= least_recall
+    return bool(min(recalls.values()) >= least_recall)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -156,7 +156,7 @@ def mlops(platform: Platform) -> dsl.base_component.BaseComponent:
             prepared = prepare_messages(
                 messages_uri=messages_uri, held_out_percent=held_out_percent
             )
-            asked = {"project": project, "train_steps": train_steps}
+            asked: dict[str, Any] = {"project": project, "train_steps": train_steps}
             data = {
                 "dataset_uri": prepared.outputs["training_uri"],
                 "evaluation_data_uri": prepared.outputs["evaluation_uri"],

@@ -57,6 +57,7 @@ def find_new_rows(
     import json
     import logging
     from pathlib import Path
+    from typing import Any
 
     from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error
     from kfp_llm_tuning.components.common.storage import exists, open_input
@@ -64,7 +65,7 @@ def find_new_rows(
     with exit_on_error():
         with open_input(dataset_uri, "dataset_uri") as stream:
             content = stream.read()
-        seen = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+        seen: dict[str, Any] = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
         if exists(state_uri):
             with open_input(state_uri, "state_uri") as stream:
                 seen = json.load(stream)

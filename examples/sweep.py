@@ -10,7 +10,7 @@ registers. It hands on where the model is: nothing is copied.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
@@ -119,7 +119,10 @@ def sweep(platform: Platform) -> dsl.base_component.BaseComponent:
             train_steps=train_steps,
         )
         decided = tuning_graph.decisions(validated)
-        limits = {"large_model_reference": large_model_reference, "train_steps": train_steps}
+        limits: dict[str, Any] = {
+            "large_model_reference": large_model_reference,
+            "train_steps": train_steps,
+        }
         sets = add_datasets(
             platform,
             dataset_uri=dataset_uri,
