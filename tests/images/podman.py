@@ -187,8 +187,10 @@ class Podman:
                 process.terminate()
 
     def clean(self) -> None:
-        """Removes all containers; images stay."""
+        """Removes all containers, those of builds that broke off too, and layers of last week."""
         self.call("rm", "--all", "--force")
+        self.call("system", "prune", "--external", "--force")
+        self.call("image", "prune", "--force", "--filter=until=168h")
 
 
 def _least(limit: int) -> int:
