@@ -188,8 +188,8 @@ class Podman:
 
     def clean(self) -> None:
         """Removes all containers, those of builds that broke off too, and layers of last week."""
-        self.call("rm", "--all", "--force")
-        self.call("system", "prune", "--external", "--force")
+        if left := self.call("ps", "--all", "--external", "--quiet").stdout.split():
+            self.call("rm", "--force", *left)
         self.call("image", "prune", "--force", "--filter=until=168h")
 
 
