@@ -73,6 +73,7 @@ EXTRAS = {
         "build",
         "croniter>=6",
         "cryptography>=44",
+        "docker>=7",
         "hypothesis>=6.100",
         "mypy>=1.15",
         "openai>=2",

@@ -73,6 +73,7 @@ def export_model(tuned: TunedModel, target: Path) -> None:
         _set_generation(merged, tuned)
         merged.save_pretrained(folder)
         tuned.tokenizer.save_pretrained(folder)
+        _let_others_read_weights(folder)
         text = json.dumps(tuned.provenance, indent=2, sort_keys=True, default=str)
         (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
         (folder / "README.md").write_text(render_card(tuned.provenance), encoding="utf-8")
@@ -86,6 +87,16 @@ def _merged(tuned: TunedModel, adapter_folder: Path) -> Any:
         model.save_pretrained(adapter_folder)
         model = model.merge_and_unload(safe_merge=True)
     return model.to(tuned.dtype)
+
+
+def _let_others_read_weights(folder: Path) -> None:
+    """Gives weights the mode of other files: safetensors writes them for the owner's eyes only.
+
+    A server that runs as another user could not load them.
+    """
+    mode = (folder / "config.json").stat().st_mode
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(mode)
 
 
 def _set_generation(model: Any, tuned: TunedModel) -> None:

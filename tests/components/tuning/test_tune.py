@@ -48,6 +48,8 @@ def test_the_saved_model_is_whole(whole_run: Run) -> None:
     generated = model.generate(torch.tensor([[5, 6, 7]]))
     assert generated.shape[1] <= 3 + 16
     assert not list(output.parent.glob(".model*"))
+    # A server that runs as another user reads the weights as it reads the rest.
+    assert len({path.stat().st_mode for path in output.iterdir() if path.is_file()}) == 1
 
 
 def test_the_provenance_says_where_the_model_comes_from(whole_run: Run) -> None:
