@@ -54,6 +54,7 @@ def run(number: str, block: str, folder: Path, checkout: Path) -> None:
     assert done.returncode == 0, f"step {number}\n{done.stdout}"
 
 
+@pytest.mark.slow
 def test_every_step_of_the_page(tmp_path: Path, next_version: Path) -> None:
     fork = tmp_path / "my-components"
     fork.mkdir()

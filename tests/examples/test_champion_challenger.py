@@ -28,6 +28,7 @@ def deployed(place: Place) -> int:
     return version.version
 
 
+@pytest.mark.slow
 def test_the_first_challenger_must_beat_the_base_model(place: Place) -> None:
     done = challenge(place, 4)
     assert "support-router has no champion" in done.log("find-champion")

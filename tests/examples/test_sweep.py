@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from kfp_llm_tuning.pipelines.registries import MlflowRegistry
 from tests.examples.conftest import Place
 
 
+@pytest.mark.slow
 def test_the_best_of_the_loop_is_registered(place: Place) -> None:
     data = {
         "dataset_uri": place.data("train", 40),
