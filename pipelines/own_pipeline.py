@@ -25,6 +25,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.pipelines import compile as compiling
 from kfp_llm_tuning.pipelines import platforms, run_directory
+from kfp_llm_tuning.pipelines.commands.run_directory_options import run_directory_options
 from kfp_llm_tuning.pipelines.local_run import run_in
 from kfp_llm_tuning.pipelines.own_submission import Submission, send, submission_options
 from kfp_llm_tuning.pipelines.parameters import option_name
@@ -78,20 +79,7 @@ def _run_command(
     build: Build, pipeline: BaseComponent, defaults: Mapping[str, Any]
 ) -> click.Command:
     @_input_options(pipeline)
-    @click.option(
-        "--output-dir",
-        type=click.Path(path_type=Path),
-        default=Path("runs"),
-        show_default=True,
-        help="Folder of all runs and of the model registry.",
-    )
-    @click.option(
-        "--resume",
-        is_flag=False,
-        flag_value=run_directory.LATEST,
-        metavar="[RUN]",
-        help="Go on with a run that failed or was killed: the last one, or the one named.",
-    )
+    @run_directory_options
     def run(
         params: Path | None, output_dir: Path, resume: str | None, **options: str | None
     ) -> None:

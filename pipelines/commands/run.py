@@ -16,26 +16,14 @@ from kfp_llm_tuning.pipelines.commands.request_options import (
     request_options,
     with_absolute_paths,
 )
+from kfp_llm_tuning.pipelines.commands.run_directory_options import run_directory_options
 from kfp_llm_tuning.pipelines.requests import Request
 
 EXIT_GATE = 3
 
 
 @click.command(context_settings={"max_content_width": 100})
-@click.option(
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of all runs and of the model registry.",
-)
-@click.option(
-    "--resume",
-    is_flag=False,
-    flag_value=run_directory.LATEST,
-    metavar="[RUN]",
-    help="Continue a run that failed or was killed: the last one, or the one named.",
-)
+@run_directory_options
 @request_options
 @click.pass_context
 def run(

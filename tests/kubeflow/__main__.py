@@ -9,16 +9,11 @@ Prints the lines that lead a shell's clients to it::
 from __future__ import annotations
 
 import argparse
-import shlex
-import signal
-import sys
 import tempfile
-import threading
 from pathlib import Path
 
 from tests.kubeflow.local_kubeflow import LocalKubeflow
-
-_TICK_SECONDS = 1.0
+from tests.loopback_server import serve_until_told
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,15 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     kubeflow.backend.token = options.token
     if options.namespace:
         kubeflow.backend.multi_user, kubeflow.backend.namespaces = True, set(options.namespace)
-    for name, value in kubeflow.environment().items():
-        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-    sys.stdout.write(f"# Files in {folder}; ends with Ctrl-C.\n")
-    sys.stdout.flush()
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    while not stopped.wait(_TICK_SECONDS):
-        kubeflow.clock.advance()
+    serve_until_told(kubeflow.environment(), f"Files in {folder}", kubeflow.clock.advance)
     kubeflow.close()
 
 

@@ -8,16 +8,16 @@ with local_kubernetes(folder) as cluster:
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
 NAMESPACE = "kubeflow"
 # By kind: where its objects are, {} the namespace.
@@ -50,22 +50,15 @@ class LocalKubernetes:
         self.kserve = False
         self.methods: list[str] = []
         self._objects: dict[str, dict[str, Any]] = {}
-        handler = type("Handler", (_Handler,), {"cluster": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = LoopbackServer(_Handler, cluster=self)
+        self.url = self._server.url
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(yaml.safe_dump(kubeconfig(self.url)), encoding="utf-8")
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
+        self._server.start()
 
     def close(self) -> None:
         """Stop the server."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
     def add(self, kind: str, name: str, namespace: str = NAMESPACE, **fields: Any) -> None:
         """Put something into the cluster.
@@ -122,9 +115,7 @@ class LocalKubernetes:
         return ""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     cluster: LocalKubernetes
 
     def _answer(self) -> None:
@@ -138,9 +129,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
 
 
 def kubeconfig(url: str) -> dict[str, Any]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import struct
-import threading
 from email import policy
 from email.parser import BytesParser
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.kubeflow.backend import Backend, Call, find_route
 from tests.kubeflow.errors import ApiError, Code, invalid
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 from tests.vertex.faults import ConnectionDropped
 
 _FILE = "uploadfile"
@@ -23,48 +20,25 @@ _FILE = "uploadfile"
 _PROXY = re.compile(r"/*api/v1/namespaces/[^/]+/services/ml-pipeline:http/proxy/+")
 
 
-class Server:
-    """Serves a backend over HTTP.
-
-    Attributes:
-        url: Where it listens.
-    """
+class Server(LoopbackServer):
+    """Serves a backend over HTTP."""
 
     def __init__(self, backend: Backend, port: int = 0) -> None:
         """Take a port, 0 for a free one."""
-        handler = type("Handler", (_Handler,), {"backend": backend})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop answering."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_Handler, port, backend=backend)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Head and body go out in two writes: Nagle's algorithm would hold the second back for 40 ms.
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     backend: Backend
 
     def _answer(self) -> None:
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content = self.read_body()
         try:
             status, answer = HTTPStatus.OK, self._serve(content)
         except ApiError as error:
             status, answer = error.code.status, error.body()
         except ConnectionDropped:
-            self._reset()
+            self.reset()
             return
         text = json.dumps(answer).encode()
         self.send_response(status)
@@ -91,15 +65,6 @@ class _Handler(BaseHTTPRequestHandler):
         wanted, given = self.backend.token, self.headers.get("authorization", "")
         if wanted and given != f"Bearer {wanted}":
             raise ApiError(Code.UNAUTHENTICATED, "Request header error: there is no user identity.")
-
-    def _reset(self) -> None:
-        linger_zero = struct.pack("ii", 1, 0)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_zero)
-        self.close_connection = True
-        self.connection.close()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet: the backend logs the calls."""
 
 
 def _json(content: bytes) -> Any:

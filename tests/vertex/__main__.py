@@ -9,16 +9,11 @@ Prints the lines that redirect a shell to it::
 from __future__ import annotations
 
 import argparse
-import shlex
-import signal
-import sys
 import tempfile
-import threading
 from pathlib import Path
 
+from tests.loopback_server import serve_until_told
 from tests.vertex.local_vertex import LocalVertex
-
-_TICK_SECONDS = 1.0
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,15 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
     for template in options.template:
         uri, _, path = template.rpartition("=")
         vertex.templates[uri] = Path(path)
-    for name, value in vertex.environment().items():
-        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-    sys.stdout.write(f"# Project {vertex.project}; files in {folder}; ends with Ctrl-C.\n")
-    sys.stdout.flush()
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    while not stopped.wait(_TICK_SECONDS):
-        vertex.clock.advance()
+    serve_until_told(
+        vertex.environment(), f"Project {vertex.project}; files in {folder}", vertex.clock.advance
+    )
     vertex.close()
 
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import socket
-import struct
-import threading
 from collections.abc import Generator
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -19,6 +15,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 from tests.vertex import errors
 from tests.vertex.backend import Backend, Responses
 from tests.vertex.errors import ApiError
@@ -40,48 +37,25 @@ _VERTEX_HOST = re.compile(
 )
 
 
-class RestServer:
-    """Serves a backend over HTTP.
-
-    Attributes:
-        url: Where it listens.
-    """
+class RestServer(LoopbackServer):
+    """Serves a backend over HTTP."""
 
     def __init__(self, backend: Backend, port: int = 0) -> None:
-        handler = type("Handler", (_Handler,), {"backend": backend})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop answering."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_Handler, port, backend=backend)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Head and body go out in two writes: Nagle's algorithm would hold the second back for 40 ms.
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     backend: Backend
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.read_body()
         try:
             status, kind, content = self._dispatch(body)
         except ApiError as error:
             status, kind = error.http_status, "application/json; charset=UTF-8"
             content = json.dumps(error.body(), indent=2).encode()
         except ConnectionDropped:
-            self._reset()
+            self.reset()
             return
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -131,15 +105,6 @@ class _Handler(BaseHTTPRequestHandler):
         as_numbers = "enum-encoding=int" in dict(query_items).get("$alt", "")
         text = json_format.MessageToJson(response, use_integers_for_enums=as_numbers)
         return HTTPStatus.OK, "application/json; charset=UTF-8", text.encode()
-
-    def _reset(self) -> None:
-        linger_zero = struct.pack("ii", 1, 0)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_zero)
-        self.close_connection = True
-        self.connection.close()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet: the backend logs the calls."""
 
 
 def _data(first: Any, rest: Responses) -> Chunks:

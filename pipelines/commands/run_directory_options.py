@@ -1,0 +1,40 @@
+"""The options that name a run's folder, alike in every command that runs on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kfp_llm_tuning.pipelines import run_directory
+
+
+def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --output-dir and --resume.
+
+    Args:
+        command: Takes ``output_dir`` and ``resume``.
+
+    Returns:
+        The command with the options.
+    """
+    for option in (
+        click.option(
+            "--resume",
+            is_flag=False,
+            flag_value=run_directory.LATEST,
+            metavar="[RUN]",
+            help="Continue a run that failed or was killed: the last one, or the one named.",
+        ),
+        click.option(
+            "--output-dir",
+            type=click.Path(path_type=Path),
+            default=Path("runs"),
+            show_default=True,
+            help="Folder of all runs and of the model registry.",
+        ),
+    ):
+        command = option(command)
+    return command
