@@ -40,6 +40,16 @@ def test_address_that_cannot_be_listened_at(host: str, port: int) -> None:
         listen(ServerSettings(host=host, port=port))
 
 
+def test_connections_do_not_wait_for_acknowledgements() -> None:
+    with (
+        listen(ServerSettings(port=0)) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters connections")
 def test_new_connections_are_not_begun_and_begun_ones_are_kept() -> None:
     with listen(ServerSettings(port=0)) as listener, socket.socket() as late:
