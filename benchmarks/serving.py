@@ -96,7 +96,7 @@ def _speed(folder: Path, texts: list[str], options: argparse.Namespace, load: fl
         best, other = (max(found[clients], key=lambda seen: seen.rate) for found in (ours, peer))
         bound = max(limit[clients])
         record(
-            f"prediction server, {clients} clients",
+            f"prediction server, clients: {clients}",
             ours=best.rate,
             peer=other.rate,
             limit=bound,
