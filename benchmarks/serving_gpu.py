@@ -137,7 +137,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
     for clients in _CLIENTS:
         best, other = (max(found[clients], key=lambda seen: seen.rate) for found in (ours, peer))
         record(
-            f"prediction server with vLLM, {options.shape} shape, {clients} clients",
+            f"prediction server with vLLM, {options.shape} shape, clients: {clients}",
             ours=best.rate,
             peer=other.rate,
             limit=bound,
