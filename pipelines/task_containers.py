@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,11 +37,26 @@ class TaskContainer:
             image: Name of the image.
             command: The task's command.
             volumes: Folders of this machine that the task sees.
-            **arguments: Further arguments of the client's ``containers.run``.
+            **arguments: Further arguments of the client's ``containers.create``.
         """
-        self._container = client.containers.run(
-            image, list(command), detach=True, volumes=dict(volumes), **arguments
+        import docker
+
+        create = partial(
+            client.containers.create, image, list(command), volumes=dict(volumes), **arguments
         )
+        try:
+            self._container = create()
+        except docker.errors.ImageNotFound:
+            client.images.pull(image)
+            self._container = create()
+        try:
+            # Before it starts: logs that are followed sometimes do not end with a container that
+            # ends at once (https://github.com/containers/podman/issues/11461).
+            self._printed: Iterator[bytes] = self._container.attach(stream=True)
+            self._container.start()
+        except BaseException:
+            self._container.remove(force=True)
+            raise
 
     def __enter__(self) -> Self:
         """Gives the container itself."""
@@ -58,7 +74,7 @@ class TaskContainer:
     def lines(self) -> Iterator[str]:
         """Yields each line that is printed, with its end, until the container ends."""
         rest = b""
-        for chunk in self._container.logs(stream=True, follow=True):
+        for chunk in self._printed:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 yield line.decode(errors="replace") + "\n"

@@ -28,8 +28,14 @@ class Container:
         self._code = code
         self.calls: list[str] = []
 
-    def logs(self, **_: Any) -> Iterator[bytes]:
-        yield from self._pieces
+    def attach(self, *, stream: bool) -> Iterator[bytes]:
+        assert stream
+        self.calls.append("attach")
+        return iter(self._pieces)
+
+    def start(self) -> None:
+        # What is printed before somebody listens would be lost.
+        assert self.calls.pop() == "attach"
 
     def wait(self) -> dict[str, int]:
         assert "remove" not in self.calls
@@ -51,9 +57,14 @@ class Client:
     def __init__(self, container: Container) -> None:
         self.given: dict[str, Any] = {}
         self._container = container
-        self.containers = SimpleNamespace(run=self._run, get=self._get)
+        self.containers = SimpleNamespace(create=self._create, get=self._get)
+        self.images = SimpleNamespace(pull=self._pull)
+        self.pulled: list[str] = []
 
-    def _run(self, image: str, command: list[str], **arguments: Any) -> Container:
+    def _pull(self, image: str) -> None:
+        self.pulled.append(image)
+
+    def _create(self, image: str, command: list[str], **arguments: Any) -> Container:
         self.given = {"image": image, "command": command, **arguments}
         self._container.calls.clear()
         return self._container
@@ -112,6 +123,30 @@ def test_a_container_that_has_ended_need_not_be_asked(monkeypatch: pytest.Monkey
     monkeypatch.setattr(container, "exec_run", gone)
     at_work.terminate()
     assert container.calls == []
+
+
+def test_a_container_that_cannot_start_is_removed() -> None:
+    class Broken(Container):
+        def start(self) -> None:
+            super().start()
+            raise docker.errors.APIError("no such program")
+
+    container = Broken([], 0)
+    with pytest.raises(docker.errors.APIError, match="no such program"):
+        started(container)
+    assert container.calls == ["remove"]
+
+
+def test_an_image_that_is_not_here_is_pulled() -> None:
+    class Empty(Client):
+        def _create(self, image: str, command: list[str], **arguments: Any) -> Container:
+            if image not in self.pulled:
+                raise docker.errors.ImageNotFound(image)
+            return super()._create(image, command, **arguments)
+
+    client = Empty(Container([b"here\n"], 0))
+    assert list(TaskContainer(client, "image", ["true"], {}).lines()) == ["here\n"]
+    assert client.pulled == ["image"]
 
 
 @dsl.container_component
