@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.engine import Engine
@@ -26,12 +27,14 @@ def open_engine(folder: Path, name: str = "auto") -> Engine:
         The engine.
 
     Raises:
-        UserError: If the name is none of them, or vLLM is asked for and not installed.
+        UserError: If the name is none of them, vLLM is asked for and not installed, or the model
+            is not as the tuner wrote it.
     """
     if name not in ENGINES:
         raise UserError(Problem(f"{name!r} is no engine.", "engine", ", ".join(ENGINES)))
     if name == "vllm" and not _has_vllm():
         raise UserError(_no_vllm())
+    verify(folder, among=is_loaded)
     if name == "vllm" or (name == "auto" and _has_vllm() and _has_gpu()):
         from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.manifest import COPY_AGAIN
 
 PROVENANCE_FILE = "tuning.json"
 
@@ -21,7 +22,7 @@ def read_provenance(saved_model: Path) -> dict[str, Any]:
         The contents of ``tuning.json``; empty for a model that another tool tuned.
 
     Raises:
-        UserError: If the folder holds no model.
+        UserError: If the folder holds no model, or its tuning.json is damaged.
     """
     if not (saved_model / "config.json").is_file():
         raise UserError(
@@ -34,5 +35,9 @@ def read_provenance(saved_model: Path) -> dict[str, Any]:
     path = saved_model / PROVENANCE_FILE
     if not path.is_file():
         return {}
-    provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        problem = Problem(f"{path} is damaged: {error}.", "saved_model", fix=COPY_AGAIN)
+        raise UserError(problem) from error
     return provenance

@@ -6,13 +6,14 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.folders import finished_atomically
+from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.common.storage import is_local
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 
@@ -161,11 +162,8 @@ def _make_once(name: str, make: Callable[[Path], None]) -> Path:
     with FileLock(f"{target}.lock"):
         if target.is_dir():
             return target
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.") as scratch:
-            unfinished = Path(scratch) / name
-            unfinished.mkdir()
+        with finished_atomically(target) as unfinished:
             make(unfinished)
-            unfinished.rename(target)
     return target
 
 
@@ -242,6 +240,12 @@ def _from_storage(reference: ModelReference, files: tuple[str, ...]) -> Path:
         for entry in wanted:
             logger.info("Downloading %s (%d bytes)", entry["name"], entry["size"])
             filesystem.get_file(entry["name"], str(folder / _file_name(entry)))
+        verify(
+            folder,
+            _WHERE,
+            f"{reference.checkpoint} is not whole, or was changed: copy it there again.",
+            among=lambda name: _is_wanted(name, files),
+        )
 
     return _make_once(_storage_key(reference.checkpoint, wanted), download)
 
@@ -278,6 +282,8 @@ def _check_model(folder: Path, name: str) -> None:
     if not any(folder.glob("*.safetensors")):
         raise UserError(_no_safetensors(name, [path.name for path in folder.iterdir()]))
     _check_no_remote_code(folder, name)
+    # Sizes only: whoever loads the weights hashes them.
+    verify(folder, _WHERE, contents=False, among=is_loaded)
 
 
 def _no_safetensors(name: str, files: list[str]) -> Problem:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.folders import sync, sync_tree
+from kfp_llm_tuning.components.common.manifest import damages, write_manifest
 from kfp_llm_tuning.components.common.storage import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -142,12 +142,8 @@ class CheckpointDirectory:
             best_step: A step whose checkpoint is kept besides the newest two; 0 means none.
         """
         folder = self.writing(step)
-        files = {
-            str(path.relative_to(folder)): [path.stat().st_size, _hash_and_sync(path)]
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-        write_atomically(folder / MARKER, json.dumps({"step": step, "files": files}, indent=1))
+        sync_tree(folder)
+        write_manifest(folder, MARKER)
         self._put_in_place(step)
         self._delete_old(best_step)
 
@@ -172,7 +168,7 @@ class CheckpointDirectory:
         if target.exists():  # A damaged one that was passed over, or this very step again.
             shutil.rmtree(target)
         self.writing(step).rename(target)
-        _sync(self.path)
+        sync(self.path)
 
     def _delete_old(self, best_step: int) -> None:
         for checkpoint in self.newest_first()[_KEEP:]:
@@ -182,34 +178,4 @@ class CheckpointDirectory:
 
 def _damage(folder: Path) -> str:
     """Says what is wrong with a checkpoint; empty where it is whole."""
-    try:
-        files = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
-        for name, (size, digest) in files.items():
-            path = folder / name
-            if path.stat().st_size != size:
-                return f"{name} has {path.stat().st_size} bytes, not {size}"
-            if _hash(path) != digest:
-                return f"{name} is corrupt"
-    except FileNotFoundError as error:
-        return f"{Path(error.filename).name} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{MARKER} cannot be read ({error})"
-    return ""
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _hash_and_sync(path: Path) -> str:
-    _sync(path)
-    return _hash(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return "; ".join(damages(folder, MARKER))

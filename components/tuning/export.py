@@ -1,17 +1,16 @@
-"""Writes the saved model: merged weights, adapter, tokenizer, card, provenance; all or nothing."""
+"""Writes the saved model: merged weights, adapter, tokenizer, card, provenance, manifest."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from kfp_llm_tuning.components.common.folders import finished_atomically
+from kfp_llm_tuning.components.common.manifest import write_manifest
 
 PROVENANCE = "tuning.json"
 ADAPTER = "adapter"
@@ -36,33 +35,8 @@ class TunedModel:
     provenance: dict[str, Any]
 
 
-@contextmanager
-def finished_atomically(target: Path) -> Iterator[Path]:
-    """Gives a folder to write to that takes the target's place only when the block succeeds.
-
-    Args:
-        target: The folder to be; what it holds is replaced.
-
-    Yields:
-        An empty folder beside it.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    writing = target.parent / f".{target.name}.writing-{os.getpid()}"
-    shutil.rmtree(writing, ignore_errors=True)
-    writing.mkdir()
-    try:
-        yield writing
-        replaced = target.parent / f".{target.name}.replaced-{os.getpid()}"
-        if target.exists():
-            target.rename(replaced)
-        writing.rename(target)
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
-
-
 def export_model(tuned: TunedModel, target: Path) -> None:
-    """Writes the saved model.
+    """Writes the saved model, with the manifest by which every reader sees that it is whole.
 
     Args:
         tuned: What to write.
@@ -77,6 +51,7 @@ def export_model(tuned: TunedModel, target: Path) -> None:
         text = json.dumps(tuned.provenance, indent=2, sort_keys=True, default=str)
         (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
         (folder / "README.md").write_text(render_card(tuned.provenance), encoding="utf-8")
+        write_manifest(folder)
 
 
 def _merged(tuned: TunedModel, adapter_folder: Path) -> Any:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common import storage
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.folders import scratch_folder
+from kfp_llm_tuning.components.common.manifest import MANIFEST_FILE
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.export import PROVENANCE
 from kfp_llm_tuning.components.tuning.places import TuningPaths, TuningPlaces
@@ -27,8 +29,9 @@ logger = logging.getLogger(__name__)
 SCRATCH_VARIABLE = "KFP_LLM_TUNING_SCRATCH"
 # Vertex AI shows the curves that stand there while a job runs.
 _LIVE_CURVES_VARIABLE = "AIP_TENSORBOARD_LOG_DIR"
-# Nobody loads a model without its configuration, and we do not without its provenance.
-_WRITTEN_LAST = ("config.json", PROVENANCE)
+# Nobody loads a model without its configuration, and we do not without its provenance. The manifest
+# goes first: a reader that sees the others sees what to check them by.
+_WRITTEN_LAST = (MANIFEST_FILE, "config.json", PROVENANCE)
 
 
 class Staging:
@@ -137,8 +140,10 @@ def staged(places: TuningPlaces) -> Iterator[Staging]:
                 "or as many as --processes says.",
             )
         )
-    with tempfile.TemporaryDirectory(prefix="kfp-llm-tuning-") as scratch:
-        staging = Staging(places, Path(scratch))
+    # One that is killed leaves a copy of the model; the next one of this user deletes it.
+    prefix = f"kfp-llm-tuning-{os.getuid()}-"
+    with scratch_folder(Path(tempfile.gettempdir()), prefix) as scratch:
+        staging = Staging(places, scratch)
         staging.fetch()
         yield staging
         staging.publish()

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 
@@ -46,8 +47,10 @@ def load_trainable(folder: Path, arguments: TuningArguments) -> TrainableModel:
         The model, on the CPU.
 
     Raises:
-        UserError: If adapters are asked for at modules that the model does not have.
+        UserError: If adapters are asked for at modules that the model does not have, or the
+            checkpoint is not as its writer left it.
     """
+    verify(folder, "large_model_reference", among=is_loaded)
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 

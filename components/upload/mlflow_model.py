@@ -14,12 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfp_llm_tuning.components.common.manifest import MANIFEST_FILE
+
 if TYPE_CHECKING:
     from mlflow.models import Model
 
 LOADER_MODULE = "kfp_llm_tuning.components.upload.mlflow_flavor"
 DESCRIPTION_FILE = "MLmodel"
-_WEIGHTS = (".safetensors", ".safetensors.index.json", ".md")
+_NOT_OF_A_TOKENIZER = (".safetensors", ".safetensors.index.json", ".md", MANIFEST_FILE)
 
 
 def write_companions(saved_model: Path, target: Path) -> None:
@@ -33,7 +35,7 @@ def write_companions(saved_model: Path, target: Path) -> None:
     tokenizer = target / "components" / "tokenizer"
     tokenizer.mkdir(parents=True)
     for file in saved_model.iterdir():
-        if file.is_file() and not file.name.endswith(_WEIGHTS):
+        if file.is_file() and not file.name.endswith(_NOT_OF_A_TOKENIZER):
             shutil.copy(file, tokenizer)
     requirements = [f"kfp-llm-tuning[tuning]=={version('kfp-llm-tuning')}"]
     requirements += [f"{name}=={version(name)}" for name in ("mlflow", "transformers", "torch")]

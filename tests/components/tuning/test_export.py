@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kfp_llm_tuning.components.tuning.export import finished_atomically, render_card
+from kfp_llm_tuning.components.tuning.export import render_card
 
 PROVENANCE: dict[str, Any] = {
     "display_name": "my model",
@@ -27,24 +26,6 @@ PROVENANCE: dict[str, Any] = {
     "device": "CPU",
     "precision": "bf16",
 }
-
-
-def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
-    target = tmp_path / "model"
-    target.mkdir()
-    (target / "old").touch()
-    with pytest.raises(OSError, match="full"), finished_atomically(target) as folder:
-        (folder / "new").touch()
-        raise OSError("disk full")
-    assert [path.name for path in tmp_path.rglob("*")] == ["model", "old"]
-
-
-def test_success_replaces_what_was_there(tmp_path: Path) -> None:
-    target = tmp_path / "deep" / "model"
-    for name in ("first", "second"):
-        with finished_atomically(target) as folder:
-            (folder / name).touch()
-    assert [path.name for path in (tmp_path / "deep").rglob("*")] == ["model", "second"]
 
 
 def test_the_card_tells_what_was_tuned_and_how() -> None:
