@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from kfp_llm_tuning.components.common.storage import write_atomically
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormat
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-PromptFormat = Literal["plain", "chat_template"]
 
 RECORDS_FILE = "records.jsonl"
 _INFO_FILE = "info.json"

@@ -12,16 +12,17 @@ import msgspec
 from msgspec import UnsetType
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
+from kfp_llm_tuning.components.data.rows import ChatRow, Row
 from kfp_llm_tuning.components.dataset.artifacts import (
     RECORDS_FILE,
     Record,
     RecordsInfo,
     write_records_info,
 )
-from kfp_llm_tuning.components.dataset.prompts import PromptFormatter, prompt_formatter
 from kfp_llm_tuning.components.dataset.survey import Survey, survey
 from kfp_llm_tuning.components.validation.findings import Findings, list_problems
-from kfp_llm_tuning.components.validation.rows import ChatRow, Row, RowFormat
+from kfp_llm_tuning.components.validation.rows import RowFormat
 from kfp_llm_tuning.components.validation.scan import Place, scan
 
 if TYPE_CHECKING:

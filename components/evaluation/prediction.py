@@ -32,7 +32,7 @@ from kfp_llm_tuning.components.evaluation.predicting_model import (
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.dataset.tokenization import Tokens
+    from kfp_llm_tuning.components.data.rendering.tokenization import Tokens
     from kfp_llm_tuning.components.evaluation.questions import Questions
     from kfp_llm_tuning.components.generation.engine import Engine, Generation
 
@@ -123,8 +123,8 @@ def _ask(
     training_records: Path,
     records_info: RecordsInfo,
 ) -> PredictionSet:
-    from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
-    from kfp_llm_tuning.components.dataset.tokenization import Tokenization
+    from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+    from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
     from kfp_llm_tuning.components.evaluation.questions import encode_questions
 
     formatter = prompt_formatter(engine.tokenizer, records_info.prompt_format)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.validation.rows import Message
+    from kfp_llm_tuning.components.data.rows import Message
 
 # The spellings of a text prompt: datasets', and the two of the published endpoint's clients.
 _TEXT_FIELDS = ("input_text", "prompt", "content")
@@ -34,7 +34,7 @@ class Question:
 
 def text_question(text: str) -> Question:
     """Makes a question of plain text."""
-    from kfp_llm_tuning.components.validation.rows import Message
+    from kfp_llm_tuning.components.data.rows import Message
 
     return Question((Message("user", text),))
 
@@ -81,7 +81,7 @@ def question(row: Any) -> Question:
     Raises:
         UserError: If the row asks nothing.
     """
-    from kfp_llm_tuning.components.validation.rows import Message
+    from kfp_llm_tuning.components.data.rows import Message
 
     if not isinstance(row, dict):
         raise UserError(Problem("not a JSON object.", allowed=_allowed()))

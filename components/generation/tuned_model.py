@@ -15,7 +15,7 @@ from kfp_llm_tuning.components.generation.infilling import Infilling, infilling_
 from kfp_llm_tuning.components.generation.saved_model import read_provenance
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.dataset.tokenization import Tokenization, Tokens
+    from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens
     from kfp_llm_tuning.components.generation.engine import Engine
     from kfp_llm_tuning.components.generation.questions import Question
 
@@ -60,8 +60,8 @@ class TunedModel:
         Raises:
             UserError: If the folder holds no model, or the engine cannot run it.
         """
-        from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
-        from kfp_llm_tuning.components.dataset.tokenization import Tokenization
+        from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+        from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 
         self.provenance = read_provenance(folder)
         self.engine: Engine = open_engine(folder, engine)
@@ -164,8 +164,8 @@ class TunedModel:
 
     @cached_property
     def _as_it_stands(self) -> Tokenization:
-        from kfp_llm_tuning.components.dataset.prompts import PlainFormatter
-        from kfp_llm_tuning.components.dataset.tokenization import Tokenization
+        from kfp_llm_tuning.components.data.rendering.prompts import PlainFormatter
+        from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 
         return Tokenization(self.engine.tokenizer, PlainFormatter(), sys.maxsize, sys.maxsize)
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.questions import Question
 from kfp_llm_tuning.components.serving.request_fields import Fields, shown
-from kfp_llm_tuning.components.validation.rows import Message
 
 _INSTRUCTIONS = "instructions"
 _SPEAKERS = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.questions import Question, text_question
 from kfp_llm_tuning.components.serving.prompting import Asking
 from kfp_llm_tuning.components.serving.request_fields import Fields, shown
-from kfp_llm_tuning.components.validation.rows import Message
 
 _TEXT_FIELDS = ("content", "prompt")
 # What clients and the published documentation call the two sides; case does not matter.

@@ -8,15 +8,9 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, TextRow
 from kfp_llm_tuning.components.validation.findings import Finding, Severity
-from kfp_llm_tuning.components.validation.rows import (
-    READ_FIELDS,
-    ChatRow,
-    Message,
-    Row,
-    RowFormat,
-    TextRow,
-)
+from kfp_llm_tuning.components.validation.rows import READ_FIELDS, RowFormat
 from kfp_llm_tuning.components.validation.syntax import Fields, Number, parse
 from kfp_llm_tuning.components.validation.vocabulary import (
     author_for,

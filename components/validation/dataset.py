@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.storage import open_input
+from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.validation.advice import Dataset, advise
 from kfp_llm_tuning.components.validation.count_rules import (
@@ -25,7 +26,7 @@ from kfp_llm_tuning.components.validation.findings import (
 )
 from kfp_llm_tuning.components.validation.regions import ACCELERATORS
 from kfp_llm_tuning.components.validation.row_format import row_format_for
-from kfp_llm_tuning.components.validation.rows import Row, RowFormat
+from kfp_llm_tuning.components.validation.rows import RowFormat
 from kfp_llm_tuning.components.validation.scan import Place, scan
 from kfp_llm_tuning.components.validation.summarise import (
     Checked,

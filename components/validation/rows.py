@@ -11,14 +11,15 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Annotated, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 import numpy
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct
 from numpy.typing import NDArray
 
-FilledText: TypeAlias = Annotated[str, Meta(min_length=1)]
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow
+
 Bytes: TypeAlias = NDArray[numpy.uint8]
 Indices: TypeAlias = NDArray[numpy.intp]
 
@@ -36,31 +37,6 @@ READ_FIELDS = {
 }
 
 
-class TextRow(Struct, gc=False):
-    """A text example; further fields are ignored."""
-
-    input_text: FilledText
-    output_text: FilledText
-
-
-class Message(Struct, gc=False):
-    """One message of a conversation."""
-
-    author: Literal["user", "assistant"]
-    content: FilledText
-
-
-class ChatRow(Struct, gc=False):
-    """A conversation; further fields are ignored.
-
-    ``context`` overrides the pipeline's default_context, also when it is empty.
-    """
-
-    messages: Annotated[list[Message], Meta(min_length=2)]
-    context: str | UnsetType = UNSET
-
-
-Row: TypeAlias = TextRow | ChatRow
 RowType = TypeVar("RowType", TextRow, ChatRow)
 
 
@@ -243,8 +219,3 @@ def _is_utf8(chunk: bytes) -> bool:
 def count_messages(rows: Sequence[Row]) -> int:
     """Counts the messages ("authors") of conversations; none for text rows."""
     return sum(len(row.messages) for row in rows if isinstance(row, ChatRow))
-
-
-def assistant_messages(row: ChatRow) -> list[str]:
-    """Gives what the assistant says, message by message."""
-    return [message.content for message in row.messages[1::2]]

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from kfp_llm_tuning.components.common.storage import open_input
+from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.validation.careful import LineReport, check_line
 from kfp_llm_tuning.components.validation.file_formats import (
     HEAD_BYTES,
@@ -33,7 +34,6 @@ from kfp_llm_tuning.components.validation.lines import (
 from kfp_llm_tuning.components.validation.rows import (
     READ_FIELDS,
     FastCheck,
-    Row,
     RowFormat,
     count_messages,
 )

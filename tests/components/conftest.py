@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
+from kfp_llm_tuning.components.tuning import byte_tiny
+from tests.components.chat_tokenizers import TEMPLATES, build_chat_tokenizer
 from tests.vertex.local_vertex import LocalVertex, local_vertex
 
 
@@ -16,8 +19,6 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A byte-level Llama of random weights, with the files that the tuner leaves."""
     import torch
     from transformers import LlamaForCausalLM
-
-    from kfp_llm_tuning.components.tuning import byte_tiny
 
     folder = tmp_path_factory.mktemp("model")
     config = byte_tiny.build_config()
@@ -76,3 +77,23 @@ def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(retry_base, "time", Time)
     monkeypatch.setattr(retry_unary, "time", Time)
+
+
+@pytest.fixture(scope="session")
+def chat_tokenizers() -> dict[str, PreTrainedTokenizerFast]:
+    """A tokenizer for each of the templates, by the template's name."""
+    return {name: build_chat_tokenizer(name) for name in TEMPLATES}
+
+
+@pytest.fixture(params=TEMPLATES)
+def chat_tokenizer(
+    request: pytest.FixtureRequest, chat_tokenizers: dict[str, PreTrainedTokenizerFast]
+) -> PreTrainedTokenizerFast:
+    """Each of the tokenizers with a chat template in turn."""
+    return chat_tokenizers[request.param]
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer of byte-tiny: a byte a token, <bos> before each text, no chat template."""
+    return byte_tiny.build_tokenizer()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
 from kfp_llm_tuning.components.dataset.artifacts import (
     RECORDS_FILE,
     Record,
@@ -20,7 +21,6 @@ from kfp_llm_tuning.components.dataset.artifacts import (
 )
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
-from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
 from kfp_llm_tuning.components.tuning import byte_tiny
 
 TOKENIZER = byte_tiny.build_tokenizer()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.engine import Generation, GenerationRequest
 from kfp_llm_tuning.components.generation.questions import (
     Question,
@@ -19,7 +20,6 @@ from kfp_llm_tuning.components.generation.questions import (
 )
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 from kfp_llm_tuning.components.upload.mlflow_flavor import ServedModel
-from kfp_llm_tuning.components.validation.rows import Message
 
 
 @pytest.fixture(scope="module")

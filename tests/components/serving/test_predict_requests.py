@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.engine import Sampling
 from kfp_llm_tuning.components.generation.questions import Question, text_question
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
@@ -17,7 +18,6 @@ from kfp_llm_tuning.components.serving.predict_requests import (
 )
 from kfp_llm_tuning.components.serving.prompting import Asking
 from kfp_llm_tuning.components.serving.refusals import Refusal
-from kfp_llm_tuning.components.validation.rows import Message
 from tests.components.serving.scripted_engine import scripted_model
 
 PUBLISHED = Sampling(temperature=0.0, top_p=0.95, top_k=40)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.questions import Question, text_question
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 from kfp_llm_tuning.components.serving.prompting import Asking, Prompt, write_prompts
 from kfp_llm_tuning.components.serving.refusals import Refusal
-from kfp_llm_tuning.components.validation.rows import Message
 from tests.components.generation.test_infilling import tokenizer_with
 from tests.components.serving.scripted_engine import ScriptedEngine, scripted_model
 

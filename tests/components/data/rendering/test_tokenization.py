@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
-from kfp_llm_tuning.components.dataset.tokenization import Tokenization, tokenizer_hash
+from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, tokenizer_hash
+from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.tuning import byte_tiny
-from kfp_llm_tuning.components.validation.rows import Message
 
 BYTE_TOKENIZER = byte_tiny.build_tokenizer()
 BOS, EOS = BYTE_TOKENIZER.bos_token_id, BYTE_TOKENIZER.eos_token_id

@@ -23,15 +23,16 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.validation.rows import Message
+from kfp_llm_tuning.components.data.rows import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from kfp_llm_tuning.components.dataset.artifacts import PromptFormat
+
+PromptFormat: TypeAlias = Literal["plain", "chat_template"]
 
 # Templates of some models write today's date into the system message. A fixed one, the default of
 # Llama's own template, makes the same data render to the same tokens on every day, in training and

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.dataset.prompts import PromptFormatter
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -5,9 +5,9 @@ from datetime import datetime
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.dataset.prompts import prompt_formatter
-from kfp_llm_tuning.components.dataset.tokenization import Tokenization
-from kfp_llm_tuning.components.validation.rows import Message
+from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
+from kfp_llm_tuning.components.data.rows import Message
 
 CONVERSATION = [
     Message("user", "What is the weather like in Paris?"),

@@ -1,0 +1,1 @@
+"""Data that every stage knows: rows of a dataset, and how they are written for a model."""
