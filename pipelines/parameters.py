@@ -56,11 +56,13 @@ class TuneLargeModelParameters:
     enable_checkpoint_selection: str = _parameter(
         "default", help="Keep the best checkpoint, not the last: true, false or default."
     )
-    accelerator_type: str = _parameter("", help="GPU or TPU; empty: by the region.")
+    accelerator_type: str = _parameter(
+        "", help="GPU; empty: by the region. TPU, as published, is refused: nothing tunes on it."
+    )
     tensorboard_resource_id: str = _parameter("", help="Vertex AI TensorBoard to upload to.")
     encryption_spec_key_name: str = _parameter("", help="Customer-managed encryption key.")
     tpu_training_skip_cmek: bool = _parameter(
-        False, help="Tune on TPU although an encryption key is given, without the key."
+        False, help="As published; no effect, for nothing tunes on TPU."
     )
     tuning_method: str = _parameter("tune_v2", help="tune_v2 (adapter) or the legacy tune.")
     api_endpoint: str = _parameter(

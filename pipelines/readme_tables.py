@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components import __version__
+from kfp_llm_tuning.components.models.implemented import implementations
 from kfp_llm_tuning.pipelines.component_list import (
     COMPONENTS,
     components_of,
@@ -25,7 +26,9 @@ from kfp_llm_tuning.pipelines.parameters import CHAT, TEXT
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
-PARAMETERS_PAGE = COMPONENTS.parent / "docs" / "parameters.md"
+_DOCS = COMPONENTS.parent / "docs"
+PARAMETERS_PAGE = _DOCS / "parameters.md"
+IMPLEMENTED_PAGE = _DOCS / "implemented.md"
 _BEGIN = "<!-- interface -->"
 _END = "<!-- /interface -->"
 _REQUIRED = "required"
@@ -34,7 +37,8 @@ _REQUIRED = "required"
 def pages() -> dict[Path, Callable[[], str]]:
     """Lists the pages that have tables, and what writes those of each."""
     readmes = {COMPONENTS / stage / "README.md": partial(interface, stage) for stage in stages()}
-    return {**readmes, PARAMETERS_PAGE: parameters_table}
+    docs = {PARAMETERS_PAGE: parameters_table, IMPLEMENTED_PAGE: implemented_table}
+    return {**readmes, **docs}
 
 
 def interface(stage: str) -> str:
@@ -67,6 +71,27 @@ def parameters_table() -> str:
         for name, entry in TEXT.items()
     ]
     return _table(("Input", "Type", "Default", "Template", "Published", "Meaning"), rows)
+
+
+def implemented_table() -> str:
+    """Writes the table of what is implemented.
+
+    Returns:
+        Markdown: a line a row of components/models/implemented.yaml.
+    """
+    rows = [
+        (
+            f"`{row.stage}`",
+            row.engine,
+            ", ".join(f"{name} (image `{image}`)" for name, image in row.images.items()),
+            ", ".join(row.platforms),
+            "every decoder-only one" if "*" in row.families else ", ".join(row.families),
+            ", ".join(row.methods) or "-",
+        )
+        for row in implementations()
+    ]
+    header = ("Stage", "Engine", "Accelerators", "Platforms", "Language models", "Tuning methods")
+    return _table(header, rows)
 
 
 def _templates_with(name: str) -> str:

@@ -22,19 +22,6 @@ def image_name(kind: str, registry: str = REGISTRY) -> str:
     return f"{registry}/kfp-llm-tuning-{kind}:{__version__}"
 
 
-def tuner_image(accelerator: str, registry: str = REGISTRY) -> str:
-    """Names the image that a tuning job runs in; images/README.md says which are built so far.
-
-    Args:
-        accelerator: "GPU", "TPU" or "CPU".
-        registry: Where the images are.
-
-    Returns:
-        The full name.
-    """
-    return image_name("python" if accelerator == "CPU" else accelerator.lower(), registry)
-
-
 # Of every task. "python" in the name keeps kfp.local's SubprocessRunner from warning.
 IMAGE = image_name("python")
 # Of the prediction server that an uploaded model names, where its machine has no GPU.

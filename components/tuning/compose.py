@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.dataset.artifacts import Encoding, read_encoding
+from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
 
@@ -31,7 +32,7 @@ class TuningRequest:
         evaluation_interval: Steps between two evaluations.
         enable_early_stopping: Stop when evaluations no longer get better.
         enable_checkpoint_selection: "true", "false" or "default" (the model's own), in any case.
-        use_tpu: Whether tuning runs on TPU, which has batch sizes of its own.
+        use_tpu: Whether tuning is to run on TPU.
         seed: Seed of weights, order and dropout.
     """
 
@@ -97,6 +98,8 @@ def compose_arguments(
     Raises:
         UserError: With every problem found.
     """
+    if refusal := no_engine("tune", request.accelerator):
+        raise UserError(Problem(refusal, "use_tpu", "false"))
     reference = resolve(
         request.large_model_reference,
         tuning_method=request.tuning_method,

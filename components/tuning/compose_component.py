@@ -65,7 +65,7 @@ def compose_params_for_model_tuner(
         seed: Seed of weights, order and dropout.
         location: Region that tuning runs in; empty means the pipeline's.
         pipeline_region: Region that the pipeline runs in; empty where there are none.
-        use_tpu: Whether tuning runs on TPU, which has batch sizes of its own.
+        use_tpu: As published; refused, for nothing tunes on TPU.
         machine_spec: The tuning machine, from validate-pipeline; empty where there are no jobs.
         image_registry: Where the tuner's images are; needed with a machine.
         project: Project that the tuner's Google clients work in.
@@ -74,7 +74,7 @@ def compose_params_for_model_tuner(
         network_attachment: Private Service Connect network attachment; replaces the network.
         persistent_resource_id: Machines kept for several jobs.
         encryption_spec_key_name: Customer-managed encryption key.
-        tpu_training_skip_cmek: Tune on TPU, without the key, although one is given.
+        tpu_training_skip_cmek: As published; has no effect, for nothing tunes on TPU.
         strategy: STANDARD, SPOT or FLEX_START; empty means STANDARD.
         max_wait: Longest wait for a machine of FLEX_START, such as 3600s.
         timeout: Longest time of tuning, such as 86400s.
@@ -126,7 +126,6 @@ def compose_params_for_model_tuner(
             network_attachment=network_attachment,
             persistent_resource_id=persistent_resource_id,
             encryption_spec_key_name=encryption_spec_key_name,
-            tpu_training_skip_cmek=tpu_training_skip_cmek,
             strategy=strategy.upper(),
             max_wait=max_wait,
             timeout=timeout,

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kfp_llm_tuning.components.common.images import tuner_image
+from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec
 
 COMMAND = ("python3", "-m", "kfp_llm_tuning.components.tuning")
@@ -41,7 +41,6 @@ class CustomJob:
         network_attachment: Private Service Connect attachment; takes the place of ``network``.
         persistent_resource_id: Machines kept for several jobs.
         encryption_spec_key_name: Customer-managed encryption key.
-        tpu_training_skip_cmek: Leave the key out where the machine is a TPU.
         strategy: STANDARD, SPOT or FLEX_START.
         max_wait: Longest wait for a machine of FLEX_START, such as 3600s.
         timeout: Longest time of the job, such as 86400s.
@@ -63,7 +62,6 @@ class CustomJob:
     network_attachment: str = ""
     persistent_resource_id: str = ""
     encryption_spec_key_name: str = ""
-    tpu_training_skip_cmek: bool = False
     strategy: str = ""
     max_wait: str = ""
     timeout: str = ""
@@ -77,14 +75,16 @@ class CustomJob:
         Returns:
             The part before the URI of the saved model, and the part after that of the metrics;
             both empty where there are no jobs.
+
+        Raises:
+            UserError: If no image tunes on the machine.
         """
         if self.machine is None:
             return "", ""
-        skip_key = self.machine.accelerator == "TPU" and self.tpu_training_skip_cmek
         job = {
             "job_spec": self._spec(self.machine),
             "labels": {_MODEL_LABEL: self.model_label},
-            "encryption_spec": {"kms_key_name": "" if skip_key else self.encryption_spec_key_name},
+            "encryption_spec": {"kms_key_name": self.encryption_spec_key_name},
         }
         first, _, second = json.dumps(_without_empty(job)).removeprefix("{").split(_CUT)
         return first, second
@@ -115,9 +115,7 @@ class CustomJob:
             "machine_spec": {
                 "machine_type": machine.machine_type,
                 "accelerator_type": machine.accelerator_type,
-                # A topology says how many there are.
-                "accelerator_count": 0 if machine.tpu_topology else machine.accelerator_count,
-                "tpu_topology": machine.tpu_topology,
+                "accelerator_count": machine.accelerator_count,
             },
             "disk_spec": {
                 "boot_disk_type": machine.disk_type,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.tables import load_table
+from kfp_llm_tuning.components.models.implemented import implementations, no_engine
 
 _TABLE = Path(__file__).with_name("machine_specs.yaml")
 
@@ -58,8 +59,12 @@ class MachineSpec:
 
 
 def machine_names() -> list[str]:
-    """Lists every machine of the table."""
-    return list(load_table(_TABLE)["machines"])
+    """Lists the machines of the table that something of ours tunes on."""
+    return [
+        name
+        for name, row in load_table(_TABLE)["machines"].items()
+        if implementations("tune", accelerator=row["accelerator"])
+    ]
 
 
 def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
@@ -73,7 +78,8 @@ def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
         The machine.
 
     Raises:
-        UserError: If no machine has that name, or if it has another accelerator.
+        UserError: If no machine has that name, if nothing of ours tunes on it, or if it has another
+            accelerator than the given one.
         ValueError: If neither accelerator nor machine is given.
     """
     table = load_table(_TABLE)
@@ -81,7 +87,7 @@ def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
     if not name:
         raise ValueError("Neither accelerator nor machine is given.")
     if name not in table["machines"]:
-        nearest = get_close_matches(name, table["machines"], n=1)
+        nearest = get_close_matches(name, machine_names(), n=1)
         raise UserError(
             Problem(
                 f"no machine is called {name!r}.",
@@ -91,9 +97,13 @@ def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
             )
         )
     spec = MachineSpec(name=name, **table["machines"][name])
+    if refusal := no_engine("tune", spec.accelerator):
+        where = "tuning_machine" if machine else "accelerator_type"
+        what = f"{name} is a {spec.accelerator} machine, and {refusal}"
+        raise UserError(Problem(what, where, ", ".join(machine_names())))
     if accelerator and spec.accelerator not in (accelerator, "CPU"):
         allowed = [
-            key for key, row in table["machines"].items() if row["accelerator"] == accelerator
+            key for key in machine_names() if table["machines"][key]["accelerator"] == accelerator
         ]
         raise UserError(
             Problem(

@@ -11,6 +11,7 @@ from kfp_llm_tuning.components.tuning.export import PROVENANCE
 from kfp_llm_tuning.components.tuning.launch import launch, processes_to_start
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
 from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, Staging, staged
+from kfp_llm_tuning.components.tuning.this_machine import check_this_machine
 
 
 def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) ->
         RunAgain: If interrupted, after a checkpoint was saved.
         SystemExit: If one of several processes failed; it has told why.
     """
+    check_this_machine(arguments.tuning)
     with staged(places) as staging:
         count = processes_to_start(processes, arguments.batch_size)
         if count > 1:

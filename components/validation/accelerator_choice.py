@@ -1,12 +1,18 @@
-"""Which accelerator tunes: the compiled pipeline's, as given, the machine's, or the region's."""
+"""Which accelerator tunes: the compiled pipeline's, as given, the machine's, or the region's.
+
+The published templates tuned on TPU too. Their requests are read as they were meant; that nothing
+of ours does what they ask for is told before anything is spent.
+"""
 
 from __future__ import annotations
 
-from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.tuning.machine_specs import select_machine
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     COMPILED_ACCELERATORS,
+    PLATFORMS,
     PipelineParameters,
 )
 
@@ -30,3 +36,38 @@ def accelerator_of(parameters: PipelineParameters) -> str:
         except UserError:
             return ""
     return regions.accelerator(given, region if parameters.on_vertex else "")
+
+
+def refusal_of(parameters: PipelineParameters) -> str:
+    """Says that nothing of ours tunes on the accelerator; empty where something does.
+
+    Args:
+        parameters: Not necessarily valid.
+
+    Returns:
+        A sentence that begins with a small letter.
+    """
+    accelerator = accelerator_of(parameters)
+    platform = parameters.platform if parameters.platform in PLATFORMS else ""
+    return no_engine("tune", accelerator, platform=platform) if accelerator else ""
+
+
+def check_engine(parameters: PipelineParameters) -> list[Problem]:
+    """Checks that something of ours tunes on the accelerator."""
+    refusal, region = refusal_of(parameters), parameters.pipeline_region
+    if not refusal:
+        return []
+    offered = ", ".join(regions.offered_accelerators())
+    if parameters.platform_accelerator:
+        what = f"the pipeline was compiled for {parameters.platform_accelerator}, and {refusal}"
+        fix = "Compile it again with this version and another option tasks.tuner.machine."
+        return [Problem(what, "accelerator_type", offered, fix)]
+    fix = f"Give accelerator_type={offered}."
+    if parameters.on_vertex:
+        fix = (
+            f"Give accelerator_type={offered}: then tuning runs in {select_machine('GPU').region}."
+        )
+    what = refusal
+    if not parameters.accelerator_type.strip():
+        what = f"is empty, which means {accelerator_of(parameters)} in {region}, and {refusal}"
+    return [Problem(what, "accelerator_type", offered, fix)]

@@ -34,7 +34,7 @@ def validate_dataset(
         default_context: Context of conversations that have none; an error with text.
         train_steps: Optimiser steps, for the number of epochs.
         tuning_method: tune_v2, tune, adapter or full; decides the limits.
-        accelerator_type: GPU or TPU; empty means GPU.
+        accelerator_type: GPU; empty means GPU too. TPU is refused: nothing tunes on it.
         max_context_length: 8k or 32k; empty for the model's own.
         strict: Refuse the dataset on warnings too.
         max_printed_problems: How many errors, warnings and notes, each, are told in full; all are

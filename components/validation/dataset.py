@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.data.rows import Row
+from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.validation.advice import Dataset, advise
 from kfp_llm_tuning.components.validation.count_rules import (
@@ -24,7 +25,7 @@ from kfp_llm_tuning.components.validation.findings import (
     Severity,
     name_files,
 )
-from kfp_llm_tuning.components.validation.regions import ACCELERATORS
+from kfp_llm_tuning.components.validation.regions import ACCELERATORS, offered_accelerators
 from kfp_llm_tuning.components.validation.row_format import row_format_for
 from kfp_llm_tuning.components.validation.rows import RowFormat
 from kfp_llm_tuning.components.validation.scan import Place, scan
@@ -55,7 +56,7 @@ class Request:
         default_context: Context of conversations that have none; not for text.
         train_steps: Optimiser steps, for the number of epochs.
         tuning_method: As in `model_references.resolve`.
-        accelerator_type: "GPU" or "TPU"; empty means GPU.
+        accelerator_type: "GPU"; "TPU" is refused; empty means GPU.
         max_context_length: As in `model_references.resolve`.
         strict: Whether warnings refuse the dataset too.
         max_printed_problems: How many errors, warnings and notes, each, are told in full.
@@ -250,9 +251,12 @@ def _check_parameters(request: Request) -> Iterator[Problem]:
     """Checks what the pipeline's own check has passed, for those who use this component alone."""
     if not request.dataset_uri:
         yield Problem("is empty.", "dataset_uri", "the URI of a JSONL file")
-    if request.accelerator_type.upper() not in ("", *ACCELERATORS):
+    accelerator, offered = request.accelerator_type.upper(), ", ".join(offered_accelerators())
+    if accelerator not in ("", *ACCELERATORS):
         what = f"{request.accelerator_type!r} is unknown."
-        yield Problem(what, "accelerator_type", ", ".join(ACCELERATORS))
+        yield Problem(what, "accelerator_type", offered)
+    elif refusal := no_engine("tune", accelerator):
+        yield Problem(refusal, "accelerator_type", offered)
     for name in ("train_steps", "max_printed_problems"):
         value = getattr(request, name)
         if value < 1:

@@ -13,6 +13,7 @@ from kfp_llm_tuning.components.common.storage import is_local
 from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.validation import regions, resource_names
+from kfp_llm_tuning.components.validation.accelerator_choice import check_engine
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     CHAT_TEMPLATE,
     COMPILED_ACCELERATORS,
@@ -187,6 +188,7 @@ CHECKS: tuple[Callable[[PipelineParameters], list[Problem]], ...] = (
     _check_names,
     _check_regions,
     _check_accelerator,
+    check_engine,
     _check_dataset,
     _check_numbers,
     _check_gate,

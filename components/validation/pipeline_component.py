@@ -75,7 +75,8 @@ def validate_pipeline(
     Args:
         model: The root input large_model_reference.
         model_display_name: Name of the tuned model and of its endpoint.
-        accelerator_type: GPU or TPU; empty means the default of the pipeline's region.
+        accelerator_type: GPU; empty means the default of the pipeline's region. TPU, also as that
+            default, is refused: nothing tunes on it.
         api_endpoint: Vertex AI endpoint without its region, or a whole URL.
         encryption_spec_key_name: Customer-managed encryption key.
         evaluation_data_uri: Evaluation data, JSONL.
@@ -83,7 +84,7 @@ def validate_pipeline(
         location: Region that the model is uploaded to; empty means the pipeline's.
         pipeline_region: Region that the pipeline runs in.
         tensorboard_resource_id: Vertex AI TensorBoard to upload to.
-        tpu_training_skip_cmek: Tune on TPU, without the key, although one is given.
+        tpu_training_skip_cmek: As published; has no effect, for nothing tunes on TPU.
         tuning_method: tune_v2, the legacy tune, or adapter or full to force one.
         project: Google Cloud project; any name on other platforms.
         dataset_uri: Training data, JSONL.
@@ -117,7 +118,7 @@ def validate_pipeline(
         platform: local, kubeflow or vertex.
         platform_registry_uri: The platform's own registry, an MLflow tracking URI; empty where
             there is none, and on Vertex AI, whose own is the Model Registry.
-        platform_accelerator: GPU, TPU or CPU where the pipeline is compiled for the tuner's
+        platform_accelerator: GPU or CPU where the pipeline is compiled for the tuner's
             machine; empty where it is chosen when the pipeline runs.
 
     Returns:
@@ -128,7 +129,7 @@ def validate_pipeline(
         model_location: Region that the model is uploaded to; empty where there are none.
         regional_endpoint: URL of Vertex AI in that region; empty on other platforms.
         service_account: Account that the tuner runs as.
-        use_tpu: Whether tuning runs on TPU.
+        use_tpu: As published; false, for nothing tunes on TPU.
         tuning_accelerator: TPU or GPU: the column of the table of batch sizes and limits.
         with_batch_prediction_and_evaluation: Whether there is an evaluation set.
         with_tensorboard: Whether metrics are uploaded to a TensorBoard.

@@ -46,7 +46,7 @@ class PipelineParameters:
         tuning_machine: A name of machine_specs.yaml, or empty.
         tensorboard_resource_id: Vertex AI TensorBoard to upload to.
         encryption_spec_key_name: Customer-managed encryption key.
-        tpu_training_skip_cmek: Tune on TPU, without the key, although one is given.
+        tpu_training_skip_cmek: As published; has no effect.
         api_endpoint: Vertex AI's endpoint without its region, or a whole URL.
         service_account: Account that the tuner runs as.
         tuning_strategy: How the machine is obtained: a name of ``TUNING_STRATEGIES``, or empty.

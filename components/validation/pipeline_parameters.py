@@ -16,7 +16,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_al
 from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec, select_machine
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
 from kfp_llm_tuning.components.validation import regions
-from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
+from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of, refusal_of
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import dated
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
@@ -173,7 +173,7 @@ def _resolve(parameters: PipelineParameters) -> ModelReference:
 
 
 def _select_machine(parameters: PipelineParameters) -> MachineSpec | None:
-    accelerator = accelerator_of(parameters)
+    accelerator = "" if refusal_of(parameters) else accelerator_of(parameters)
     if parameters.tuning_machine:
         # A pipeline that was compiled for a machine asks for no other; the name is checked anyhow.
         wanted = "" if parameters.platform_accelerator else accelerator

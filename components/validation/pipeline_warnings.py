@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     DEFAULT_EVALUATION_INTERVAL,
     PipelineParameters,
@@ -43,16 +42,13 @@ def warnings_about(parameters: PipelineParameters) -> list[str]:
         One sentence each.
     """
     warnings = []
-    key, on_tpu = parameters.encryption_spec_key_name, accelerator_of(parameters) == "TPU"
-    if key and not parameters.on_vertex:
+    if parameters.encryption_spec_key_name and not parameters.on_vertex:
         warnings.append(
             f"encryption_spec_key_name has no effect on the platform {parameters.platform}: "
             "files are encrypted as their storage is."
         )
-    elif key and on_tpu:
-        warnings.append(
-            "tpu_training_skip_cmek is set: tuning on TPU runs without the encryption key."
-        )
+    if parameters.tpu_training_skip_cmek:
+        warnings.append("tpu_training_skip_cmek has no effect: nothing tunes on TPU.")
     warnings += _without_effect(parameters)
     if parameters.dataset_uri and parameters.dataset_uri == parameters.evaluation_data_uri:
         warnings.append("The evaluation set is the training set: its metrics say nothing.")

@@ -8,7 +8,9 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.common.tables import load_table
+from kfp_llm_tuning.components.models.implemented import implementations
 
+# What the published templates call them.
 ACCELERATORS = ("TPU", "GPU")
 
 
@@ -57,13 +59,16 @@ def accelerator_problem(accelerator_type: str, pipeline_region: str) -> Problem 
         if accelerator(accelerator_type, pipeline_region):
             return None
         return Problem(
-            f"{accelerator_type!r} is unknown.", "accelerator_type", ", ".join(ACCELERATORS)
+            f"{accelerator_type!r} is unknown.",
+            "accelerator_type",
+            ", ".join(offered_accelerators()),
         )
     if pipeline_region in _table()["default_accelerators"]:
         return None
     choices = " or ".join(
         f"{kind} (the default in {region})"
         for region, kind in _table()["default_accelerators"].items()
+        if kind in offered_accelerators()
     )
     return Problem(
         f"is empty, and the region {pipeline_region!r} has no default accelerator.",
@@ -86,6 +91,11 @@ def accelerator(accelerator_type: str, pipeline_region: str) -> str:
         name = accelerator_type.upper()
         return name if name in ACCELERATORS else ""
     return str(_table()["default_accelerators"].get(pipeline_region, ""))
+
+
+def offered_accelerators() -> list[str]:
+    """Lists the values of ``accelerator_type`` that something of ours tunes on."""
+    return [name for name in ACCELERATORS if implementations("tune", accelerator=name)]
 
 
 def _table() -> Any:

@@ -36,7 +36,7 @@ def check_tensorboard(parameters: PipelineParameters) -> list[Problem]:
 
 
 def check_encryption(parameters: PipelineParameters) -> list[Problem]:
-    """Checks the rule as published: GPU with every region us-central1, or TPU without the key."""
+    """Checks the rule as published: everything is in the one region where a key may be used."""
     key, where = parameters.encryption_spec_key_name, "encryption_spec_key_name"
     if not key:
         return []
@@ -45,12 +45,6 @@ def check_encryption(parameters: PipelineParameters) -> list[Problem]:
         return [wrong_form(key, where, ENCRYPTION_KEY)]
     if not parameters.on_vertex:
         return []
-    if accelerator_of(parameters) == "TPU":
-        if parameters.tpu_training_skip_cmek:
-            return []
-        what = "tuning on TPU cannot use a customer-managed encryption key."
-        fix = "Use GPU, or set tpu_training_skip_cmek to tune without the key."
-        return [Problem(what, where, fix=fix)]
     only = regions.encryption_region()
     return [
         Problem(f"with an encryption key {name} must be {only}, not {region!r}.", name, only)

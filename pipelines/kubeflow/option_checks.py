@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
+from kfp_llm_tuning.components.common.errors import Problem, collect
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
+from kfp_llm_tuning.pipelines.kubeflow.machines import gpu_count
 from kfp_llm_tuning.pipelines.platforms import Role
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def check_options(options: KubeflowOptions) -> Iterator[Problem]:
         Everything that would fail, or be lost, on the cluster.
     """
     for role in Role:
-        yield from _check_pod(f"tasks.{role}", options.tasks.of(role), tpu=role is Role.TUNER)
-    yield from _check_pod("kserve", options.kserve, tpu=False)
+        yield from _check_pod(f"tasks.{role}", options.tasks.of(role))
+    yield from _check_pod("kserve", options.kserve)
     if options.kserve.min_replicas > options.kserve.max_replicas:
         yield Problem("is more than max_replicas.", "kserve.min_replicas")
     if options.run_volume.size and not options.run_volume.storage_class:
@@ -77,18 +78,15 @@ def check_options(options: KubeflowOptions) -> Iterator[Problem]:
     yield from _check_names(options)
 
 
-def _check_pod(place: str, pod: Pod, *, tpu: bool) -> Iterator[Problem]:
+def _check_pod(place: str, pod: Pod) -> Iterator[Problem]:
     from kubernetes.utils import parse_quantity
 
-    try:
-        found = pod.accelerators
-    except UserError as error:
-        for problem in error.problems:
-            name = "accelerator_count" if problem.where == "accelerator_count" else "machine"
-            yield dataclasses.replace(problem, where=f"{place}.{name}")
-    else:
-        if found and found.kind == "TPU" and not tpu:
-            yield Problem("only the tuner runs on TPU.", f"{place}.machine", "a GPU row, or empty")
+    problems: list[Problem] = []
+    with collect(problems):
+        gpu_count(pod.machine, pod.accelerator_count)
+    for problem in problems:
+        name = "accelerator_count" if problem.where == "accelerator_count" else "machine"
+        yield dataclasses.replace(problem, where=f"{place}.{name}")
     for kind in ("cpu", "memory"):
         request, limit = getattr(pod, f"{kind}_request"), getattr(pod, f"{kind}_limit")
         if request and limit and parse_quantity(request) > parse_quantity(limit):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.pipelines.kubeflow.machines import Accelerators, accelerators
+from kfp_llm_tuning.pipelines.kubeflow.machines import gpu_count
 from kfp_llm_tuning.pipelines.platforms import Role
 
 DEFAULTS = Path(__file__).with_name("options.yaml")
@@ -56,9 +56,9 @@ class Pod:
     tolerations: tuple[Toleration, ...]
 
     @property
-    def accelerators(self) -> Accelerators | None:
-        """The accelerators of the machine; None where it has none."""
-        return accelerators(self.machine, self.accelerator_count)
+    def gpus(self) -> int:
+        """How many GPUs the machine gives the pod; 0 for none."""
+        return gpu_count(self.machine, self.accelerator_count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +171,6 @@ class KubeflowOptions:
     security_context: SecurityContext
     scratch: Volume
     gpu_resource: str
-    tpu_resource: str
-    tpu_type_label: str
-    tpu_topology_label: str
     retry_pause_seconds: int
     retry_pause_factor: int
     tasks: TasksOptions
@@ -188,9 +185,8 @@ class KubeflowOptions:
 
     @property
     def tuner_accelerator(self) -> str:
-        """GPU, TPU, or CPU for none."""
-        found = self.tasks.tuner.accelerators
-        return found.kind if found else "CPU"
+        """GPU, or CPU for none."""
+        return "GPU" if self.tasks.tuner.gpus else "CPU"
 
     def without_accelerators(self) -> KubeflowOptions:
         """Gives the same options for a cluster that has no accelerators."""

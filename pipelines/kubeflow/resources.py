@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common import images
+from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.components.tuning.base_models import CACHE_VARIABLE
 from kfp_llm_tuning.pipelines.platforms import Role
 
@@ -40,7 +41,7 @@ def equipment(options: KubeflowOptions) -> Callable[[PipelineTask, Role], None]:
     def equip(task: PipelineTask, role: Role) -> None:
         pod = options.tasks.of(role)
         _set_machine(task, pod, options)
-        _set_placement(task, pod, options)
+        _set_placement(task, pod)
         _set_volumes(task, role, pod, options)
         _set_variables(task, role, options)
         _set_pod(task, options)
@@ -87,7 +88,7 @@ def kserve_inputs(options: KubeflowOptions) -> Mapping[str, Any] | None:
     if not kserve.enabled:
         return None
     return {
-        "serving_image": images.SERVING_GPU_IMAGE if kserve.accelerators else images.SERVING_IMAGE,
+        "serving_image": images.SERVING_GPU_IMAGE if kserve.gpus else images.SERVING_IMAGE,
         "namespace": kserve.namespace,
         "service_account": kserve.service_account,
         "resources": json.dumps(_resources(kserve, options), sort_keys=True),
@@ -113,28 +114,19 @@ def _set_machine(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions)
     ):
         if quantity:
             set_it(quantity)
-    found = pod.accelerators
-    if not found:
+    if not pod.gpus:
         return
-    task.set_accelerator_type(_accelerator_resource(found.kind, options))
-    task.set_accelerator_limit(found.count)
+    task.set_accelerator_type(options.gpu_resource)
+    task.set_accelerator_limit(pod.gpus)
     # A component that somebody put in the place of ours has an image of its own.
     if task.container_spec.image == images.IMAGE:
-        task.set_container_image(images.tuner_image(found.kind))
+        task.set_container_image(tuner_image("GPU"))
 
 
-def _accelerator_resource(kind: str, options: KubeflowOptions) -> str:
-    return options.tpu_resource if kind == "TPU" else options.gpu_resource
-
-
-def _set_placement(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions) -> None:
+def _set_placement(task: PipelineTask, pod: TaskOptions) -> None:
     from kfp import kubernetes
 
-    labels = dict(pod.node_selector)
-    if (found := pod.accelerators) and found.kind == "TPU":
-        labels[options.tpu_type_label] = found.tpu_type
-        labels[options.tpu_topology_label] = found.tpu_topology
-    for key, value in labels.items():
+    for key, value in pod.node_selector.items():
         kubernetes.add_node_selector(task, key, value)
     for toleration in pod.tolerations:
         kubernetes.add_toleration(task, **dataclasses.asdict(toleration))
@@ -225,8 +217,8 @@ def _resources(pod: Pod, options: KubeflowOptions) -> dict[str, dict[str, str]]:
     """Writes a container's resources in Kubernetes' words."""
     requests = {"cpu": pod.cpu_request, "memory": pod.memory_request}
     limits = {"cpu": pod.cpu_limit, "memory": pod.memory_limit}
-    if found := pod.accelerators:
-        limits[_accelerator_resource(found.kind, options)] = str(found.count)
+    if pod.gpus:
+        limits[options.gpu_resource] = str(pod.gpus)
     return {
         name: {key: value for key, value in values.items() if value}
         for name, values in (("requests", requests), ("limits", limits))

@@ -22,7 +22,6 @@ from kfp_llm_tuning.components.common.images import (
     SERVING_GPU_IMAGE,
     SERVING_IMAGE,
     image_name,
-    tuner_image,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -79,8 +78,7 @@ def versions(name: str) -> dict[str, str]:
 
 def test_there_is_an_image_for_every_name(build: ModuleType) -> None:
     assert list(build.IMAGES) == KINDS == [stage for stage in stages() if stage != "build"]
-    assert image_name("python") == IMAGE == tuner_image("CPU")
-    assert image_name("gpu") == tuner_image("GPU")
+    assert image_name("python") == IMAGE
     assert image_name("serving") == SERVING_IMAGE
     assert image_name("serving-gpu") == SERVING_GPU_IMAGE
     assert IMAGE.startswith(f"{REGISTRY}/kfp-llm-tuning-python:")

@@ -179,17 +179,37 @@ def test_chat(vertex: LocalVertex) -> None:
 
 
 @pytest.mark.slow
-def test_a_region_without_tpus_tunes_in_another(vertex: LocalVertex) -> None:
+def test_a_region_without_gpus_tunes_in_another(vertex: LocalVertex) -> None:
     job = submit(
         "tune-large-model",
         location="us-west1",
-        accelerator_type="TPU",
+        accelerator_type="GPU",
         dataset_uri=put_examples(vertex, "train.jsonl", 60),
     )
     job.wait()
     assert succeeded(job) >= PUBLISHED_TASKS
-    _check_tuner(vertex, job, "europe-west4", "TPU_V3")
+    _check_tuner(vertex, job, "us-central1", "NVIDIA_A100_80GB")
     assert "/locations/us-west1/" in output(job, "upload-llm-model", "model_resource_name")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("location", "accelerator"), [("us-west1", "TPU"), ("europe-west4", "")])
+def test_a_request_for_tpu_ends_in_its_first_task(
+    vertex: LocalVertex, location: str, accelerator: str
+) -> None:
+    job = submit(
+        "tune-large-model",
+        location=location,
+        accelerator_type=accelerator,
+        dataset_uri=put_examples(vertex, "train.jsonl", 60),
+    )
+    with pytest.raises(RuntimeError):
+        job.wait()
+    states = {detail.task_name: detail for detail in job.task_details}
+    failed = states["validate-pipeline"]
+    assert failed.state == PipelineTaskDetail.State.FAILED
+    assert "no engine of this version tunes on TPU" in failed.error.message
+    assert vertex.resources("customJobs") == []
 
 
 @pytest.mark.slow

@@ -32,27 +32,21 @@ def composed(evaluation: int = 20, **inputs: Any) -> tuple[TuningArguments, str]
 
 
 @pytest.mark.parametrize(
-    ("reference", "use_tpu", "batch_size"),
-    [
-        ("text-bison@001", True, 24),
-        ("text-bison@001", False, 8),
-        ("chat-bison@002", True, 24),
-        ("text-bison", True, 8),
-        ("text-bison", False, 3),
-        ("code-bison-32k", True, 8),
-        ("byte-tiny", False, 8),
-    ],
+    ("reference", "batch_size"),
+    [("text-bison@001", 8), ("text-bison", 3), ("code-bison-32k", 8), ("byte-tiny", 8)],
 )
-def test_the_batch_size_is_the_tables(reference: str, use_tpu: bool, batch_size: int) -> None:
-    arguments, decisions = composed(large_model_reference=reference, use_tpu=use_tpu)
+def test_the_batch_size_is_the_tables(reference: str, batch_size: int) -> None:
+    arguments, decisions = composed(large_model_reference=reference)
     assert arguments.batch_size == batch_size
-    accelerator = "TPU" if use_tpu else "GPU"
-    assert f"batch size {batch_size}: from the table for {reference} on {accelerator}" in decisions
+    assert f"batch size {batch_size}: from the table for {reference} on GPU" in decisions
+
+
+def test_what_nothing_tunes_on_is_not_composed_for() -> None:
+    with pytest.raises(UserError, match="use_tpu: no engine of this version tunes on TPU"):
+        composed(use_tpu=True)
 
 
 def test_the_documents_example_of_steps_and_epochs() -> None:
-    _, on_tpu = composed(train_steps=20, use_tpu=True)
-    assert "20 steps: 480 examples seen, 2.00 epochs of 240" in on_tpu
     _, on_gpu = composed(train_steps=15)
     assert "15 steps: 120 examples seen, 0.50 epochs of 240" in on_gpu
 

@@ -10,6 +10,7 @@ import pytest
 from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 
+from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.images import image_name
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.custom_job import BETWEEN_OUTPUTS, CustomJob
@@ -144,17 +145,10 @@ def test_only_flex_start_waits(strategy: str) -> None:
     assert scheduling.strategy.name == (strategy or "STRATEGY_UNSPECIFIED")
 
 
-@pytest.mark.parametrize(
-    ("accelerator", "skip", "kept"),
-    [("GPU", False, True), ("GPU", True, True), ("TPU", True, False), ("TPU", False, True)],
-)
-def test_only_a_tpu_goes_without_the_key(accelerator: str, skip: bool, kept: bool) -> None:
-    job = parsed(
-        machine=select_machine(accelerator),
-        encryption_spec_key_name=KEY,
-        tpu_training_skip_cmek=skip,
-    )
-    assert bool(job.encryption_spec.kms_key_name) is kept
+def test_a_machine_that_nothing_tunes_on_gets_no_job() -> None:
+    tpu = dataclasses.replace(select_machine("GPU"), accelerator="TPU")
+    with pytest.raises(UserError, match="no engine of this version tunes on TPU"):
+        dataclasses.replace(PLAIN, machine=tpu).payload_parts()
 
 
 @pytest.mark.parametrize("name", machine_names())
@@ -163,12 +157,11 @@ def test_every_machine_of_the_table_is_one_that_the_api_knows(name: str) -> None
     (pool,) = parsed(machine=MachineSpec.from_json(machine.to_json())).job_spec.worker_pool_specs
     spec = pool.machine_spec
     assert spec.machine_type == machine.machine_type
-    assert spec.tpu_topology == machine.tpu_topology
     if machine.accelerator == "GPU":
         assert spec.accelerator_type.name == machine.accelerator_type
         assert spec.accelerator_count == machine.accelerator_count
     assert pool.container_spec.image_uri == image_name(
-        {"GPU": "gpu", "TPU": "tpu", "CPU": "python"}[machine.accelerator], "us-docker.pkg.dev/p/r"
+        {"GPU": "gpu", "CPU": "python"}[machine.accelerator], "us-docker.pkg.dev/p/r"
     )
 
 

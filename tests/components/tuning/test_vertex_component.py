@@ -46,7 +46,7 @@ def test_the_launcher_gets_a_payload_that_the_service_parses(
     assert container["image"] == IMAGE
     assert container["command"][-1].endswith(".v1.custom_job.launcher")
     first, second = CustomJob(
-        machine=select_machine("TPU", "tpu-v6e-4"),
+        machine=select_machine("GPU", "l4-1"),
         image_registry="registry",
         payload='{"model_reference": "byte-tiny"}',
         train_dataset="gs://b/train",
@@ -55,7 +55,7 @@ def test_the_launcher_gets_a_payload_that_the_service_parses(
     ).payload_parts()
     values = {
         "{{$.inputs.parameters['project']}}": "my-project",
-        "{{$.inputs.parameters['location']}}": "europe-west4",
+        "{{$.inputs.parameters['location']}}": "us-central1",
         "{{$.inputs.parameters['payload_first_part']}}": first,
         "{{$.inputs.parameters['payload_second_part']}}": second,
         "{{$.outputs.artifacts['saved_model'].uri}}": "gs://b/model",
@@ -66,7 +66,7 @@ def test_the_launcher_gets_a_payload_that_the_service_parses(
     assert (parsed.type, parsed.project, parsed.location) == (
         "CustomJob",
         "my-project",
-        "europe-west4",
+        "us-central1",
     )
     assert parsed.gcp_resources == values["{{$.outputs.parameters['gcp_resources'].output_file}}"]
     job = json_format.ParseDict(json.loads(parsed.payload), types.CustomJob.pb()())

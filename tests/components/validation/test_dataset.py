@@ -462,10 +462,15 @@ def test_parameters_are_checked_too() -> None:
         check("", accelerator_type="gpux", train_steps=0, max_printed_problems=-1)
     assert [str(problem) for problem in caught.value.problems] == [
         "dataset_uri: is empty. Allowed: the URI of a JSONL file.",
-        "accelerator_type: 'gpux' is unknown. Allowed: TPU, GPU.",
+        "accelerator_type: 'gpux' is unknown. Allowed: GPU.",
         "train_steps: 0 is too few. Allowed: 1 or more.",
         "max_printed_problems: -1 is too few. Allowed: 1 or more.",
     ]
+
+
+def test_what_nothing_tunes_on_is_refused() -> None:
+    with pytest.raises(UserError, match="accelerator_type: no engine of this version tunes on TPU"):
+        check("none.jsonl", accelerator_type="tpu")
 
 
 def test_files_and_model_that_are_not_there_are_told_together(tmp_path: Path) -> None:

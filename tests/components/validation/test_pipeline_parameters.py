@@ -76,13 +76,53 @@ BROKEN = {
         "pipeline_region: 'us-west9' is no supported region",
         "Did you mean us-west",
     ),
-    "unknown accelerator": (VERTEX, {"accelerator_type": "NPU"}, "'NPU' is unknown", "TPU, GPU"),
-    "unknown accelerator locally": (LOCAL, {"accelerator_type": "x"}, "'x' is unknown", "TPU, GPU"),
+    "unknown accelerator": (
+        VERTEX,
+        {"accelerator_type": "NPU"},
+        "'NPU' is unknown",
+        "Allowed: GPU",
+    ),
+    "unknown accelerator locally": (
+        LOCAL,
+        {"accelerator_type": "x"},
+        "'x' is unknown",
+        "Allowed: GPU",
+    ),
+    "TPU": (
+        VERTEX,
+        {"accelerator_type": "tpu"},
+        "accelerator_type: no engine of this version tunes on TPU.",
+        "Allowed: GPU. Give accelerator_type=GPU: then tuning runs in us-central1.",
+    ),
+    "TPU by the region": (
+        VERTEX,
+        {"pipeline_region": "europe-west4"},
+        "is empty, which means TPU in europe-west4, and no engine of this version tunes on TPU.",
+        "Give accelerator_type=GPU: then tuning runs in us-central1.",
+    ),
+    "TPU locally": (
+        LOCAL,
+        {"accelerator_type": "TPU"},
+        "accelerator_type: no engine of this version tunes on TPU.",
+        "Give accelerator_type=GPU.",
+    ),
+    "TPU by the machine": (
+        VERTEX,
+        {"pipeline_region": "us-west1", "tuning_machine": "tpu-v6e-4"},
+        "tuning_machine: tpu-v6e-4 is a TPU machine, and no engine of this version tunes on TPU.",
+        "Allowed: a100-80gb-8",
+    ),
+    "TPU compiled in": (
+        KUBEFLOW,
+        {"platform_accelerator": "TPU"},
+        "the pipeline was compiled for TPU, and no engine of this version tunes on TPU.",
+        "Compile it again",
+    ),
     "no accelerator for the region": (
         VERTEX,
         {"pipeline_region": "us-west1"},
         "accelerator_type: is empty, and the region 'us-west1' has no default",
-        "TPU (the default in europe-west4) or GPU (the default in us-central1)",
+        "Allowed: GPU (the default in us-central1)",
     ),
     "no data": (LOCAL, {"dataset_uri": ""}, "there is no training data", "Give dataset_uri"),
     "two sets of data": (
@@ -127,9 +167,9 @@ BROKEN = {
         "tuning_strategy: 'SPOTS' is unknown.",
         "Did you mean SPOT?",
     ),
-    "flexible start on TPU": (
+    "flexible start without a GPU": (
         VERTEX,
-        {"tuning_strategy": "flex_start", "accelerator_type": "TPU"},
+        {"tuning_strategy": "flex_start", "accelerator_type": "", "tuning_machine": "cpu-16"},
         "tuning_strategy: FLEX_START obtains machines with GPUs only.",
         "STANDARD or SPOT",
     ),
@@ -286,12 +326,6 @@ BROKEN = {
         "no machine is called 'h10-8'",
         "h100-8?",
     ),
-    "machine of another accelerator": (
-        VERTEX,
-        {"tuning_machine": "h100-8", "accelerator_type": "TPU"},
-        "h100-8 is a GPU machine, but accelerator_type is TPU",
-        "tpu-v6e-4",
-    ),
     "malformed TensorBoard": (
         VERTEX,
         {"tensorboard_resource_id": "123"},
@@ -309,12 +343,6 @@ BROKEN = {
         {"encryption_spec_key_name": "key"},
         "encryption_spec_key_name: 'key' has another form",
         "keyRings/RING/cryptoKeys/KEY",
-    ),
-    "key with TPU": (
-        VERTEX,
-        {"encryption_spec_key_name": KEY, "accelerator_type": "TPU"},
-        "tuning on TPU cannot use a customer-managed encryption key",
-        "set tpu_training_skip_cmek",
     ),
     "key with another location": (
         VERTEX,
@@ -479,27 +507,19 @@ def test_published_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "given", "use_tpu", "tuned_in"),
-    [
-        ("europe-west4", "", True, "europe-west4"),
-        ("us-central1", "", False, "us-central1"),
-        ("asia-northeast3", "tpu", True, "europe-west4"),
-        ("europe-west4", "Gpu", False, "us-central1"),
-    ],
+    ("region", "given"),
+    [("us-central1", ""), ("asia-northeast3", "gpu"), ("europe-west4", "Gpu")],
 )
-def test_tuning_runs_where_the_accelerator_is(
-    region: str, given: str, use_tpu: bool, tuned_in: str
-) -> None:
+def test_tuning_runs_where_the_accelerator_is(region: str, given: str) -> None:
     settings = check(VERTEX, pipeline_region=region, accelerator_type=given)
-    assert (settings.use_tpu, settings.adapter_training_location) == (use_tpu, tuned_in)
+    assert (settings.use_tpu, settings.adapter_training_location) == (False, "us-central1")
     assert settings.model_location == region
 
 
 def test_a_machine_decides_the_accelerator() -> None:
-    settings = check(VERTEX, pipeline_region="us-west1", tuning_machine="tpu-v6e-4")
-    assert settings.use_tpu
+    settings = check(VERTEX, pipeline_region="us-west1", tuning_machine="l4-1")
     assert settings.machine is not None
-    assert settings.machine.machine_type == "ct6e-standard-4t"
+    assert settings.machine.machine_type == "g2-standard-12"
 
 
 def test_location_overrules_the_pipeline_region() -> None:
@@ -537,10 +557,10 @@ def test_the_registry_is_the_runs_else_the_platforms() -> None:
     assert check(VERTEX, registry_uri="https://mlflow.test").registry_uri == "https://mlflow.test"
 
 
-@pytest.mark.parametrize(("compiled", "use_tpu"), [("GPU", False), ("TPU", True), ("CPU", False)])
-def test_a_compiled_pipeline_knows_its_accelerator(compiled: str, use_tpu: bool) -> None:
-    settings = check(KUBEFLOW, platform_accelerator=compiled, tuning_machine="tpu-v6e-4")
-    assert (settings.use_tpu, settings.machine) == (use_tpu, None)
+@pytest.mark.parametrize("compiled", ["GPU", "CPU"])
+def test_a_compiled_pipeline_knows_its_accelerator(compiled: str) -> None:
+    settings = check(KUBEFLOW, platform_accelerator=compiled, tuning_machine="h100-8")
+    assert (settings.use_tpu, settings.machine) == (False, None)
     assert settings.warnings == (
         "tuning_machine has no effect here: the tuner's pod is as the pipeline was compiled.",
     )
@@ -620,12 +640,8 @@ def test_early_stopping_by_default_needs_no_evaluation_set() -> None:
         (LOCAL, {"encryption_spec_key_name": KEY}, "no effect on the platform local"),
         (
             VERTEX,
-            {
-                "encryption_spec_key_name": KEY,
-                "accelerator_type": "TPU",
-                "tpu_training_skip_cmek": True,
-            },
-            "tuning on TPU runs without the encryption key",
+            {"tpu_training_skip_cmek": True},
+            "tpu_training_skip_cmek has no effect: nothing tunes on TPU.",
         ),
         (LOCAL, {"evaluation_data_uri": "train.jsonl"}, "is the training set"),
         (

@@ -78,7 +78,7 @@ def test_no_accelerator_follows_from_other_regions() -> None:
         assert problem is not None
         assert problem.where == "accelerator_type"
         assert region in problem.what
-        assert "TPU" in problem.allowed and "GPU" in problem.allowed
+        assert problem.allowed == "GPU (the default in us-central1)"
 
 
 def test_an_unknown_accelerator() -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from kfp_llm_tuning.components.common.images import tuner_image
+from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.components.tuning.machine_specs import machine_names, select_machine
 from kfp_llm_tuning.components.validation import validate_pipeline
-from kfp_llm_tuning.pipelines.kubeflow.machines import accelerators
 from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions, options_from
 from kfp_llm_tuning.pipelines.kubeflow.resources import equipment
 from kfp_llm_tuning.pipelines.platforms import Role
@@ -35,9 +34,6 @@ ROLES = {
     ],
 }
 GPU_ROWS = [name for name in machine_names() if select_machine("", name).accelerator == "GPU"]
-TPU_ROWS = [name for name in machine_names() if select_machine("", name).accelerator == "TPU"]
-# Slices of one machine; the others are several, and TPU v3 is no machine that GKE sells.
-ONE_MACHINE = {"tpu-v5e-4": "tpu-v5-lite-podslice", "tpu-v6e-4": "tpu-v6e-slice"}
 
 Equip = Callable[[dict[str, Any]], dsl.PipelineTask]
 
@@ -79,37 +75,6 @@ def test_a_gpu_row_gives_its_gpus(equip: Equip, row: str) -> None:
     assert int(resources.accelerator_count) == select_machine("GPU", row).accelerator_count
     assert task.container_spec.image == tuner_image("GPU")
     assert "nodeSelector" not in task.platform_config["kubernetes"]
-
-
-@pytest.mark.parametrize("row", sorted(ONE_MACHINE))
-def test_a_tpu_row_gives_its_chips_and_the_labels_of_its_slice(equip: Equip, row: str) -> None:
-    task = equip({"machine": row, "node_selector": {"pool": "tpu"}})
-    spec = select_machine("TPU", row)
-    resources = task.container_spec.resources
-    assert resources.accelerator_type == "google.com/tpu"
-    assert int(resources.accelerator_count) == spec.accelerator_count
-    chips = 1
-    for side in spec.tpu_topology.split("x"):
-        chips *= int(side)
-    assert chips == spec.accelerator_count
-    assert task.platform_config["kubernetes"]["nodeSelector"]["labels"] == {
-        "pool": "tpu",
-        "cloud.google.com/gke-tpu-accelerator": ONE_MACHINE[row],
-        "cloud.google.com/gke-tpu-topology": spec.tpu_topology,
-    }
-    assert task.container_spec.image == tuner_image("TPU")
-
-
-def test_every_other_tpu_row_is_refused() -> None:
-    refused = set()
-    for row in TPU_ROWS:
-        try:
-            accelerators(row)
-        except Exception as error:
-            assert "slice of" in str(error) or "knows no machine" in str(error)
-            refused.add(row)
-    assert set(TPU_ROWS) - refused == set(ONE_MACHINE)
-    assert refused
 
 
 def test_a_row_without_accelerators_gives_none(equip: Equip) -> None:

@@ -11,7 +11,8 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PlatformSpec
 
-from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY, tuner_image
+from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY
+from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.pipelines import platforms
 from kfp_llm_tuning.pipelines.compile import PlatformOptions, template_text
 from kfp_llm_tuning.pipelines.kubeflow.options import default_options
