@@ -157,10 +157,12 @@ def tuner_image(accelerator: str, registry: str = REGISTRY) -> str:
 def _rows() -> list[Implementation]:
     return [
         Implementation(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in row.items()
-            }
+            stage=row["stage"],
+            engine=row["engine"],
+            images=row["images"],
+            platforms=tuple(row["platforms"]),
+            families=tuple(row["families"]),
+            methods=tuple(row.get("methods", ())),
         )
         for row in load_table(_TABLE)["rows"]
     ]
