@@ -61,6 +61,19 @@ class RunAgain(Exception):
     """The work was interrupted after saving its state: the same command goes on from there."""
 
 
+def shorten(text: str, characters: int = 200) -> str:
+    """Leaves out a text's middle where it is longer than a message may show."""
+    if len(text) <= characters:
+        return text
+    half = (characters - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def escape(text: str) -> str:
+    r"""Writes characters that cannot be seen as ``\u....``, so that a message stays one line."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
 def format_problems(problems: Sequence[Problem]) -> str:
     """Writes one problem as a line, several as a counted list.
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
+import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import fsspec
-from fsspec.core import url_to_fs
+from fsspec.core import OpenFile, get_compression, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import glob_translate
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError, escape, shorten
+from kfp_llm_tuning.components.common.input_stream import InputStream
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +55,38 @@ def local_path(uri: str) -> Path:
     Returns:
         The path, with ``~`` expanded.
     """
-    return Path(uri.removeprefix("file://")).expanduser()
+    path = Path(uri.removeprefix("file://"))
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ``~name`` of no user is a name like others
+        return path
+
+
+def locate(uri: str) -> tuple[Any, str]:
+    """Finds the filesystem of a URI, and the path there.
+
+    fsspec reads ``a::b`` as one URI opened through another. A file of this machine and an object of
+    a store open no other, so that there ``::`` is a part of the name.
+
+    Args:
+        uri: Local path or any URI that fsspec opens.
+
+    Returns:
+        fsspec's filesystem and the path, without a slash behind it. No path is ever a pattern:
+        what expands ``*``, ``?`` and ``[`` must not be called with it.
+
+    Raises:
+        ImportError: If a package is missing.
+        ValueError: If the scheme is unknown.
+    """
+    if is_local(uri):
+        return LocalFileSystem(), str(local_path(uri).absolute())
+    scheme = uri.partition("://")[0]
+    if scheme not in _PACKAGE_OF_SCHEME:
+        filesystem, path = url_to_fs(uri)
+        return filesystem, path.rstrip("/")
+    kind = fsspec.get_filesystem_class(scheme)
+    return kind(**kind._get_kwargs_from_urls(uri)), kind._strip_protocol(uri).rstrip("/")
 
 
 def join(base: str, *parts: str) -> str:
@@ -59,27 +95,30 @@ def join(base: str, *parts: str) -> str:
 
 
 @contextmanager
-def open_input(uri: str, where: str = "") -> Iterator[IO[bytes]]:
-    """Opens a file for reading; a name that ends in ``.gz`` is decompressed.
+def open_input(uri: str, where: str = "") -> Iterator[InputStream]:
+    """Opens a file for reading; what fsspec knows as compressed by its name is decompressed.
 
     Args:
         uri: Local path or any URI that fsspec opens.
         where: The parameter that named the file, for the error message.
 
     Yields:
-        The open binary file.
+        The open file, which is read from its beginning to its end.
 
     Raises:
         UserError: If no file is named, if it is not there, is a folder, may not be read, or if its
-            scheme is unknown or needs a package that is not installed.
+            scheme is unknown or needs a package that is not installed. Reading raises one where the
+            file is damaged.
     """
     if not uri.strip():
         raise UserError(Problem("no file is named.", where, "a path or URI of one JSONL file"))
     try:
-        opened = fsspec.open(uri, "rb", compression="infer").open()
+        filesystem, path = locate(uri)
+        compression = get_compression(path, "infer")
+        opened = OpenFile(filesystem, path, "rb", compression).open()
     except Exception as error:  # those of fsspec's packages have no base of their own
         raise UserError(_cannot_open(uri, where, error)) from error
-    with opened as stream:
+    with InputStream(opened, uri, compression) as stream:
         yield stream
 
 
@@ -100,8 +139,32 @@ def failures_told(what: str, where: str, fix: str = "") -> Iterator[None]:
         yield
     except Exception as error:
         raise UserError(
-            Problem(f"cannot {what} ({type(error).__name__}: {error}).", where, fix=fix)
+            Problem(f"cannot {escape(shorten(what))} ({_reason(error)}).", where, fix=fix)
         ) from error
+
+
+def make_folder(path: Path, where: str) -> None:
+    """Makes a folder that the user named, and those above it; it may be there already.
+
+    Args:
+        path: The folder.
+        where: The parameter that named it.
+
+    Raises:
+        UserError: If it cannot be made, or not be written to.
+    """
+    fix = "Name a folder that can be made and written to."
+    with failures_told(f"write to the folder {path}", where, fix):
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _reason(error: Exception) -> str:
+    """Says why; an error of the operating system names its file again, which may be long."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return escape(shorten(f"{type(error).__name__}: {error}", 500))
 
 
 def file_state(uri: str, where: str = "") -> str:
@@ -118,7 +181,7 @@ def file_state(uri: str, where: str = "") -> str:
         UserError: As :func:`open_input`.
     """
     try:
-        filesystem, path = url_to_fs(uri)
+        filesystem, path = locate(uri)
         if filesystem.isdir(path):
             raise IsADirectoryError(path)
         state: str = filesystem.ukey(path)
@@ -129,16 +192,17 @@ def file_state(uri: str, where: str = "") -> str:
 
 def _cannot_open(uri: str, where: str, error: Exception) -> Problem:
     scheme = uri.partition("://")[0] if "://" in uri else ""
+    name = escape(shorten(uri))
     if isinstance(error, ImportError):
         package = _PACKAGE_OF_SCHEME.get(scheme, f"the fsspec package for {scheme}://")
-        return Problem(f"cannot read {uri}.", where, fix=f"Install it: pip install {package}.")
+        return Problem(f"cannot read {name}.", where, fix=f"Install it: pip install {package}.")
     if isinstance(error, FileNotFoundError):
-        return Problem(f"no file at {uri}.", where, fix="Check the path and its spelling.")
+        return Problem(f"no file at {name}.", where, fix="Check the path and its spelling.")
     if isinstance(error, IsADirectoryError):
-        return Problem(f"{uri} is a folder.", where, allowed="one JSONL file, plain or .gz")
+        return Problem(f"{name} is a folder.", where, allowed="one JSONL file, plain or .gz")
     if isinstance(error, PermissionError):
-        return Problem(f"no permission to read {uri}.", where, fix="Grant this user read access.")
-    return Problem(f"cannot read {uri}: {error}", where)
+        return Problem(f"no permission to read {name}.", where, fix="Grant this user read access.")
+    return Problem(f"cannot read {name} ({_reason(error)}).", where)
 
 
 def exists(uri: str) -> bool:
@@ -156,10 +220,20 @@ def download_directory(uri: str, target: Path) -> None:
 
     Raises:
         FileNotFoundError: If there is no such folder.
+        ValueError: If a name in it leads out of the folder.
     """
     filesystem, root = _open(uri)
+    names = sorted(_retried(_files, filesystem, root))
+    if not names and not _retried(filesystem.isdir, root):
+        raise FileNotFoundError(f"no folder at {uri}")
     target.mkdir(parents=True, exist_ok=True)
-    _retried(filesystem.get, f"{root}/", f"{target}/", recursive=True)
+    if outside := [name for name in names if ".." in name.split("/")]:
+        raise ValueError(f"{uri} holds {outside[0]!r}, which leads out of the folder")
+    targets = [target / name for name in names]
+    for folder in {path.parent for path in targets}:
+        folder.mkdir(parents=True, exist_ok=True)
+    # With lists on both sides nothing is expanded.
+    _retried(filesystem.get, [f"{root}/{name}" for name in names], list(map(str, targets)))
 
 
 def download_file(uri: str, target: Path) -> None:
@@ -216,8 +290,11 @@ def delete_directory(uri: str, first: str) -> None:
     """
     filesystem, root = _open(uri)
     _delete(filesystem, root, [first])
-    if _retried(filesystem.exists, root):
-        _retried(filesystem.rm, root, recursive=True)
+    if isinstance(filesystem, LocalFileSystem):
+        if Path(root).exists():
+            shutil.rmtree(root)
+    else:  # Its rm() would take the path for a pattern.
+        _delete(filesystem, root, sorted(_retried(_files, filesystem, root)))
 
 
 def matching(uri: str, pattern: str) -> list[str]:
@@ -231,19 +308,21 @@ def matching(uri: str, pattern: str) -> list[str]:
         Names relative to the folder, in no order.
     """
     filesystem, root = _open(uri)
-    found = _retried(filesystem.glob, f"{root}/{pattern}")
-    return [path.removeprefix(f"{root}/") for path in found]
+    matches = re.compile(glob_translate(pattern)).fullmatch
+    return [name for name in _retried(_files, filesystem, root) if matches(name)]
 
 
 def _open(uri: str) -> tuple[Any, str]:
-    """Gives the filesystem, whose listings are read anew, and the path without a slash behind."""
-    filesystem, path = url_to_fs(uri)
+    """Gives the filesystem, whose listings are read anew, and the path."""
+    filesystem, path = locate(uri)
     filesystem.invalidate_cache()
-    return filesystem, path.rstrip("/")
+    return filesystem, path
 
 
 def _files(filesystem: Any, root: str) -> set[str]:
-    return {path.removeprefix(f"{root}/") for path in filesystem.find(root)}
+    """Lists a folder's files, by their names below it; what stands for a folder is left out."""
+    names = {path.removeprefix(f"{root}/") for path in filesystem.find(root)}
+    return {name for name in names if name and not name.endswith("/") and name != root}
 
 
 def _put(filesystem: Any, source: Path, root: str, names: Sequence[str]) -> None:

@@ -19,10 +19,12 @@ from google.cloud.aiplatform_v1.types import (
 )
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.storage import locate, open_input
 from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, wait
 from kfp_llm_tuning.components.common.vertex_errors import explained
 
 _NAME = re.compile(r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/datasets/[^/]+")
+_BLOCK_BYTES = 2**20
 # The schemas of datasets that hold no text; text and multimodal ones do.
 _WITHOUT_TEXT = re.compile(r"/(image|video|tabular|time_series)_[\d.]+\.yaml$")
 
@@ -148,13 +150,16 @@ def _one_file(dataset_name: str, exported_files: Iterable[str], folder: str) -> 
 
 
 def _joined(files: list[str], target: str) -> str:
-    import fsspec
-
+    filesystem, path = locate(target)
     # One after the other: a dataset may be larger than memory. The object appears when it is whole.
-    with fsspec.open(target, "wb") as joined:
+    with filesystem.open(path, "wb") as joined:
         for name in files:
-            with fsspec.open(name, "rb", compression="infer") as part:
-                for line in part:
-                    joined.write(line if line.endswith(b"\n") else line + b"\n")
+            last = b"\n"
+            with open_input(name) as part:
+                while block := part.read(_BLOCK_BYTES):
+                    joined.write(block)
+                    last = block[-1:]
+            if last != b"\n":
+                joined.write(b"\n")
     _logger.info("The export's %d files are joined in %s.", len(files), target)
     return target

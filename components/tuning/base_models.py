@@ -14,7 +14,7 @@ from typing import Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
-from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.components.common.storage import is_local, locate
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 
 logger = logging.getLogger(__name__)
@@ -220,10 +220,8 @@ def _local(reference: ModelReference) -> Path:
 
 
 def _from_storage(reference: ModelReference, files: tuple[str, ...]) -> Path:
-    from fsspec.core import url_to_fs
-
     try:
-        filesystem, root = url_to_fs(reference.checkpoint)
+        filesystem, root = locate(reference.checkpoint)
         listing = filesystem.ls(root, detail=True)
     except ImportError as error:
         raise UserError(Problem(f"cannot read {reference.checkpoint}: {error}", _WHERE)) from error

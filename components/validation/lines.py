@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import Protocol
 
+from kfp_llm_tuning.components.common.input_stream import BrokenInput
 from kfp_llm_tuning.components.validation.limits import MAXIMUM_LINE_BYTES
 
 # Large enough that a chunk's fixed costs vanish, and below the 128 KiB from which the C library
 # asks the system for every piece of memory anew: with 256 KiB a quarter of the time goes there.
 CHUNK_BYTES = 112 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class BinaryReader(Protocol):
+    """What is read of a stream."""
+
+    def read(self, size: int, /) -> bytes:
+        """Gives the next bytes, ``size`` at most; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +52,22 @@ class BrokenEnd:
 
     Attributes:
         reason: Why, for a person.
+        fix: What to do.
         size: Bytes read before.
     """
 
     reason: str
+    fix: str
     size: int
 
 
 def read_chunks(
-    stream: IO[bytes], chunk_bytes: int = CHUNK_BYTES, maximum_line: int = MAXIMUM_LINE_BYTES
+    stream: BinaryReader, chunk_bytes: int = CHUNK_BYTES, maximum_line: int = MAXIMUM_LINE_BYTES
 ) -> Iterator[Chunk | LongLine | BrokenEnd]:
     """Cuts a stream at its line ends.
 
     Args:
-        stream: Any binary stream; decompression errors come out as :class:`BrokenEnd`.
+        stream: Any binary stream; a :class:`BrokenInput` comes out as :class:`BrokenEnd`.
         chunk_bytes: How much is read at a time.
         maximum_line: Longer lines are skipped, without ever being held in memory.
 
@@ -123,19 +131,13 @@ class _Pending:
         return self.size + more > self.maximum
 
 
-def _blocks(stream: IO[bytes], size: int) -> Iterator[bytes | BrokenEnd]:
+def _blocks(stream: BinaryReader, size: int) -> Iterator[bytes | BrokenEnd]:
     total = 0
-    # read() would lose what was decompressed before a break in the same block.
-    source: object = stream
-    read = source.read1 if isinstance(source, gzip.GzipFile) else stream.read
     while True:
         try:
-            block = read(size)
-        except EOFError:
-            yield BrokenEnd("the gzip file ends before its end mark: it was cut off", total)
-            return
-        except (gzip.BadGzipFile, zlib.error) as error:
-            yield BrokenEnd(f"the gzip data is damaged ({error})", total)
+            block = stream.read(size)
+        except BrokenInput as error:
+            yield BrokenEnd(error.reason, error.fix, total)
             return
         if not block:
             return

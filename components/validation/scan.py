@@ -258,4 +258,4 @@ def _long_line(part: LongLine) -> Finding:
 
 def _broken_end(part: BrokenEnd) -> Finding:
     what = f"{part.reason}. {part.size:,} bytes were read before."
-    return Finding("broken_compression", what, fix="Copy or compress the file again.")
+    return Finding("broken_compression", what, fix=part.fix)

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from kfp_llm_tuning.components.common.errors import escape
 from kfp_llm_tuning.components.validation.findings import Finding
 from kfp_llm_tuning.components.validation.lines import BYTE_ORDER_MARK
 from kfp_llm_tuning.components.validation.rows import DECODE_ERRORS
-from kfp_llm_tuning.components.validation.vocabulary import escape
 
 JSON_WHITESPACE = b" \t\r\n"
 _SURROGATE = re.compile("[\ud800-\udfff]")

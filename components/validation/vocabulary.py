@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 
+from kfp_llm_tuning.components.common.errors import escape
+
 # Fields and authors of other tools' formats, each list in order of likelihood.
 _FIELD_SYNONYMS = {
     "input_text": ("input", "prompt", "question", "query", "instruction", "text", "source"),
@@ -65,11 +67,6 @@ def quote(text: str, characters: int = _QUOTED_CHARACTERS) -> str:
     """
     shown = text if len(text) <= characters else text[: characters - 1] + "…"
     return escape(json.dumps(shown, ensure_ascii=False))
-
-
-def escape(text: str) -> str:
-    r"""Writes characters that cannot be seen as ``\u....``, so that a message stays one line."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def list_names(names: Sequence[str], most: int = 8) -> str:

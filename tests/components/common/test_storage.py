@@ -51,6 +51,10 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
+# Whatever fsspec would take for a pattern, for a chain of URIs, or for more than a name.
+ODD_NAMES = ["a*b", "a?b", "[ab]", "[!a", "a::b", "simplecache::b", "100%25 #1", "~none", "a\nb"]
+
+
 @pytest.fixture(params=["memory", "local"])
 def remote(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty place at a URI."""
@@ -61,7 +65,7 @@ def remote(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def read(uri: str) -> dict[str, str]:
     """Reads every file below a URI."""
-    filesystem, root = fsspec.core.url_to_fs(uri)
+    filesystem, root = storage.locate(uri)
     return {
         path.removeprefix(f"{root}/"): filesystem.cat_file(path).decode()
         for path in filesystem.find(root)
@@ -130,6 +134,78 @@ def test_matching_names_and_deleted_folders(source: Path, remote: str) -> None:
     storage.delete_directory(f"{remote}/step-9", first="marker")
     assert storage.matching(remote, "step-*/marker") == ["step-2/marker"]
     assert "step-3/a" in read(remote)
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        (base, name)
+        for base in ("{}", "file://{}", "memory:/{}")
+        for name in ODD_NAMES
+        # A URI of a scheme that is not known to be a store's may be a chain.
+        if "::" not in name or not base.startswith("memory")
+    ],
+)
+def test_a_name_is_never_more_than_a_name(
+    source: Path, tmp_path: Path, base: str, name: str
+) -> None:
+    folder = f"{base.format(tmp_path)}/{name}"
+    neighbour = base.format(tmp_path) + "/ab"
+    for uri in (folder, neighbour):
+        storage.mirror_directory(source, f"{uri}/step-1", last=["marker"])
+    assert sorted(storage.matching(folder, "step-*/marker")) == ["step-1/marker"]
+    assert storage.exists(f"{folder}/step-1/a")
+    storage.download_directory(f"{folder}/step-1", tmp_path / "copy")
+    assert (tmp_path / "copy/inner/b").read_text(encoding="utf-8") == "inner/b"
+    storage.upload_file(source / "a", f"{folder}/{name}")
+    with storage.open_input(f"{folder}/{name}") as stream:
+        assert stream.read() == b"a"
+    storage.file_state(f"{folder}/{name}")
+    storage.delete_directory(f"{folder}/step-1", first="marker")
+    assert read(folder) == {name: "a"}
+    assert len(read(f"{neighbour}/step-1")) == 3
+
+
+def test_an_object_of_a_store_opens_no_other() -> None:
+    _, path = storage.locate("s3://bucket/a::b/c[1]?*/")
+    assert path == "bucket/a::b/c[1]?*"
+
+
+def test_a_name_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+    filesystem = fsspec.filesystem("memory")
+    filesystem.store["/outside/../b"] = filesystem.open("/x", "wb")
+    try:
+        with pytest.raises(ValueError, match="leads out of the folder"):
+            storage.download_directory("memory://outside", tmp_path / "copy")
+    finally:
+        del filesystem.store["/outside/../b"]
+
+
+def test_a_missing_folder_is_not_an_empty_one(remote: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.download_directory(f"{remote}/none", tmp_path / "copy")
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "x" * 300, "a\0b"])
+def test_a_folder_that_cannot_be_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--output-dir: cannot write to the folder") as caught:
+        storage.make_folder(tmp_path / name, "--output-dir")
+    (problem,) = caught.value.problems
+    assert str(problem).isprintable()
+    assert len(str(problem)) < 500
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\udcff"])
+def test_a_file_that_cannot_be_is_told(name: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="dataset_uri: ") as caught,
+        storage.open_input(str(tmp_path / name), "dataset_uri"),
+    ):
+        pass
+    (problem,) = caught.value.problems
+    assert str(problem).isprintable()
+    assert len(str(problem)) < 500
 
 
 @pytest.mark.parametrize("failures", [1, 4])
