@@ -6,7 +6,6 @@ it. Answers come from a loop of our own: see `decoding.py`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from kfp_llm_tuning.components.common.processors import prepare_to_compute
 from kfp_llm_tuning.components.generation.decoded_text import decode
 from kfp_llm_tuning.components.generation.decoding import Decoder, Row
 from kfp_llm_tuning.components.generation.decoding_thread import DecodingThread
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# On a CPU torch, and oneDNN below it, keep a kernel for every shape: one for each prompt length.
-# Their own 1,024 each take 800 MiB beside a model of 15 MB, and a server grows for as long as it
-# fills them; so many are as fast. Both variables are read at the first computation.
-_KERNELS_KEPT = "64"
-_KERNEL_CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
-
 
 class TransformersEngine:
     """A causal language model of a local folder, run by transformers on CPU or one GPU.
@@ -54,8 +48,7 @@ class TransformersEngine:
 
     def __init__(self, folder: Path) -> None:
         """Loads model and tokenizer from a folder in Hugging Face layout; safetensors only."""
-        for variable in _KERNEL_CACHES:
-            os.environ.setdefault(variable, _KERNELS_KEPT)
+        prepare_to_compute()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = _fastest_dtype(self.device)
         self.precision = str(dtype).removeprefix("torch.")

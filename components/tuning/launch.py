@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from kfp_llm_tuning.components.common import processors
 from kfp_llm_tuning.components.common.errors import (
     EXIT_INTERNAL_ERROR,
     EXIT_RUN_AGAIN,
@@ -66,9 +67,9 @@ def launch(count: int, command: Sequence[str], variables: Mapping[str, str]) -> 
         signals_to_handle="SIGTERM,SIGINT",
         shutdown_timeout=_SECONDS_TO_SAVE,
     )
-    threads = str(max((os.cpu_count() or 1) // count, 1))
+    threads = str(max(processors.available() // count, 1))
     own_pid = str(os.getpid())
-    defaults = {"OMP_NUM_THREADS": threads, RUN_PID_VARIABLE: own_pid}
+    defaults = {processors.THREADS_VARIABLE: threads, RUN_PID_VARIABLE: own_pid}
     os.environ.update(defaults | dict(os.environ) | dict(variables))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

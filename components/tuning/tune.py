@@ -13,6 +13,7 @@ import torch
 from transformers import TrainerCallback
 
 from kfp_llm_tuning.components.common.errors import RunAgain
+from kfp_llm_tuning.components.common.processors import prepare_to_compute
 from kfp_llm_tuning.components.tuning import base_models, processes, provenance
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
@@ -47,6 +48,7 @@ def tune(
         UserError: For a mistake in arguments or data, or a loss that is not finite.
         RunAgain: If interrupted, after a checkpoint was saved.
     """
+    prepare_to_compute()
     interruption = Interruption()
     with interruption.watching():
         sets = open_sets(arguments, paths.train_dataset, paths.evaluation_dataset)

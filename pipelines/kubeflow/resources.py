@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common import images
+from kfp_llm_tuning.components.common.processors import THREADS_VARIABLE
 from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.components.tuning.base_models import CACHE_VARIABLE
 from kfp_llm_tuning.pipelines.platforms import Role
@@ -43,7 +45,7 @@ def equipment(options: KubeflowOptions) -> Callable[[PipelineTask, Role], None]:
         _set_machine(task, pod, options)
         _set_placement(task, pod)
         _set_volumes(task, role, pod, options)
-        _set_variables(task, role, options)
+        _set_variables(task, role, pod, options)
         _set_pod(task, options)
         _set_tries(task, pod, options)
 
@@ -100,7 +102,7 @@ def kserve_inputs(options: KubeflowOptions) -> Mapping[str, Any] | None:
         "max_replicas": kserve.max_replicas,
         "labels": _json(kserve.labels),
         "annotations": _json(kserve.annotations),
-        "environment": _json(kserve.environment),
+        "environment": _json({**_thread_variables(kserve), **kserve.environment}),
         "ready_timeout_seconds": kserve.ready_timeout_seconds,
     }
 
@@ -158,10 +160,14 @@ def _set_volumes(
         )
 
 
-def _set_variables(task: PipelineTask, role: Role, options: KubeflowOptions) -> None:
+def _set_variables(
+    task: PipelineTask, role: Role, pod: TaskOptions, options: KubeflowOptions
+) -> None:
     from kfp import kubernetes
 
     variables = dict(options.environment)
+    if role in STAGING_ROLES:
+        variables = {**_thread_variables(pod), **variables}
     if options.scratch.size and role in STAGING_ROLES:
         variables = {**_scratch_variables(options.scratch.mount_path), **variables}
     for name, value in variables.items():
@@ -169,6 +175,19 @@ def _set_variables(task: PipelineTask, role: Role, options: KubeflowOptions) -> 
     for secret in options.secret_environment:
         if role in secret.tasks:
             kubernetes.use_secret_as_env(task, secret.secret, dict(secret.keys), secret.optional)
+
+
+def _thread_variables(pod: Pod) -> dict[str, str]:
+    """Asks for as many threads as the processors that the pod requests.
+
+    A container sees a limit, and counts its threads by it; of a request it sees nothing, and would
+    start a thread for each processor of its node.
+    """
+    from kubernetes.utils import parse_quantity
+
+    if pod.cpu_limit or not pod.cpu_request:
+        return {}
+    return {THREADS_VARIABLE: str(math.ceil(parse_quantity(pod.cpu_request)))}
 
 
 def _scratch_variables(folder: str) -> dict[str, str]:

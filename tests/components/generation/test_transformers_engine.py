@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import threading
@@ -24,14 +23,6 @@ def fresh(model_folder, open_exactly):
     engine = open_exactly(model_folder)
     yield engine
     engine.close()
-
-
-def test_few_kernels_are_kept_unless_told_otherwise(model_folder, open_exactly, monkeypatch):
-    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
-    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
-    open_exactly(model_folder).close()
-    assert os.environ["LRU_CACHE_CAPACITY"] == "7"
-    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
 
 
 def requests(prompts, limit):

@@ -138,7 +138,11 @@ def test_the_tuners_pod(compiled: Compile) -> None:
         "TMPDIR": "/mnt/of-pod",
         "HF_HOME": "/mnt/of-pod/huggingface",
         "KFP_LLM_TUNING_CACHE": "/mnt/of-pod/models",
+        # A request without a limit, which the threads could not see.
+        "OMP_NUM_THREADS": "96",
     }
+    light = compiled("everything").container("validate-dataset")["env"]
+    assert "OMP_NUM_THREADS" not in {entry["name"] for entry in light}
 
 
 @pytest.mark.parametrize("role", Role)
