@@ -12,7 +12,8 @@ from kfp_llm_tuning.components.dataset.preprocess import (
     preprocess_dataset,
     write_no_records,
 )
-from kfp_llm_tuning.components.tuning.base_models import load_tokenizer, tokenizer_folder
+from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
+from kfp_llm_tuning.components.tuning.base_models import tokenizer_folder
 from kfp_llm_tuning.components.tuning.model_references import resolve
 
 

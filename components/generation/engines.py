@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
+from kfp_llm_tuning.components.models.integrity import check_whole
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.engine import Engine
@@ -28,12 +29,13 @@ def open_engine(folder: Path, name: str = "auto") -> Engine:
 
     Raises:
         UserError: If the name is none of them, vLLM is asked for and not installed, or the model
-            is not as the tuner wrote it.
+            is not whole, or not as the tuner wrote it.
     """
     if name not in ENGINES:
         raise UserError(Problem(f"{name!r} is no engine.", "engine", ", ".join(ENGINES)))
     if name == "vllm" and not _has_vllm():
         raise UserError(_no_vllm())
+    check_whole(folder)
     verify(folder, among=is_loaded)
     if name == "vllm" or (name == "auto" and _has_vllm() and _has_gpu()):
         from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from kfp_llm_tuning.components.common.processors import prepare_to_compute
 from kfp_llm_tuning.components.generation.decoded_text import decode
@@ -28,7 +27,8 @@ from kfp_llm_tuning.components.generation.offline import generate_all
 from kfp_llm_tuning.components.generation.request_limits import within_limits
 from kfp_llm_tuning.components.generation.rows import RowModel
 from kfp_llm_tuning.components.generation.scoring import Scorer
-from kfp_llm_tuning.components.tuning.base_models import load_tokenizer
+from kfp_llm_tuning.components.models.causal_model import load_causal_model
+from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,9 +53,7 @@ class TransformersEngine:
         dtype = _fastest_dtype(self.device)
         self.precision = str(dtype).removeprefix("torch.")
         self.tokenizer = load_tokenizer(folder)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
+        self.model: Any = load_causal_model(folder, dtype)
         self.model.to(self.device).eval()
         self.context_length = _context_length(self.model, self.tokenizer)
         self._vocabulary = int(self.model.get_input_embeddings().num_embeddings)

@@ -39,7 +39,8 @@ from kfp_llm_tuning.components.generation.vllm_requests import (
     sampling_parameters,
     scoring_parameters,
 )
-from kfp_llm_tuning.components.tuning.base_models import load_tokenizer
+from kfp_llm_tuning.components.models.causal_model import load_config
+from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -293,10 +294,7 @@ def _dtype() -> str:
 
 def _shards(folder: Path, processors: int) -> int:
     """Says how many GPUs share the model: as many as its attention heads can be dealt out to."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-    heads = int(config.num_attention_heads)
+    heads = int(load_config(folder).get_text_config().num_attention_heads)
     return max(count for count in range(1, max(processors, 1) + 1) if heads % count == 0)
 
 

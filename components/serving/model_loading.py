@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.serving import logs
 
@@ -24,7 +23,6 @@ _MOUNT = "/gcs/"
 _WHERE = "model"
 # The first is computed in another way than those after it.
 _FIRST_TOKENS = 3
-_INDEX = "model.safetensors.index.json"
 
 _logger = logging.getLogger(__name__)
 
@@ -75,17 +73,20 @@ def fetch(model: str) -> Path:
     try:
         folder = materialise(resolve(uri))
     except UserError as error:
-        raise UserError(
-            *(dataclasses.replace(problem, where=_WHERE) for problem in error.problems)
-        ) from error
+        raise UserError(*map(_of_server, error.problems)) from error
     except Exception as error:
         if is_local(uri):
             raise
         # The errors of fsspec's packages have no base of their own.
         what = f"cannot read {uri} ({type(error).__name__}: {error})."
         raise UserError(Problem(what, _WHERE)) from error
-    _check_whole(folder, model)
     return folder
+
+
+def _of_server(problem: Problem) -> Problem:
+    """Names the server's own setting where the parameter of a pipeline was named."""
+    named = problem.where == "large_model_reference"
+    return dataclasses.replace(problem, where=_WHERE) if named else problem
 
 
 def _answer_once(model: TunedModel) -> None:
@@ -122,26 +123,3 @@ def _uri(model: str) -> str:
     if model.startswith(_MOUNT) and not path.is_dir():
         return f"gs://{model.removeprefix(_MOUNT)}"
     return str(path)
-
-
-def _check_whole(folder: Path, model: str) -> None:
-    """Reads the heads of all weights: a copy that was cut off is told before it is loaded."""
-    from safetensors import SafetensorError, safe_open
-
-    problems = []
-    for path in _weights(folder):
-        try:
-            with safe_open(path, framework="numpy"):
-                continue
-        except (SafetensorError, OSError) as error:
-            what = f"{path.name} of {model} is not whole ({error})."
-            problems.append(Problem(what, _WHERE, fix="Copy the model again."))
-    raise_all(problems)
-
-
-def _weights(folder: Path) -> list[Path]:
-    index = folder / _INDEX
-    if not index.is_file():
-        return sorted(folder.glob("*.safetensors"))
-    parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    return [folder / name for name in sorted(set(parts))]

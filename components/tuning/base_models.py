@@ -15,6 +15,8 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.common.storage import is_local, locate
+from kfp_llm_tuning.components.models.checkpoint_files import local_files
+from kfp_llm_tuning.components.models.integrity import check_whole, read_config
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 CACHE_VARIABLE = "KFP_LLM_TUNING_CACHE"
 _BYTE_TINY = "builtin://byte-tiny"
 _WHERE = "large_model_reference"
+_ALLOWED = "a folder in Hugging Face layout: config.json, *.safetensors, tokenizer files"
 _TOKENIZER_FILES = (
     "*.json",
     "*.jinja",
@@ -34,7 +37,6 @@ _TOKENIZER_FILES = (
 _MODEL_FILES = ("*.safetensors", *_TOKENIZER_FILES)
 # Subfolders hold other formats of the same weights; consolidated*.safetensors are such a copy too.
 _IGNORED_FILES = ("*/*", "consolidated*.safetensors")
-_PICKLE_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def cache_directory() -> Path:
@@ -54,11 +56,13 @@ def materialise(reference: ModelReference) -> Path:
         A folder with config.json, ``*.safetensors`` and the tokenizer's files; only read it.
 
     Raises:
-        UserError: If the model is not found, may not be read, has no safetensors, or runs code of
-            its own.
+        UserError: If the model is not found, may not be read, is not whole (see `check_whole`), has
+            no safetensors, or runs code of its own.
     """
     folder = _bring(reference, _MODEL_FILES)
-    _check_model(folder, reference.name)
+    check_whole(folder, reference.name)
+    # Sizes only: whoever loads the weights hashes them.
+    verify(folder, _WHERE, contents=False, among=is_loaded)
     return folder
 
 
@@ -69,54 +73,14 @@ def tokenizer_folder(reference: ModelReference) -> Path:
         reference: The model.
 
     Returns:
-        A folder that :func:`load_tokenizer` reads.
+        A folder that `load_tokenizer` reads.
 
     Raises:
         UserError: As :func:`materialise`, except that weights are not looked at.
     """
     folder = _bring(reference, _TOKENIZER_FILES)
-    _check_no_remote_code(folder, reference.name)
+    read_config(local_files(folder), reference.name)
     return folder
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """Loads a tokenizer; code that came with it is never run.
-
-    Args:
-        folder: A folder in Hugging Face layout.
-
-    Returns:
-        The transformers tokenizer.
-
-    Raises:
-        UserError: If the folder has no tokenizer that this version of transformers reads.
-    """
-    try:
-        return _tokenizer_class(folder).from_pretrained(
-            str(folder), trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UserError(
-            Problem(f"{folder} has no readable tokenizer: {error}", _WHERE, "tokenizer.json")
-        ) from error
-
-
-def _tokenizer_class(folder: Path) -> Any:
-    """Chooses who reads a tokenizer: AutoTokenizer, or the class that a folder leaves no doubt of.
-
-    AutoTokenizer looks at the model too, and imports torch for that: of all that validation and
-    encoding do with a small dataset the longest part, and the largest.
-    """
-    path = folder / "tokenizer_config.json"
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    # The name says: take tokenizer.json as it stands.
-    if facts.get("tokenizer_class") == "TokenizersBackend":
-        from transformers import TokenizersBackend
-
-        return TokenizersBackend
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer
 
 
 def resolved_revision(reference: ModelReference, folder: Path) -> str:
@@ -213,9 +177,7 @@ def _hub_problem(reference: ModelReference, error: Exception) -> Problem:
 def _local(reference: ModelReference) -> Path:
     folder = Path(reference.checkpoint).expanduser()
     if not folder.is_dir():
-        raise UserError(
-            Problem(f"no folder at {folder}.", _WHERE, "a folder with config.json and safetensors")
-        )
+        raise UserError(Problem(f"no folder at {folder}.", _WHERE, _ALLOWED))
     return folder.resolve()
 
 
@@ -230,9 +192,8 @@ def _from_storage(reference: ModelReference, files: tuple[str, ...]) -> Path:
             Problem(f"cannot read the folder {reference.checkpoint}: {error}", _WHERE)
         ) from error
     wanted = [entry for entry in listing if _is_wanted(_file_name(entry), files)]
-    names = [_file_name(entry) for entry in listing]
     if not wanted:
-        raise UserError(_no_safetensors(reference.checkpoint, names))
+        raise UserError(Problem(f"no model is in {reference.checkpoint}.", _WHERE, _ALLOWED))
 
     def download(folder: Path) -> None:
         for entry in wanted:
@@ -266,45 +227,3 @@ def _file_name(entry: dict[str, Any]) -> str:
 def _is_wanted(name: str, files: tuple[str, ...]) -> bool:
     ignored = any(fnmatch(name, pattern) for pattern in _IGNORED_FILES)
     return not ignored and any(fnmatch(name, pattern) for pattern in files)
-
-
-def _check_model(folder: Path, name: str) -> None:
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            Problem(
-                f"{name} has no config.json.",
-                _WHERE,
-                "a folder in Hugging Face layout: config.json, *.safetensors, tokenizer files",
-            )
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(_no_safetensors(name, [path.name for path in folder.iterdir()]))
-    _check_no_remote_code(folder, name)
-    # Sizes only: whoever loads the weights hashes them.
-    verify(folder, _WHERE, contents=False, among=is_loaded)
-
-
-def _no_safetensors(name: str, files: list[str]) -> Problem:
-    pickles = sorted(file for file in files if file.endswith(_PICKLE_ENDINGS))
-    if not pickles:
-        return Problem(f"{name} has no *.safetensors.", _WHERE)
-    return Problem(
-        f"{name} has its weights only as {', '.join(pickles[:3])}: such files can run any code "
-        "when they are read, and are refused.",
-        _WHERE,
-        "*.safetensors",
-        "Convert it on a machine that trusts it: model.save_pretrained(FOLDER).",
-    )
-
-
-def _check_no_remote_code(folder: Path, name: str) -> None:
-    for file in ("config.json", "tokenizer_config.json"):
-        path = folder / file
-        if path.is_file() and "auto_map" in json.loads(path.read_text(encoding="utf-8")):
-            raise UserError(
-                Problem(
-                    f"{name} asks to run code of its own (auto_map in {file}), which is refused.",
-                    _WHERE,
-                    "an architecture that transformers itself has",
-                )
-            )

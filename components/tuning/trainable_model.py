@@ -11,6 +11,7 @@ import torch
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
+from kfp_llm_tuning.components.models.causal_model import load_causal_model, load_config
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 
@@ -51,21 +52,14 @@ def load_trainable(folder: Path, arguments: TuningArguments) -> TrainableModel:
             checkpoint is not as its writer left it.
     """
     verify(folder, "large_model_reference", among=is_loaded)
-    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     bf16 = has_fast_bf16() if arguments.precision == "auto" else arguments.precision == "bf16"
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    own = config.dtype or torch.float32
+    own = load_config(folder).dtype or torch.float32
     # Trained weights need float32 to take up small updates; frozen ones may stay short.
     short = arguments.tuning == "adapter" and bf16 and own != torch.float32
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=torch.bfloat16 if short else torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
+    model = load_causal_model(folder, torch.bfloat16 if short else torch.float32)
     if arguments.tuning == "adapter":
         model = _with_adapter(model, arguments)
     return TrainableModel(model, own, bf16)

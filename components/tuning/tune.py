@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 
 from kfp_llm_tuning.components.common.errors import RunAgain
 from kfp_llm_tuning.components.common.processors import prepare_to_compute
+from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
 from kfp_llm_tuning.components.tuning import base_models, processes, provenance
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
@@ -156,7 +157,7 @@ class _Run:
     def _export(
         self, trainer: LabelOnlyTrainer, folder: Path, base: TrainableModel, facts: dict[str, Any]
     ) -> None:
-        tokenizer = base_models.load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder)
         stop = facts["dataset"].get("stop_token_ids") or [tokenizer.eos_token_id]
         model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
         export_model(TunedModel(model, tokenizer, base.dtype, stop, facts), self.paths.output)

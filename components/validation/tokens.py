@@ -11,7 +11,8 @@ from msgspec import UNSET
 from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Row, TextRow, assistant_messages
-from kfp_llm_tuning.components.tuning.base_models import load_tokenizer, tokenizer_folder
+from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
+from kfp_llm_tuning.components.tuning.base_models import tokenizer_folder
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.validation.findings import Finding, Severity
 from kfp_llm_tuning.components.validation.scan import Place

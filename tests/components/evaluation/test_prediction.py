@@ -104,7 +104,7 @@ def test_a_chat_templates_end_is_no_part_of_references_and_labels(
     import shutil
 
     from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
-    from kfp_llm_tuning.components.tuning.base_models import load_tokenizer
+    from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
 
     folder = tmp_path / "chat-model"
     shutil.copytree(model_folder, folder)

@@ -141,7 +141,7 @@ def test_remote_code_is_refused(model: Path, tmp_path: Path, file: str) -> None:
 _LOAD = """
 import sys
 from pathlib import Path
-from kfp_llm_tuning.components.tuning.base_models import load_tokenizer
+from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
 print(load_tokenizer(Path(sys.argv[1]))("a b")["input_ids"], "torch" in sys.modules)
 """
 

@@ -1,0 +1,128 @@
+"""The weights of a checkpoint, as far as their index and headers tell: complete and whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.models.checkpoint_files import (
+    ADAPTER_CONFIG,
+    WEIGHT_INDEX,
+    WEIGHTS,
+    Files,
+)
+from kfp_llm_tuning.components.models.json_files import read_object
+from kfp_llm_tuning.components.models.safetensors_header import Tensor, read_header
+
+_PICKLE_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_NAMED = 3
+
+
+def read_tensors(files: Files, place: str) -> dict[str, Tensor]:
+    """Reads which tensors the weights hold, of every file that transformers would load.
+
+    Args:
+        files: The checkpoint's files.
+        place: Names the checkpoint in messages.
+
+    Returns:
+        The tensors by name.
+
+    Raises:
+        UserError: With every problem: no safetensors, files or tensors that the index names and
+            that are missing, files that are not whole.
+    """
+    if WEIGHTS in files:
+        return read_header(files[WEIGHTS], f"{place}/{WEIGHTS}")
+    if WEIGHT_INDEX not in files:
+        raise UserError(_no_weights(list(files), place))
+    return _read_shards(files, place)
+
+
+def _read_shards(files: Files, place: str) -> dict[str, Tensor]:
+    shard_of = _weight_map(files, place)
+    names = sorted(set(shard_of.values()))
+    problems: list[Problem] = []
+    tensors: dict[str, Tensor] = {}
+    missing = [name for name in names if name not in files]
+    if missing:
+        what = f"{len(missing)} of {len(names)} files of weights are missing: {_list(missing)}."
+        problems.append(Problem(what, place, fix="Copy the model again, with all its files."))
+    for name in names:
+        if name in files:
+            with collect(problems):
+                tensors |= read_header(files[name], f"{place}/{name}")
+    raise_all(problems)
+    absent = sorted(shard_of.keys() - tensors.keys())
+    if absent:
+        what = f"{len(absent)} tensors that its index names are in none of its files: "
+        raise UserError(Problem(f"{what}{_list(absent)}.", place, fix="Copy the model again."))
+    return tensors
+
+
+def _weight_map(files: Files, place: str) -> dict[str, str]:
+    where = f"{place}/{WEIGHT_INDEX}"
+    found = read_object(files[WEIGHT_INDEX], where).get("weight_map")
+    if not isinstance(found, dict) or not found or not all(map(_is_name, found.values())):
+        raise UserError(Problem("names no files of weights.", where, "weight_map: {tensor: file}"))
+    return found
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and "/" not in value
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _no_weights(names: list[str], place: str) -> Problem:
+    for applies, problem in _OTHER_FORMS:
+        found = [name for name in names if applies(name)]
+        if found:
+            return problem(place, _list(found))
+    return Problem(
+        "has no *.safetensors.", place, f"{WEIGHTS}, or {WEIGHT_INDEX} and the files it names"
+    )
+
+
+def _adapter(place: str, _: str) -> Problem:
+    return Problem(
+        "is a PEFT adapter, not a model.",
+        place,
+        "a whole model",
+        "Merge it into its base: AutoPeftModelForCausalLM.from_pretrained(FOLDER)"
+        ".merge_and_unload().save_pretrained(OUTPUT).",
+    )
+
+
+def _misnamed(place: str, names: str) -> Problem:
+    what = f"has {names}, but neither {WEIGHTS} nor {WEIGHT_INDEX}."
+    return Problem(what, place, fix="Copy the model again, with its index, or save it again.")
+
+
+def _gguf(place: str, names: str) -> Problem:
+    return Problem(
+        f"has its weights only as {names}: GGUF is for inference, mostly quantised.",
+        place,
+        "*.safetensors",
+        "Choose the checkpoint that it was made from.",
+    )
+
+
+def _pickled(place: str, names: str) -> Problem:
+    return Problem(
+        f"has its weights only as {names}: such files can run any code when they are read, and are "
+        "refused.",
+        place,
+        "*.safetensors",
+        "Convert it on a machine that trusts it: model.save_pretrained(FOLDER).",
+    )
+
+
+_OTHER_FORMS: tuple[tuple[Callable[[str], bool], Callable[[str, str], Problem]], ...] = (
+    (lambda name: name == ADAPTER_CONFIG, _adapter),
+    (lambda name: name.endswith(".safetensors"), _misnamed),
+    (lambda name: name.endswith(".gguf"), _gguf),
+    (lambda name: name.endswith(_PICKLE_ENDINGS), _pickled),
+)
