@@ -71,7 +71,7 @@ def load_config(folder: Path) -> Any:
 def _unusable(folder: Path, error: Exception) -> Problem:
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return Problem(
-        f"transformers cannot load it as a causal language model ({reason}).",
+        f"cannot be loaded by transformers as a causal language model ({reason}).",
         str(folder),
         fix="Copy the model again, or choose another.",
     )
@@ -80,7 +80,7 @@ def _unusable(folder: Path, error: Exception) -> Problem:
 def _incomplete(folder: Path, missing: list[str]) -> Problem:
     names = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
     return Problem(
-        f"{len(missing)} weights that its configuration needs are missing: {names}.",
+        f"lacks {len(missing)} weights that its configuration needs: {names}.",
         str(folder),
         "the whole checkpoint of a causal language model",
         "Copy the model again; a checkpoint without a language-model head cannot be tuned.",

@@ -44,13 +44,28 @@ def check_whole(folder: Path, place: str = "") -> None:
     problems: list[Problem] = []
     config: dict[str, Any] = {}
     with collect(problems):
+        check_readable(folder, place)
         config = read_config(files, place)
     with collect(problems):
-        read_generation_config(files, place)
-    with collect(problems):
-        check_tokenizer_files(files, place)
-    with collect(problems):
         check_sizes(config, read_tensors(files, place), f"{place}/{CONFIG}")
+    raise_all(problems)
+
+
+def check_readable(folder: Path, place: str = "") -> None:
+    """Checks configuration and tokenizer as `check_whole` does, and no weights.
+
+    Args:
+        folder: As for `check_whole`; its weights may be missing.
+        place: As for `check_whole`.
+
+    Raises:
+        UserError: With every problem.
+    """
+    files, place = local_files(folder), place or str(folder)
+    problems: list[Problem] = []
+    for read in (read_config, read_generation_config, check_tokenizer_files):
+        with collect(problems):
+            read(files, place)
     raise_all(problems)
 
 

@@ -80,13 +80,13 @@ def _unreasonable(config: Mapping[str, Any], where: str) -> Iterator[Problem]:
     for name, value in _numbers(config):
         most = _MOST_LAYERS if name in _LAYERS else _MOST_LABELS if name == "num_labels" else _MOST
         if value > most:
-            yield Problem(f"{name} is {_short(value)}.", where, f"at most {most:,}")
+            yield Problem(f"has {name} {_short(value)}.", where, f"at most {most:,}")
     for name in (*_LAYERS, "vocab_size", "hidden_size"):
         value = text_config(config).get(name, 1)
         # Some architectures have a list: one for each layer.
         fits = value is None or isinstance(value, list) or (type(value) is int and value >= 1)
         if not fits:
-            yield Problem(f"{name} is {_short(value)}.", where, "a whole number from 1")
+            yield Problem(f"has {name} {_short(value)}.", where, "a whole number from 1")
 
 
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

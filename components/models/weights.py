@@ -46,7 +46,7 @@ def _read_shards(files: Files, place: str) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     missing = [name for name in names if name not in files]
     if missing:
-        what = f"{len(missing)} of {len(names)} files of weights are missing: {_list(missing)}."
+        what = f"lacks {len(missing)} of {len(names)} files of weights: {_list(missing)}."
         problems.append(Problem(what, place, fix="Copy the model again, with all its files."))
     for name in names:
         if name in files:
@@ -55,8 +55,8 @@ def _read_shards(files: Files, place: str) -> dict[str, Tensor]:
     raise_all(problems)
     absent = sorted(shard_of.keys() - tensors.keys())
     if absent:
-        what = f"{len(absent)} tensors that its index names are in none of its files: "
-        raise UserError(Problem(f"{what}{_list(absent)}.", place, fix="Copy the model again."))
+        what = f"lacks {len(absent)} tensors that its index names: {_list(absent)}."
+        raise UserError(Problem(what, place, fix="Copy the model again."))
     return tensors
 
 

@@ -73,7 +73,9 @@ def fetch(model: str) -> Path:
     try:
         folder = materialise(resolve(uri))
     except UserError as error:
-        raise UserError(*map(_of_server, error.problems)) from error
+        raise UserError(
+            *(dataclasses.replace(problem, where=_WHERE) for problem in error.problems)
+        ) from error
     except Exception as error:
         if is_local(uri):
             raise
@@ -81,12 +83,6 @@ def fetch(model: str) -> Path:
         what = f"cannot read {uri} ({type(error).__name__}: {error})."
         raise UserError(Problem(what, _WHERE)) from error
     return folder
-
-
-def _of_server(problem: Problem) -> Problem:
-    """Names the server's own setting where the parameter of a pipeline was named."""
-    named = problem.where == "large_model_reference"
-    return dataclasses.replace(problem, where=_WHERE) if named else problem
 
 
 def _answer_once(model: TunedModel) -> None:

@@ -15,8 +15,8 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.common.storage import is_local, locate
-from kfp_llm_tuning.components.models.checkpoint_files import local_files
-from kfp_llm_tuning.components.models.integrity import check_whole, read_config
+from kfp_llm_tuning.components.models.integrity import check_readable, check_whole
+from kfp_llm_tuning.components.models.problems import named_by
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,8 @@ def materialise(reference: ModelReference) -> Path:
             no safetensors, or runs code of its own.
     """
     folder = _bring(reference, _MODEL_FILES)
-    check_whole(folder, reference.name)
+    with named_by(_WHERE):
+        check_whole(folder, reference.name)
     # Sizes only: whoever loads the weights hashes them.
     verify(folder, _WHERE, contents=False, among=is_loaded)
     return folder
@@ -79,7 +80,8 @@ def tokenizer_folder(reference: ModelReference) -> Path:
         UserError: As :func:`materialise`, except that weights are not looked at.
     """
     folder = _bring(reference, _TOKENIZER_FILES)
-    read_config(local_files(folder), reference.name)
+    with named_by(_WHERE):
+        check_readable(folder, reference.name)
     return folder
 
 
