@@ -17,10 +17,13 @@ from kfp_llm_tuning.components.common.errors import (
     EXIT_USER_ERROR,
 )
 from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
-from kfp_llm_tuning.pipelines import platforms, run_directory
+from kfp_llm_tuning.pipelines import platforms, run_directory, run_record
 from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult, stop_left_behind
 from kfp_llm_tuning.pipelines.platforms import Platform
+from kfp_llm_tuning.pipelines.relocation import Relocation
+from kfp_llm_tuning.pipelines.run_advice import advise
 from kfp_llm_tuning.pipelines.run_display import RunDisplay, format_seconds
+from kfp_llm_tuning.pipelines.run_record import RunRecord
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
@@ -67,37 +70,44 @@ def run_in(
     """
     display = RunDisplay(console)
     with run_directory.locked(directory):
-        if left := stop_left_behind(directory):
+        record = run_record.read(directory)
+        made = Path(record.directory or directory)
+        relocation = Relocation.of_run(made, directory)
+        # A run that was copied is another's that may be at work.
+        gone = [old for old in relocation.moved if not Path(old).exists()]
+        if left := stop_left_behind(directory, *gone):
             display.console.print(f"Stopped {left} processes that a killed run had left behind.")
-        record = run_directory.read(directory)
         display.console.print(f"[bold]{record.template}[/]  run {directory.name}")
+        for old, new in relocation.moved.items():
+            display.console.print(f"{old} is now {new}: so are the paths in it.", soft_wrap=True)
         own_registry = default_registry_uri(directory.parent)
-        platform = platforms.local(directory, own_registry, record.labels, record.started_at)
-        runner = LocalRunner(directory, display)
+        platform = platforms.local(
+            directory, own_registry, record.labels, record.started_at, made.name
+        )
+        parameters = relocation.as_now(dict(record.parameters))
+        runner = LocalRunner(directory, display, relocation=relocation)
         begun = time.monotonic()
-        succeeded = runner.run(build(record.template, platform), dict(record.parameters))
+        succeeded = runner.run(build(record.template, platform), parameters)
         seconds = time.monotonic() - begun
         state = "succeeded" if succeeded else "interrupted" if runner.interrupted else "failed"
-        _write_record(directory, state, seconds, runner.tasks)
+        run_record.write(directory, _finished(record, state, seconds, runner.tasks))
     if not succeeded:
         display.console.print(f"[red]{state}[/] after {format_seconds(seconds)}.")
-        display.console.print(f"Go on with: {resume_command}", soft_wrap=True)
+        for line in advise(runner.tasks, parameters, resume_command):
+            display.console.print(line, markup=False, soft_wrap=True)
     exit_code = 0 if succeeded else _exit_code(runner)
-    registry_uri = str(record.parameters.get("registry_uri") or own_registry)
+    registry_uri = str(parameters.get("registry_uri") or own_registry)
     return LocalRun(registry_uri, seconds, runner.tasks, runner.outputs, exit_code)
 
 
-def _write_record(
-    directory: Path, state: str, seconds: float, results: Sequence[TaskResult]
-) -> None:
+def _finished(
+    record: RunRecord, state: str, seconds: float, results: Sequence[TaskResult]
+) -> RunRecord:
     tasks = tuple(
         {"name": task.name, "state": task.state, "seconds": round(task.seconds, 2)}
         for task in results
     )
-    record = dataclasses.replace(
-        run_directory.read(directory), state=state, seconds=round(seconds, 2), tasks=tasks
-    )
-    run_directory.write(directory, record)
+    return dataclasses.replace(record, state=state, seconds=round(seconds, 2), tasks=tasks)
 
 
 def _exit_code(runner: LocalRunner) -> int:

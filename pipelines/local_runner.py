@@ -1,11 +1,11 @@
 """Runs a compiled pipeline on this machine with kfp.local, and tells an observer what happens.
 
-kfp.local prints a stream of log lines and drops the exit code of a task. Three of its functions are
+kfp.local prints a stream of log lines and drops the exit code of a task. Four of its functions are
 therefore replaced while a pipeline runs: the one that executes a task, to learn when each starts
 and how it ends; the one that starts a task's process or container, to keep its output in a file
-and its exit code; and the one that logs that the pipeline failed, since it may do so although no
-task did. They are internals of kfp 2.17, which setup.py pins, as are those that ``kfp_repairs``
-mends.
+and its exit code; the one that opens the cache (``task_cache.py``); and the one that logs that the
+pipeline failed, since it may do so although no task did. They are internals of kfp 2.17, which
+setup.py pins, as are those that ``kfp_repairs`` mends.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,8 +26,9 @@ from unittest.mock import patch
 
 import psutil
 
-from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.components.common.errors import PROBLEMS_VARIABLE, Problem, read_problems
 from kfp_llm_tuning.pipelines.kfp_repairs import repaired
+from kfp_llm_tuning.pipelines.relocation import Relocation
 from kfp_llm_tuning.pipelines.task_containers import TaskContainer
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class TaskResult:
         exit_code: Of its process or container; None where it had none (a cached task).
         outputs: Parameter values, and the path of each artifact.
         log: The file with everything that it printed.
+        problems: The mistakes that it told of, where it failed for a user's.
     """
 
     name: str
@@ -58,6 +61,7 @@ class TaskResult:
     seconds: float = 0.0
     exit_code: int | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
 
 class Observer(Protocol):
@@ -91,6 +95,7 @@ class LocalRunner:
         observer: Observer,
         cache: Path | None = None,
         runner: SubprocessRunner | DockerRunner | None = None,
+        relocation: Relocation | None = None,
     ) -> None:
         """Takes the run's folder, where logs and outputs are kept.
 
@@ -101,6 +106,7 @@ class LocalRunner:
             runner: Where tasks run; by default each in a process of this environment. A
                 DockerRunner runs container components too; its tasks see the folder ``tasks`` of
                 the run, and what its ``mounts`` name.
+            relocation: Of the run's folder since it was made.
         """
         self.directory = directory
         self.tasks: list[TaskResult] = []
@@ -108,6 +114,7 @@ class LocalRunner:
         self.outputs: dict[str, Any] = {}
         self._observer = observer
         self._cache = cache or directory / "cache"
+        self._relocation = relocation or Relocation()
         self._failed = False
         self._runner = runner
         self._at_work: set[subprocess.Popen[str] | TaskContainer] = set()
@@ -133,8 +140,6 @@ class LocalRunner:
             runner=self._runner or local.SubprocessRunner(use_venv=False),
             pipeline_root=str(self.directory / "tasks"),
             raise_on_error=False,
-            enable_caching=True,
-            cache_root=str(self._cache),
         )
         logs = self.directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -153,9 +158,12 @@ class LocalRunner:
 
     @contextlib.contextmanager
     def _replaced_internals(self) -> Iterator[None]:
-        from kfp.local import pipeline_orchestrator
+        from kfp.local import cache, pipeline_orchestrator
         from kfp.local.orchestrator import task_executor
 
+        from kfp_llm_tuning.pipelines.task_cache import TaskCache
+
+        finished = TaskCache(self._cache, self._relocation, self._warn)
         execute = task_executor.execute_single_task
         with (
             repaired(),
@@ -165,6 +173,7 @@ class LocalRunner:
                 lambda **keywords: self._execute(execute, keywords),
             ),
             self._replaced_start(),
+            patch.object(cache, "get_local_cache", lambda: finished),
             patch.object(
                 pipeline_orchestrator, "log_and_maybe_raise_for_failure", self._note_failure
             ),
@@ -201,12 +210,6 @@ class LocalRunner:
         outputs, outcome = execute(**keywords)
         task.seconds = time.monotonic() - begun
         task.outputs = _paths_of(outputs)
-        for artifact in (value for value in outputs.values() if hasattr(value, "path")):
-            if is_local(artifact.uri):
-                # Metrics are kept in the artifact's metadata. kfp.local's cache takes an artifact
-                # without a file for one that was deleted, and would do the finished task again.
-                Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
-                Path(artifact.path).touch()
         if outcome != status.Status.SUCCESS:
             task.state = "failed"
         else:
@@ -214,19 +217,31 @@ class LocalRunner:
         self._observer.finished(task)
         return outputs, outcome
 
+    def _warn(self, message: str) -> None:
+        task = self.current_task
+        line = f"Warning: {message}"
+        with task.log.open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+        self._observer.printed(task, line)
+
     def _start(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        with subprocess.Popen(
-            full_command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, **self._environment(), **(env_vars or {})},
-            # A Ctrl-C reaches this process alone, which passes it on once.
-            start_new_session=True,
-        ) as process:
-            assert process.stdout is not None
-            return self._follow(process, process.stdout)
+        with tempfile.TemporaryDirectory() as scratch:
+            told = Path(scratch) / "problems.json"
+            own = {**self._environment(), PROBLEMS_VARIABLE: str(told)}
+            with subprocess.Popen(
+                full_command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**os.environ, **own, **(env_vars or {})},
+                # A Ctrl-C reaches this process alone, which passes it on once.
+                start_new_session=True,
+            ) as process:
+                assert process.stdout is not None
+                exit_code = self._follow(process, process.stdout)
+            self.current_task.problems = read_problems(told)
+        return exit_code
 
     def _start_container(self, environment: Mapping[str, str] | None = None, **given: Any) -> int:
         variables = {**self._environment(), **(environment or {})}
@@ -301,17 +316,18 @@ def kill(processes: list[psutil.Process]) -> None:
             process.kill()
 
 
-def stop_left_behind(directory: Path, patience_seconds: float = 60.0) -> int:
+def stop_left_behind(*directories: Path | str, patience_seconds: float = 60.0) -> int:
     """Ends the processes of a run whose runner was killed, so that a new one may take over.
 
     Args:
-        directory: The run's folder.
+        directories: The run's folder, as it is called and as it was called before.
         patience_seconds: How long they may take to save their state before they are killed.
 
     Returns:
         How many there were.
     """
-    left = [process for process in psutil.process_iter() if _belongs_to(process, directory)]
+    names = {str(directory) for directory in directories}
+    left = [process for process in psutil.process_iter() if _run_of(process) in names]
     terminate(left)
     _, alive = psutil.wait_procs(left, timeout=patience_seconds)
     kill(alive)
@@ -319,8 +335,8 @@ def stop_left_behind(directory: Path, patience_seconds: float = 60.0) -> int:
     return len(left)
 
 
-def _belongs_to(process: psutil.Process, directory: Path) -> bool:
+def _run_of(process: psutil.Process) -> str:
     try:
-        return bool(process.environ().get(RUN_VARIABLE) == str(directory))
+        return str(process.environ().get(RUN_VARIABLE, ""))
     except (psutil.Error, OSError):
-        return False
+        return ""

@@ -25,7 +25,10 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.pipelines import compile as compiling
 from kfp_llm_tuning.pipelines import platforms, run_directory
-from kfp_llm_tuning.pipelines.commands.run_directory_options import run_directory_options
+from kfp_llm_tuning.pipelines.commands.run_directory_options import (
+    directory_to_resume,
+    run_directory_options,
+)
 from kfp_llm_tuning.pipelines.local_run import run_in
 from kfp_llm_tuning.pipelines.own_submission import Submission, send, submission_options
 from kfp_llm_tuning.pipelines.parameters import option_name
@@ -85,7 +88,7 @@ def _run_command(
     ) -> None:
         """Run the pipeline on this machine."""
         if resume is not None:
-            directory = run_directory.find(output_dir, resume)
+            directory = directory_to_resume(output_dir, resume, [pipeline.name])
         else:
             arguments = _arguments(pipeline, defaults, params, options)
             directory = run_directory.create(output_dir, pipeline.name, arguments)

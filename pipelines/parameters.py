@@ -189,6 +189,24 @@ def parse(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dic
     Raises:
         UserError: For every unknown name, value of a wrong type and missing required value.
     """
+    parsed, problems = sort_out(values, parameters)
+    raise_all(problems)
+    return parsed
+
+
+def sort_out(
+    values: Mapping[str, Any], parameters: Mapping[str, Parameter]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Parses what can be parsed of a request's parameters, so that the rest is told with it.
+
+    Args:
+        values: As they came from a command line, a YAML file or a REST body.
+        parameters: Those of the template.
+
+    Returns:
+        Every parameter whose value is of its type, and a problem for every other: ``where`` is its
+        name.
+    """
     problems: list[Problem] = []
     parsed: dict[str, Any] = {}
     for name, value in values.items():
@@ -203,8 +221,7 @@ def parse(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dic
             problems.append(
                 Problem("a value is needed.", where=name, fix=f"Give {option_name(name)}.")
             )
-    raise_all(problems)
-    return parsed
+    return parsed, problems
 
 
 def option_name(name: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.pipelines.parameters import TEMPLATES, parse
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.pipelines.parameters import TEMPLATES, sort_out
 
 DEFAULT_TEMPLATE = "tune-large-model"
 CHAT_TEMPLATE = "tune-large-chat-model"
@@ -37,6 +37,8 @@ class Request:
         display_name: Of the pipeline job; empty where none was given.
         pipeline_root: Where a pipeline job's files go; empty where none was given.
         cloud: What the request says of Google Cloud, in the words of the REST body.
+        problems: What is wrong with how it was given, to be told with what is wrong with its
+            values.
     """
 
     template: str
@@ -45,6 +47,7 @@ class Request:
     display_name: str = ""
     pipeline_root: str = ""
     cloud: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -61,9 +64,11 @@ class Request:
             The parameters given, each in its own type.
 
         Raises:
-            UserError: For all that is unknown, missing or of a wrong type.
+            UserError: For how it was given, and all that is unknown, missing or of a wrong type.
         """
-        return parse(self.values, TEMPLATES[self.template])
+        parsed, problems = sort_out(self.values, TEMPLATES[self.template])
+        raise_all([*self.problems, *problems])
+        return parsed
 
 
 def read_parameters_file(path: Path) -> dict[str, Any]:
@@ -93,10 +98,11 @@ def read_request(path: Path) -> Request:
         path: The JSON file.
 
     Returns:
-        The request.
+        The request; what is wrong with its labels, its template or its fields of Google Cloud is
+        among its problems.
 
     Raises:
-        UserError: If the file is no such body, or names a template that is not one of ours.
+        UserError: If the file is no such body.
     """
     body = _load(path, json.loads, ValueError, "JSON")
     config = body.get("runtimeConfig") if isinstance(body, dict) else None
@@ -109,13 +115,22 @@ def read_request(path: Path) -> Request:
                 allowed="a JSON object with runtimeConfig.parameterValues and templateUri",
             )
         )
+    problems: list[Problem] = []
+    template, labels, cloud = DEFAULT_TEMPLATE, {}, {}
+    with collect(problems):
+        template = _template_of(body, path)
+    with collect(problems):
+        labels = _labels_of(body, path)
+    with collect(problems):
+        cloud = _cloud_fields_of(body, path)
     return Request(
-        template=_template_of(body, path),
+        template=template,
         values=values,
-        labels=_labels_of(body, path),
+        labels=labels,
         display_name=str(body.get("displayName") or ""),
         pipeline_root=str(config.get("gcsOutputDirectory") or ""),
-        cloud=_cloud_fields_of(body, path),
+        cloud=cloud,
+        problems=tuple(problems),
     )
 
 

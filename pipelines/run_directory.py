@@ -1,46 +1,24 @@
-"""The folder of one run on this machine, and the record in it from which a run is resumed."""
+"""The folders of the runs on this machine: making one, finding the one to resume, holding it."""
 
 from __future__ import annotations
 
-import dataclasses
+import errno
 import fcntl
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.storage import write_atomically
+from kfp_llm_tuning.pipelines import run_record
+from kfp_llm_tuning.pipelines.run_record import RunRecord
 
-_RECORD = "run.json"
 LATEST = "latest"
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What is known of a run.
-
-    Attributes:
-        template: The pipeline's name.
-        parameters: As given, in their types.
-        labels: Of the run and of the model that it registers.
-        state: running, succeeded, failed or interrupted.
-        started_at: UTC, ISO 8601.
-        seconds: Wall-clock time of the last try.
-        tasks: Name, state and seconds of each task of the last try.
-    """
-
-    template: str
-    parameters: Mapping[str, Any]
-    labels: Mapping[str, str] = field(default_factory=dict)
-    state: str = "running"
-    started_at: str = ""
-    seconds: float = 0.0
-    tasks: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
+# Of the runs in a folder, so many are named where another was asked for.
+_NAMED = 10
 
 
 def create(
@@ -63,91 +41,117 @@ def create(
     now = datetime.now(UTC)
     called = str(parameters.get("model_display_name") or template)
     name = re.sub(r"[^a-zA-Z0-9]+", "-", called).strip("-").lower()
-    stem = f"{name[:40] or 'run'}-{now:%Y%m%d-%H%M%S}"
+    directory = _new_folder(output_directory, f"{name[:40] or 'run'}-{now:%Y%m%d-%H%M%S}").resolve()
+    record = RunRecord(
+        template,
+        parameters,
+        dict(labels or {}),
+        started_at=now.isoformat(timespec="microseconds"),
+        directory=str(directory),
+    )
+    try:
+        run_record.write(directory, record)
+    except OSError:
+        directory.rmdir()
+        raise
+    return directory
+
+
+def _new_folder(output_directory: Path, stem: str) -> Path:
     directory = output_directory / stem
-    for number in range(2, 1000):
+    number = 1
+    while True:
         try:
             directory.mkdir(parents=True)
-            break
         except FileExistsError:
+            if not output_directory.is_dir():
+                raise
+            number += 1
             directory = output_directory / f"{stem}-{number}"
-    started_at = now.isoformat(timespec="microseconds")
-    write(directory, RunRecord(template, parameters, dict(labels or {}), started_at=started_at))
-    return directory.resolve()
+        else:
+            return directory
 
 
-def write(directory: Path, record: RunRecord) -> None:
-    """Writes the record of a run."""
-    text = json.dumps(dataclasses.asdict(record), indent=2, default=str)
-    write_atomically(directory / _RECORD, text + "\n")
+@dataclass(frozen=True)
+class FoundRun:
+    """The run to resume.
 
-
-def read(directory: Path) -> RunRecord:
-    """Reads the record of a run.
-
-    Args:
-        directory: The run's folder.
-
-    Returns:
-        The record.
-
-    Raises:
-        UserError: If the folder is no run.
+    Attributes:
+        directory: Its folder.
+        passed_over: Why runs that may be younger were not chosen.
     """
-    try:
-        return RunRecord(**json.loads((directory / _RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            Problem(f"{directory} is no run that can be resumed: {error}", "--resume")
-        ) from error
+
+    directory: Path
+    passed_over: tuple[str, ...] = ()
 
 
-def find(output_directory: Path, name: str) -> Path:
+def find(output_directory: Path, name: str, templates: Collection[str]) -> FoundRun:
     """Finds the run to resume.
 
     Args:
         output_directory: The folder of all runs.
         name: A run's name, its folder, or ``latest``: the last begun that did not succeed.
+        templates: The pipelines whose runs the caller can resume.
 
     Returns:
-        The run's folder.
+        The run; its record can be read, and its pipeline is one of the templates.
 
     Raises:
         UserError: If there is none.
     """
-    if name != LATEST:
-        for directory in (output_directory / name, Path(name)):
-            if (directory / _RECORD).is_file():
+    if name == LATEST:
+        return _latest(output_directory, templates)
+    directory = _named(output_directory, name)
+    template = run_record.read(directory).template
+    if template not in templates:
+        raise UserError(
+            Problem(
+                f"{directory.name} is a run of the pipeline {template!r}.",
+                "--resume",
+                f"runs of {', '.join(templates)}",
+                "Resume it with the program that started it.",
+            )
+        )
+    return FoundRun(directory)
+
+
+def _named(output_directory: Path, name: str) -> Path:
+    for directory in (output_directory / name, Path(name)):
+        try:
+            if (directory / run_record.FILE).is_file():
                 return directory.resolve()
-        raise UserError(
-            Problem(
-                f"no run {name!r} in {output_directory}.",
-                "--resume",
-                allowed=_known(output_directory),
-            )
-        )
-    unfinished = [
-        (record.started_at, directory)
-        for directory in _runs(output_directory)
-        if (record := read(directory)).state != "succeeded"
-    ]
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+    what = f"no run {name!r} in {output_directory}."
+    raise UserError(Problem(what, "--resume", allowed=_known(output_directory)))
+
+
+def _latest(output_directory: Path, templates: Collection[str]) -> FoundRun:
+    unfinished, passed_over = [], []
+    for directory in _runs(output_directory):
+        try:
+            record = run_record.read(directory)
+        except UserError as error:
+            passed_over.append(f"{error.problems[0].what} It is passed over.")
+            continue
+        if record.state != "succeeded" and record.template in templates:
+            unfinished.append((record.started_at, directory))
     if not unfinished:
-        raise UserError(
-            Problem(
-                f"no unfinished run in {output_directory}.",
-                "--resume",
-                fix="Start a new one without --resume, or give --output-dir.",
-            )
-        )
-    return max(unfinished)[1].resolve()
+        fix = "Start a new one without --resume, or give --output-dir."
+        none = Problem(f"no unfinished run in {output_directory}.", "--resume", fix=fix)
+        raise UserError(*passed_over, none)
+    return FoundRun(max(unfinished)[1].resolve(), tuple(passed_over))
 
 
 def _runs(output_directory: Path) -> list[Path]:
-    return sorted(record.parent for record in output_directory.glob(f"*/{_RECORD}"))
+    return sorted(record.parent for record in output_directory.glob(f"*/{run_record.FILE}"))
 
 
 def _known(output_directory: Path) -> str:
-    return ", ".join(directory.name for directory in _runs(output_directory)) or "none yet"
+    names = [directory.name for directory in _runs(output_directory)]
+    more = [f"and {len(names) - _NAMED} older ones"] if len(names) > _NAMED else []
+    return ", ".join(names[-_NAMED:] + more) or "none yet"
 
 
 @contextmanager
@@ -168,6 +172,9 @@ def locked(directory: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                Problem(f"the run {directory.name} is still at work.", fix="Wait until it ends.")
+                Problem(
+                    f"the run {directory.name} is still at work in another command.",
+                    fix="Wait until it ends, or name another run: --resume RUN.",
+                )
             ) from error
         yield

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import json
+import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 EXIT_USER_ERROR = 1
 EXIT_INTERNAL_ERROR = 13
 # EX_TEMPFAIL of sysexits.h: the same command, run again, goes on where this one stopped.
 EXIT_RUN_AGAIN = 75
+# Names a file that takes the mistakes which end the process: its runner advises by them.
+PROBLEMS_VARIABLE = "KFP_LLM_TUNING_PROBLEMS"
+# What a machine refuses, or has not got: whoever runs it can mend that, and we cannot.
+_OF_THE_MACHINE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EIO,
+)
+# The same, as libraries of C, C++ and Rust say it: safetensors, SQLite, torch.
+_MACHINE_TEXTS = re.compile(
+    "No space left on device|os error 28|database or disk is full|Disk quota exceeded"
+    "|File too large|Read-only file system|attempt to write a readonly database"
+    "|PytorchStreamWriter failed|file write failed"
+)
 
 
 @dataclass(frozen=True)
@@ -116,23 +144,71 @@ def collect(problems: list[Problem]) -> Iterator[None]:
         problems += error.problems
 
 
+def machine_problem(error: BaseException) -> Problem | None:
+    """Finds what of an error is the machine's: a full disk, a folder that may not be written to.
+
+    Args:
+        error: What was raised; what caused it is looked at too.
+
+    Returns:
+        The problem; None where the error has another cause.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _OF_THE_MACHINE:
+            where = os.fspath(seen.filename) if isinstance(seen.filename, str | Path) else ""
+            return Problem(f"{seen.strerror}.", where, fix=_MACHINE_FIX)
+        if _MACHINE_TEXTS.search(str(seen)):
+            return Problem(f"{str(seen).splitlines()[0]}.", fix=_MACHINE_FIX)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+_MACHINE_FIX = "Mend that on this machine, or name another folder; then try again."
+
+
+def read_problems(path: Path) -> tuple[Problem, ...]:
+    """Reads what a process wrote to the file that ``PROBLEMS_VARIABLE`` names.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The mistakes that ended it; none where it ended otherwise.
+    """
+    try:
+        return tuple(Problem(**entry) for entry in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return ()
+
+
+def _end_with(error: UserError) -> None:
+    if path := os.environ.get(PROBLEMS_VARIABLE):
+        entries = [dataclasses.asdict(problem) for problem in error.problems]
+        with suppress(OSError):  # Of a full disk, say: the message below is what counts.
+            Path(path).write_text(json.dumps(entries), encoding="utf-8")
+    sys.stderr.write(f"Error: {error}\n")
+    sys.exit(EXIT_USER_ERROR)
+
+
 @contextmanager
 def exit_on_error() -> Iterator[None]:
     """Ends the process as the design's table of exit codes says; wraps every component's body.
 
     Raises:
-        SystemExit: 1 for a user's mistake (message only), 75 for work that asks to be run again,
-            13 for anything else (with its traceback).
+        SystemExit: 1 for a user's mistake or what the machine refuses (message only), 75 for work
+            that asks to be run again, 13 for anything else (with its traceback).
     """
     try:
         yield
     except UserError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        sys.exit(EXIT_USER_ERROR)
+        _end_with(error)
     except RunAgain as error:
         sys.stderr.write(f"Interrupted: {error}\n")
         sys.exit(EXIT_RUN_AGAIN)
-    except Exception:
+    except Exception as error:
+        if problem := machine_problem(error):
+            _end_with(UserError(problem))
         traceback.print_exc()
         sys.stderr.write(
             "Internal error: this is a fault of kfp-llm-tuning, not of your data or parameters. "

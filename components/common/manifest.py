@@ -31,12 +31,44 @@ def write_manifest(folder: Path, file: str = MANIFEST_FILE) -> None:
         folder: The folder; nothing may be written to it afterwards.
         file: Name of the list.
     """
-    files = {
-        path.relative_to(folder).as_posix(): [path.stat().st_size, _hash(path)]
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / file
-    }
+    files = list_files(folder)
+    files.pop(file, None)
     write_atomically(folder / file, json.dumps({"files": files}, indent=1) + "\n")
+
+
+def list_output(path: Path) -> dict[str, tuple[int, str]]:
+    """Lists a task's output as :func:`list_files`; what its writer hashed is not hashed again.
+
+    Args:
+        path: The folder or the file, just written.
+
+    Returns:
+        Relative name of each file -> its bytes and SHA-256 in hexadecimal digits.
+    """
+    if not (path / MANIFEST_FILE).is_file():
+        return list_files(path)
+    list_of_list = list_files(path / MANIFEST_FILE)
+    return {**read_manifest(path), MANIFEST_FILE: list_of_list[""]}
+
+
+def list_files(path: Path) -> dict[str, tuple[int, str]]:
+    """Lists what a folder holds, subfolders included, or one file, whose name is then empty.
+
+    Args:
+        path: The folder or the file.
+
+    Returns:
+        Relative name of each file -> its bytes and SHA-256 in hexadecimal digits.
+    """
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    return {
+        "" if file == path else file.relative_to(path).as_posix(): (
+            file.stat().st_size,
+            _hash(file),
+        )
+        for file in files
+        if file.is_file()
+    }
 
 
 def damages(
@@ -63,10 +95,26 @@ def damages(
         return [f"{file} is missing"]
     except (OSError, ValueError) as error:
         return [f"{file} cannot be read ({error})"]
+    looked_at = {name: entry for name, entry in listed.items() if among(name)}
+    return differences(folder, looked_at, contents)
+
+
+def differences(
+    path: Path, listed: Mapping[str, tuple[int, str]], contents: bool = True
+) -> list[str]:
+    """Says what is not as :func:`list_files` saw it; further files are no difference.
+
+    Args:
+        path: The folder or the file.
+        listed: What it held.
+        contents: Whether to read and hash the files, beside a look at their sizes.
+
+    Returns:
+        A sentence without a full stop for each file that differs.
+    """
     found = (
-        _damage(folder / name, name, size, digest if contents else "")
+        _damage(path / name, name or path.name, size, digest if contents else "")
         for name, (size, digest) in listed.items()
-        if among(name)
     )
     return [damage for damage in found if damage]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES, TEXT, option_name
@@ -85,24 +86,39 @@ def gather_request(source: RequestSource) -> Request:
         source: Where the request comes from.
 
     Returns:
-        The request; its values are neither checked nor completed.
+        The request; its values are neither checked nor completed, and what is wrong with files and
+        labels is among its problems.
 
     Raises:
-        UserError: If a file cannot be read, or if nothing was given.
+        UserError: If nothing was given, or nothing that can be read.
     """
-    base = read_request(source.request_file) if source.request_file else None
-    values: dict[str, Any] = dict(base.values) if base else {}
-    values |= read_parameters_file(source.params) if source.params else {}
+    problems: list[Problem] = []
+    base = None
+    values: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    if source.request_file:
+        with collect(problems):
+            base = read_request(source.request_file)
+            values |= base.values
+            labels |= base.labels
+            problems += base.problems
+    if source.params:
+        with collect(problems):
+            values |= read_parameters_file(source.params)
     values |= source.options
+    with collect(problems):
+        labels |= parse_labels(source.labels)
     if not values:
-        raise UserError(
-            Problem("nothing to tune.", fix="Give --dataset-uri or --params; see --help.")
-        )
+        nothing = Problem("nothing to tune.", fix="Give --dataset-uri or --params; see --help.")
+        raise UserError(*problems or [nothing])
     values.setdefault("model_display_name", _display_name(values))
     chosen = source.template or (base.template if base else None) or _template_for(values)
-    labels = {**(base.labels if base else {}), **parse_labels(source.labels)}
     return dataclasses.replace(
-        base or Request(chosen, values), template=chosen, values=values, labels=labels
+        base or Request(chosen, values),
+        template=chosen,
+        values=values,
+        labels=labels,
+        problems=tuple(problems),
     )
 
 
@@ -113,17 +129,15 @@ def with_absolute_paths(request: Request) -> Request:
         request: What to run.
 
     Returns:
-        The request; URIs of other places are left as they are.
-
-    Raises:
-        UserError: If the registry's URI is none.
+        The request; URIs of other places, and what is no registry, are left as they are.
     """
     values = dict(request.values)
     for name in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
         if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
             values[name] = str(local_path(uri).absolute())
     if (uri := values.get("registry_uri")) and isinstance(uri, str):
-        values["registry_uri"] = checked_registry_uri(uri)
+        with suppress(UserError):  # The check of the parameters tells it.
+            values["registry_uri"] = checked_registry_uri(uri)
     return dataclasses.replace(request, values=values)
 
 
@@ -159,5 +173,8 @@ def _template_for(values: dict[str, Any]) -> str:
     reference = values.get("large_model_reference")
     if reference is None:
         return DEFAULT_TEMPLATE
-    is_chat = resolve(str(reference)).kind in ("chat", "codechat") or values.get("default_context")
-    return CHAT_TEMPLATE if is_chat else DEFAULT_TEMPLATE
+    try:
+        is_chat = resolve(str(reference)).kind in ("chat", "codechat")
+    except UserError:  # The check of the parameters tells it.
+        is_chat = False
+    return CHAT_TEMPLATE if is_chat or values.get("default_context") else DEFAULT_TEMPLATE

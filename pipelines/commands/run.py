@@ -5,21 +5,30 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import click
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.pipelines import run_directory
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
+from kfp_llm_tuning.components.validation.data_version import data_version
+from kfp_llm_tuning.pipelines import platforms, run_directory, run_record
 from kfp_llm_tuning.pipelines.commands.request_options import (
     RequestSource,
     gather_request,
     request_options,
     with_absolute_paths,
 )
-from kfp_llm_tuning.pipelines.commands.run_directory_options import run_directory_options
+from kfp_llm_tuning.pipelines.commands.run_directory_options import (
+    directory_to_resume,
+    run_directory_options,
+)
+from kfp_llm_tuning.pipelines.parameters import TEMPLATES, parse
+from kfp_llm_tuning.pipelines.request_check import checked_parameters
 from kfp_llm_tuning.pipelines.requests import Request
 
 EXIT_GATE = 3
+_DATA = ("dataset_uri", "evaluation_data_uri")
 
 
 @click.command(context_settings={"max_content_width": 100})
@@ -55,14 +64,15 @@ def run(
                     fix="Give no parameters, or start a new run without --resume.",
                 )
             )
-        directory = run_directory.find(output_dir, resume)
+        directory = directory_to_resume(output_dir, resume, TEMPLATES)
+        record = run_record.read(directory)
+        parse(record.parameters, TEMPLATES[record.template])
     else:
         request = _request(source)
         for note in request.notes:
             click.echo(f"Note: {note}", err=True)
-        directory = run_directory.create(
-            output_dir, request.template, request.parameters(), request.labels
-        )
+        parameters = _checked(request, output_dir)
+        directory = run_directory.create(output_dir, request.template, parameters, request.labels)
     context.exit(_run_in(directory))
 
 
@@ -77,6 +87,24 @@ def _request(source: RequestSource) -> Request:
     request = with_absolute_paths(gather_request(source))
     # It has no meaning without a cloud; a request that names it is left as it is.
     return dataclasses.replace(request, values={"project": "local", **request.values})
+
+
+def _checked(request: Request, output_dir: Path) -> dict[str, Any]:
+    """Checks all that the run's first task will: a request that is refused leaves no folder."""
+    platform = platforms.local(output_dir, default_registry_uri(output_dir), request.labels)
+    problems: list[Problem] = []
+    parameters: dict[str, Any] = {}
+    with collect(problems):
+        parameters, _ = checked_parameters(request, platform.facts)
+    with collect(problems):
+        given = {name: request.values.get(name) for name in _DATA}
+        data_version(**{name: uri for name, uri in given.items() if _names_a_file(uri)})
+    raise_all(problems)
+    return parameters
+
+
+def _names_a_file(uri: Any) -> TypeGuard[str]:
+    return isinstance(uri, str) and bool(uri.strip())
 
 
 def _run_in(directory: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +38,23 @@ def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def directory_to_resume(output_dir: Path, name: str, templates: Collection[str]) -> Path:
+    """Finds the run to resume, and tells on standard error which runs were passed over and why.
+
+    Args:
+        output_dir: The folder of all runs.
+        name: What --resume was given.
+        templates: The pipelines whose runs the command can resume.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UserError: If there is none.
+    """
+    found = run_directory.find(output_dir, name, templates)
+    for reason in found.passed_over:
+        click.echo(f"Note: {reason}", err=True)
+    return found.directory

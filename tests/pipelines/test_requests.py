@@ -58,7 +58,7 @@ def test_broken_requests(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "request.json"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
-        read_request(path)
+        read_request(path).parameters()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_cloud_fields_of_wrong_types(tmp_path: Path, field: str, value: object) 
     path = tmp_path / "request.json"
     path.write_text(json.dumps({"runtimeConfig": {"parameterValues": {}}, field: value}))
     with pytest.raises(UserError, match=f"{field}: .* is not"):
-        read_request(path)
+        read_request(path).parameters()
 
 
 def test_what_a_request_says_of_the_cloud(requests: Path) -> None:

@@ -182,15 +182,21 @@ def test_a_bad_dataset_is_refused_and_the_run_resumes_when_it_is_mended(
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
 
 
-def test_bad_parameters_are_told_together(data: Path, tmp_path: Path) -> None:
-    done = call(
-        *arguments(
-            data, tmp_path, train_steps="0", learning_rate_multiplier="-1", accelerator_type="NPU"
-        )
-    )
+def test_a_refused_start_tells_everything_and_leaves_no_folder(data: Path, tmp_path: Path) -> None:
+    changes = {
+        "train_steps": "none",
+        "learning_rate_multiplier": "-1",
+        "accelerator_type": "NPU",
+        "dataset_uri": str(tmp_path / "none.jsonl"),
+        "registry_uri": "ftp://host",
+        "seed": "-1",
+    }
+    done = call(*arguments(data, tmp_path / "runs", **changes))
     assert done.returncode == 1
-    for name in ("train_steps", "learning_rate_multiplier", "accelerator_type"):
-        assert name in done.stdout
+    for name in changes:
+        assert name in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:

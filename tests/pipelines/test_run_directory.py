@@ -1,4 +1,4 @@
-"""The record of a run, and finding the run to resume."""
+"""The folders of runs: making one, finding the one to resume, holding it."""
 
 from __future__ import annotations
 
@@ -8,56 +8,90 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines import run_directory
+from kfp_llm_tuning.pipelines import run_directory, run_record
 
 PARAMETERS = {"model_display_name": "My Model!", "train_steps": 5}
+TEMPLATE = "tune-large-model"
+
+
+def make(output: Path, state: str = "failed", started_at: str = "", template: str = "") -> Path:
+    directory = run_directory.create(output, template or TEMPLATE, PARAMETERS)
+    record = run_record.read(directory)
+    changed = dataclasses.replace(record, state=state, started_at=started_at or record.started_at)
+    run_record.write(directory, changed)
+    return directory
 
 
 def test_a_new_run_is_named_after_its_model(tmp_path: Path) -> None:
-    directory = run_directory.create(tmp_path, "tune-large-model", PARAMETERS)
+    directory = run_directory.create(tmp_path, TEMPLATE, PARAMETERS)
     assert directory.name.startswith("my-model-2")
-    record = run_directory.read(directory)
-    assert (record.template, record.state) == ("tune-large-model", "running")
+    record = run_record.read(directory)
+    assert (record.template, record.state) == (TEMPLATE, "running")
     assert record.parameters == PARAMETERS
+    assert record.directory == str(directory)
 
 
 def test_runs_of_one_second_do_not_share_a_folder(tmp_path: Path) -> None:
-    made = {run_directory.create(tmp_path, "tune-large-model", PARAMETERS) for _ in range(4)}
+    made = {run_directory.create(tmp_path, TEMPLATE, PARAMETERS) for _ in range(4)}
     assert len(made) == 4
 
 
+def test_a_record_that_cannot_be_written_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_record, "write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_directory.create(tmp_path, TEMPLATE, PARAMETERS)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_latest_unfinished_run_is_found(tmp_path: Path) -> None:
-    started = []
-    for number, state in enumerate(["failed", "running", "succeeded"]):
-        directory = run_directory.create(tmp_path, "tune-large-model", PARAMETERS)
-        record = dataclasses.replace(
-            run_directory.read(directory), state=state, started_at=f"2026-01-0{number + 1}"
-        )
-        run_directory.write(directory, record)
-        started.append(directory)
-    assert run_directory.find(tmp_path, run_directory.LATEST) == started[1]
-    assert run_directory.find(tmp_path, started[0].name) == started[0]
-    assert run_directory.find(tmp_path, str(started[2])) == started[2]
+    states = ["failed", "running", "succeeded"]
+    runs = [make(tmp_path, state, f"2026-01-0{day}") for day, state in enumerate(states, start=1)]
+    assert run_directory.find(tmp_path, run_directory.LATEST, [TEMPLATE]).directory == runs[1]
+    assert run_directory.find(tmp_path, runs[0].name, [TEMPLATE]).directory == runs[0]
+    assert run_directory.find(tmp_path, str(runs[2]), [TEMPLATE]).directory == runs[2]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"template": "t", "parameters": {}, "newer": 1}'])
+def test_a_run_whose_record_cannot_be_read_does_not_block_the_others(
+    tmp_path: Path, content: str
+) -> None:
+    good = make(tmp_path, started_at="2026-01-01")
+    broken = make(tmp_path, started_at="2026-01-02")
+    (broken / run_record.FILE).write_text(content, encoding="utf-8")
+    found = run_directory.find(tmp_path, run_directory.LATEST, [TEMPLATE])
+    assert found.directory == good
+    (reason,) = found.passed_over
+    assert broken.name in reason
+    assert "passed over" in reason
+    with pytest.raises(UserError, match="no run that can be resumed"):
+        run_directory.find(tmp_path, broken.name, [TEMPLATE])
+
+
+def test_runs_of_another_program_are_left_to_it(tmp_path: Path) -> None:
+    own = make(tmp_path, template="my-pipeline")
+    with pytest.raises(UserError, match="no unfinished run"):
+        run_directory.find(tmp_path, run_directory.LATEST, [TEMPLATE])
+    with pytest.raises(UserError, match="a run of the pipeline 'my-pipeline'"):
+        run_directory.find(tmp_path, own.name, [TEMPLATE])
 
 
 def test_nothing_to_resume_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no unfinished run"):
-        run_directory.find(tmp_path, run_directory.LATEST)
-    with pytest.raises(UserError, match="no run 'other'.*none yet"):
-        run_directory.find(tmp_path, "other")
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"template": 1}', '{"x": 1}'])
-def test_broken_records_are_told(tmp_path: Path, content: str) -> None:
-    (tmp_path / "run.json").write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match="is no run that can be resumed"):
-        run_directory.read(tmp_path)
+        run_directory.find(tmp_path, run_directory.LATEST, [TEMPLATE])
+    for name in ("other", "n" * 5000, "nul\0"):
+        with pytest.raises(UserError, match="no run .*none yet"):
+            run_directory.find(tmp_path, name, [TEMPLATE])
 
 
 def test_a_run_at_work_is_locked(tmp_path: Path) -> None:
     with (
         run_directory.locked(tmp_path),
-        pytest.raises(UserError, match="still at work"),
+        pytest.raises(UserError, match="still at work in another command"),
         run_directory.locked(tmp_path),
     ):
         pass

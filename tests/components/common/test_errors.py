@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+from pathlib import Path
+
 import pytest
 
 from kfp_llm_tuning.components.common.errors import (
+    PROBLEMS_VARIABLE,
     Problem,
     RunAgain,
     UserError,
     collect,
     exit_on_error,
     raise_all,
+    read_problems,
 )
+
+
+def caused_by(cause: Exception) -> Exception:
+    error = RuntimeError("cannot save")
+    error.__cause__ = cause
+    return error
 
 
 def test_a_problem_is_one_sentence_after_another() -> None:
@@ -44,6 +56,12 @@ def test_raise_all() -> None:
         (UserError("no such model."), 1, "Error: no such model.", False),
         (RunAgain("saved at step 5."), 75, "Interrupted: saved at step 5.", False),
         (KeyError("x"), 13, "Internal error:", True),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/runs/a"), 13, "Internal error:", True),
+        (OSError(errno.ENOSPC, "No space left", "/runs/a"), 1, "/runs/a: No space left.", False),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "/x: Permission", False),
+        (OSError(errno.EROFS, "Read-only file system"), 1, "Error: Read-only file", False),
+        (caused_by(OSError(errno.EDQUOT, "Quota")), 1, "Error: Quota.", False),
+        (sqlite3.OperationalError("database or disk is full"), 1, "disk is full", False),
     ],
 )
 def test_exit_codes(
@@ -66,3 +84,17 @@ def test_collected_problems_are_raised_together() -> None:
         pass
     with pytest.raises(UserError, match=r"(?s)2 problems.*1 is wrong.*2 is wrong"):
         raise_all(problems)
+
+
+def test_mistakes_are_handed_to_the_runner_that_asks_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "problems.json"
+    problems = (Problem("a", "train_steps", "b", "c"), Problem("d"))
+    monkeypatch.setenv(PROBLEMS_VARIABLE, str(told))
+    with pytest.raises(SystemExit), exit_on_error():
+        raise UserError(*problems)
+    assert read_problems(told) == problems
+    told.write_text("[1]", encoding="utf-8")
+    assert read_problems(told) == ()
+    assert read_problems(tmp_path / "none") == ()
