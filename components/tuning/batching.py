@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 
-# Batches sorted by length together: enough for rows of like length, few enough to keep the order
-# random (the value of transformers' LengthGroupedSampler).
-_BATCHES_IN_WINDOW = 50
+# Rows are sorted by length in windows: as many batches as give rows of like length, and no more
+# than a quarter of the set, or every epoch would put the same rows together. Both bounds are those
+# of transformers' get_length_grouped_indices.
+_MOST_BATCHES_IN_WINDOW = 50
+_FEWEST_WINDOWS = 4
+# Part of a run's fingerprint: a run does not go on in another order than it began in.
+ORDER = f"windows of {_MOST_BATCHES_IN_WINDOW} batches or 1/{_FEWEST_WINDOWS} of the set"
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,8 @@ class StepSampler:
             epoch += 1
 
     def _grouped(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        window = self._batch_size * _BATCHES_IN_WINDOW
+        quarter = len(self._dataset) // (self._batch_size * _FEWEST_WINDOWS)
+        window = self._batch_size * max(min(quarter, _MOST_BATCHES_IN_WINDOW), 1)
         parts = [rows[start : start + window] for start in range(0, len(rows), window)]
         ordered = [part[np.argsort(self._dataset.lengths[part], kind="stable")] for part in parts]
         flat = np.concatenate([np.zeros(0, dtype=np.int64), *ordered])

@@ -13,6 +13,7 @@ import torch
 
 from kfp_llm_tuning.components.tuning import base_models, memory, processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.batching import ORDER
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
@@ -43,6 +44,7 @@ def fingerprint(arguments: TuningArguments, reference: ModelReference, sets: Tun
         "checkpoint": reference.checkpoint_at_revision,
         "train": sets.train.facts.get("content_hash"),
         "evaluation": sets.evaluation.facts.get("content_hash"),
+        "order": ORDER,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -106,6 +106,23 @@ def test_the_order_depends_on_the_seed_alone(dataset: EncodedSet) -> None:
     assert order(1)[:125] != order(1)[125:250]  # another order in every epoch
 
 
+@pytest.mark.parametrize("examples", [24, 64, 400, 1003])
+def test_batches_hold_other_rows_in_each_epoch_and_for_each_seed(
+    encoded: Callable[[Rows], Path], examples: int
+) -> None:
+    # Every length once: sorted as a whole, the set would have one way to be cut into batches.
+    distinct = EncodedSet(encoded([([1] * (2 + row), 1) for row in range(examples)]))
+    batches = examples // 8
+
+    def companions(seed: int, epoch: int) -> set[frozenset[int]]:
+        plans = StepSampler(distinct, batch_size=8, steps=batches * (epoch + 1), seed=seed)
+        return {frozenset(plan.rows.tolist()) for plan in islice(plans, batches * epoch, None)}
+
+    first = companions(seed=0, epoch=0)
+    for others in (companions(seed=0, epoch=1), companions(seed=1, epoch=0)):
+        assert len(first & others) <= batches // 10
+
+
 def test_processes_share_each_batch(dataset: EncodedSet) -> None:
     whole = list(StepSampler(dataset, batch_size=7, steps=50, seed=0))
     shares = [
