@@ -86,7 +86,8 @@ def deployment_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
             **place,
         )
         for task in (uploaded, deployed):
-            task.set_caching_options(platform.caches_own_run)
+            # Done again, they find what they have made; only so is it noticed that it is gone.
+            task.set_caching_options(False)
             platform.equip(task, Role.REGISTRY)
         if platform.kserve:
             served = parts.deploy_to_kserve(
@@ -98,7 +99,7 @@ def deployment_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
                 deploy_model=deploy_model,
                 **platform.kserve,
             )
-            served.set_caching_options(platform.caches_own_run)
+            served.set_caching_options(False)
             platform.equip(served, Role.REGISTRY)
         return DeploymentOutputs(
             model_resource_name=uploaded.outputs["model_resource_name"],

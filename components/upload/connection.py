@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import random
+import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.storage import is_local, local_path
@@ -17,11 +21,22 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+Result = TypeVar("Result")
+
 EXPERIMENT = "kfp-llm-tuning"
 # MLflow tells of every table it creates and every version it registers; we tell it ourselves.
 _NOISY_LOGGERS = ("mlflow", "alembic")
 # MLflow's own seven retries keep a person waiting for four minutes where no server is.
 _RETRIES = "3"
+# Seconds before another try where the database is locked; MLflow itself waits 20 s in each.
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+_LOCKED = re.compile(r"database( table)? is locked|lock wait timeout|deadlock", re.IGNORECASE)
+
+_logger = logging.getLogger(__name__)
+
+
+class RegistryLocked(UserError):
+    """Another program holds the registry's database."""
 
 
 def connect(registry_uri: str, create: bool = True) -> MlflowClient:
@@ -48,25 +63,84 @@ def connect(registry_uri: str, create: bool = True) -> MlflowClient:
             )
         )
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
-    for name in _NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    from mlflow import MlflowClient
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    # MLflow sets its own logger's level while it is imported.
-    for name in _NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _quieten()
     try:
         if database:
-            database.parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_registered_models(max_results=1)
+            _ensure_whole(uri, database)
+        return when_unlocked(uri, lambda: _opened(uri))
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise UserError(
             Problem(f"cannot open the registry {uri}: {error}", where="registry_uri")
         ) from error
+
+
+def _opened(uri: str) -> MlflowClient:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_registered_models(max_results=1)
     return client
+
+
+def _ensure_whole(uri: str, database: Path) -> None:
+    from kfp_llm_tuning.components.upload import sqlite_registry
+
+    if sqlite_registry.is_whole(database):
+        return
+    with exclusive(uri):
+        # Another process may have made it while this one waited.
+        if not sqlite_registry.is_whole(database):
+            sqlite_registry.make_whole(database)
+
+
+def _quieten() -> None:
+    """Leaves what MLflow and alembic log to the errors that they raise."""
+    for name in _NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def when_unlocked(registry_uri: str, action: Callable[[], Result]) -> Result:
+    """Does something with a registry, again and again while another program holds its database.
+
+    Args:
+        registry_uri: The registry.
+        action: What can be done again from its start.
+
+    Returns:
+        What the action returns.
+
+    Raises:
+        RegistryLocked: If the database stays locked.
+    """
+    for pause in _PAUSES:
+        try:
+            return _telling_of_locks(registry_uri, action)
+        except RegistryLocked:
+            _logger.warning("The registry is locked by another program: trying again.")
+            time.sleep(pause * random.uniform(0.5, 1.0))
+    return _telling_of_locks(registry_uri, action)
+
+
+def _telling_of_locks(registry_uri: str, action: Callable[[], Result]) -> Result:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        return action()
+    except (MlflowException, OperationalError) as error:
+        if not _LOCKED.search(str(error)):
+            raise
+        raise RegistryLocked(
+            Problem(
+                f"another program holds the registry {registry_uri} locked.",
+                where="registry_uri",
+                fix="End what writes to it, or wait until it has ended, and run this again.",
+            )
+        ) from error
 
 
 @contextmanager

@@ -12,12 +12,13 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.manifest import MANIFEST_FILE, read_manifest, verify
 from kfp_llm_tuning.components.generation.saved_model import read_provenance
 from kfp_llm_tuning.components.upload import labels as label
 from kfp_llm_tuning.components.upload import mlflow_model, run_content
@@ -26,6 +27,7 @@ from kfp_llm_tuning.components.upload.connection import (
     discard_run,
     exclusive,
     experiment_id,
+    when_unlocked,
 )
 from kfp_llm_tuning.components.upload.names import (
     DEPLOYED_ALIAS,
@@ -87,28 +89,47 @@ def register(upload: Upload) -> str:
         ``models/NAME@VERSION``.
 
     Raises:
-        UserError: If the folder holds no model, a name is refused or the registry cannot be opened.
+        UserError: If the folder holds no whole model, a name is refused, or the registry cannot be
+            opened.
     """
     name = registered_name(upload.display_name)
     if not upload.run_id or set(upload.run_id) & set("'\"\\"):
         raise UserError(
             Problem(f"{upload.run_id!r} names no run.", "run_id", "the id of the pipeline run")
         )
+    verify(upload.saved_model)
     provenance = read_provenance(upload.saved_model)
     evaluation = run_content.read_evaluation(upload.evaluation)
     if name != upload.display_name:
         _logger.warning("The model %r is registered as %r.", upload.display_name, name)
     client = connect(upload.registry_uri)
-    with exclusive(upload.registry_uri):
-        run = _find_run(client, upload)
-        version = _find_version(client, name, run.info.run_id) if run else None
-        if run is None or version is None:
-            run = _resumed_or_new(client, run, upload, _content_hash(provenance, evaluation))
-            _log_figures(client, run, upload, provenance, evaluation)
-            _store_reports(client, run, upload)
-            _store_model(client, run, upload, provenance)
-            version = _create_version(client, run, name, upload, provenance, evaluation)
-        client.set_terminated(run.info.run_id, "FINISHED")
+
+    def registered() -> str:
+        with exclusive(upload.registry_uri):
+            return _registered(client, name, upload, provenance, evaluation)
+
+    return when_unlocked(upload.registry_uri, registered)
+
+
+def _registered(
+    client: MlflowClient,
+    name: str,
+    upload: Upload,
+    provenance: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+) -> str:
+    run = _find_run(client, upload)
+    version = _find_version(client, name, run.info.run_id) if run else None
+    if run is None or version is None:
+        run = _resumed_or_new(client, run, upload, _content_hash(provenance, evaluation))
+        _log_figures(client, run, upload, provenance, evaluation)
+        _store_reports(client, run, upload)
+        _store_model(client, run, upload, provenance)
+        version = _create_version(client, run, name, upload, provenance, evaluation)
+    else:
+        _logger.info("This run has registered its model before.")
+        _store_model(client, run, upload, provenance)
+    client.set_terminated(run.info.run_id, "FINISHED")
     return ModelAddress(name, str(version.version)).resource_name
 
 
@@ -118,7 +139,10 @@ def _content_hash(*contents: Mapping[str, Any]) -> str:
 
 def _find_run(client: MlflowClient, upload: Upload) -> Run | None:
     found = client.search_runs(
-        [experiment_id(client)], f"tags.`{RUN_TAG}` = '{upload.run_id}'", max_results=1
+        [experiment_id(client)],
+        f"tags.`{RUN_TAG}` = '{upload.run_id}'",
+        order_by=["attributes.start_time ASC"],
+        max_results=1,
     )
     return found[0] if found else None
 
@@ -141,8 +165,13 @@ def _resumed_or_new(client: MlflowClient, run: Run | None, upload: Upload, conte
 
 
 def _find_version(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
-    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    return found[0] if found else None
+    """Finds the version of a run: should a lost answer have made two of them, the older stays."""
+    versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    versions = sorted(versions, key=lambda version: int(version.version))
+    for double in versions[1:]:
+        _logger.warning("Deleting version %s of %s: it is this run's second.", double.version, name)
+        client.delete_model_version(name, str(double.version))
+    return versions[0] if versions else None
 
 
 def _log_figures(
@@ -208,14 +237,32 @@ def _store_model(
 
 
 def is_complete(client: MlflowClient, run_id: str) -> bool:
-    """Tells whether the whole model of a run is in the store.
+    """Tells whether the whole model of a run is in the store, as far as sizes tell.
 
     Args:
         client: An open registry.
         run_id: MLflow's run.
     """
-    complete = f"{MODEL_PATH}/{mlflow_model.DESCRIPTION_FILE}"
-    return any(file.path == complete for file in client.list_artifacts(run_id, MODEL_PATH))
+    sizes = dict(_stored_sizes(client, run_id, MODEL_PATH))
+    if f"{MODEL_PATH}/{mlflow_model.DESCRIPTION_FILE}" not in sizes:
+        return False
+    if f"{MODEL_PATH}/{MANIFEST_FILE}" not in sizes:
+        return True
+    with tempfile.TemporaryDirectory() as folder:
+        copy = client.download_artifacts(run_id, f"{MODEL_PATH}/{MANIFEST_FILE}", folder)
+        try:
+            listed = read_manifest(Path(copy).parent)
+        except ValueError:
+            return False
+    return all(sizes.get(f"{MODEL_PATH}/{name}") == size for name, (size, _) in listed.items())
+
+
+def _stored_sizes(client: MlflowClient, run_id: str, folder: str) -> Iterator[tuple[str, int]]:
+    for file in client.list_artifacts(run_id, folder):
+        if file.is_dir:
+            yield from _stored_sizes(client, run_id, file.path)
+        else:
+            yield file.path, file.file_size
 
 
 def _create_version(
@@ -235,7 +282,7 @@ def _create_version(
             raise
     metrics = run_content.final_metrics(provenance, evaluation)
     # One call for everything: a version is never seen without its labels.
-    return client.create_model_version(
+    created = client.create_model_version(
         name,
         source=f"{run.info.artifact_uri}/{MODEL_PATH}",
         run_id=run.info.run_id,
@@ -244,6 +291,8 @@ def _create_version(
         ),
         description=label.version_description(provenance, upload.reference, metrics),
     )
+    # MLflow's client sends a request again of which no answer came.
+    return _find_version(client, name, run.info.run_id) or created
 
 
 def deploy(model_resource_name: str, registry_uri: str) -> str:
@@ -272,10 +321,13 @@ def deploy(model_resource_name: str, registry_uri: str) -> str:
     if not is_complete(client, version.run_id):
         raise UserError(
             Problem(
-                f"{model_resource_name} has no weights in the store.",
+                f"the weights of {model_resource_name} are not in the store, or not whole.",
                 where="model_resource_name",
                 fix="Register the model again.",
             )
         )
-    client.set_registered_model_alias(address.name, DEPLOYED_ALIAS, address.version)
+    when_unlocked(
+        registry_uri,
+        lambda: client.set_registered_model_alias(address.name, DEPLOYED_ALIAS, address.version),
+    )
     return endpoint_name(address.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 REGISTRY_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_OUTPUT_DIRECTORY = Path("runs")
 _SQLITE = "sqlite:///"
+_SQLITE_URI = re.compile(r"sqlite(\+\w+)?://(/(?P<path>[^?]+))?(?P<query>\?.*)?")
 # Those that MLflow opens as one place for runs and registered models. Its folder store is left
 # out: it is deprecated there, and knows no transactions.
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
@@ -42,8 +44,7 @@ def checked_registry_uri(uri: str) -> str:
     Raises:
         UserError: If the URI is empty or of a scheme that keeps no registry.
     """
-    scheme = uri.partition(":")[0].partition("+")[0]
-    if scheme not in _SCHEMES:
+    if scheme_of(uri) not in _SCHEMES:
         raise UserError(
             Problem(
                 f"{uri!r} is no registry.",
@@ -57,10 +58,28 @@ def checked_registry_uri(uri: str) -> str:
 
 
 def database_file(uri: str) -> Path | None:
-    """Gives the absolute path of a SQLite registry; None for every other registry."""
-    if not uri.startswith(_SQLITE):
+    """Gives the absolute path of a SQLite registry; None for every other registry.
+
+    Raises:
+        UserError: If the URI is SQLite's and names no file.
+    """
+    if scheme_of(uri) != "sqlite":
         return None
-    return Path(uri.removeprefix(_SQLITE)).expanduser().absolute()
+    found = _SQLITE_URI.fullmatch(uri)
+    if found and found["path"] and found["path"] != ":memory:" and not found["query"]:
+        return Path(found["path"]).expanduser().absolute()
+    raise UserError(
+        Problem(
+            f"{uri!r} names no file.",
+            where="registry_uri",
+            allowed=f"{_SQLITE}PATH/mlflow.db, the path without a question mark",
+        )
+    )
+
+
+def scheme_of(uri: str) -> str:
+    """Gives the kind of a registry: ``sqlite``, ``https``, ``postgresql``, ..."""
+    return uri.partition(":")[0].partition("+")[0]
 
 
 def artifact_location(uri: str) -> str | None:

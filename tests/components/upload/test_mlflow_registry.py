@@ -6,6 +6,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.manifest import write_manifest
 from kfp_llm_tuning.components.upload import mlflow_model, mlflow_registry
 from kfp_llm_tuning.components.upload.connection import EXPERIMENT, connect, experiment_id
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
@@ -181,6 +183,65 @@ def test_a_killed_process_leaves_no_lock_and_no_version(upload: Upload) -> None:
     assert_whole(upload)
 
 
+def test_a_lost_answer_makes_no_second_version(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    create = MlflowClient.create_model_version
+
+    def sent_twice(*arguments: Any, **keywords: Any) -> Any:
+        create(*arguments, **keywords)
+        return create(*arguments, **keywords)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", sent_twice)
+    assert register(upload) == register(upload) == "models/intents@1"
+    assert_whole(upload)
+    assert "Deleting version 2 of intents" in caplog.text
+
+
+def test_a_registry_put_in_the_place_of_another_gets_the_model_again(
+    upload: Upload, empty_database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    register(upload)
+    register(upload)
+    assert "has registered its model before" in caplog.text
+    caplog.clear()
+    other = dataclasses.replace(upload, registry_uri=replaced(upload, empty_database))
+    assert register(other) == "models/intents@1"
+    assert "before" not in caplog.text
+    assert_whole(other)
+
+
+def replaced(upload: Upload, empty_database: Path) -> str:
+    """An empty registry at another path: MLflow keeps open what it opened in this process."""
+    path = upload.saved_model.parent / "another" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copy(empty_database, path)
+    return f"sqlite:///{path}"
+
+
+def test_damaged_weights_are_not_registered(upload: Upload) -> None:
+    write_manifest(upload.saved_model)
+    (upload.saved_model / "model.safetensors").write_bytes(b"weig")
+    with pytest.raises(UserError, match="model.safetensors has 4 bytes, not 7,000"):
+        register(upload)
+    assert versions_of(connect(upload.registry_uri)) == []
+
+
+def test_weights_damaged_in_the_store_are_not_deployed_and_are_copied_again(
+    upload: Upload,
+) -> None:
+    write_manifest(upload.saved_model)
+    name = register(upload)
+    (version,) = versions_of(connect(upload.registry_uri))
+    (Path(version.source.removeprefix("file://")) / "model.safetensors").write_bytes(b"weig")
+    with pytest.raises(UserError, match="not in the store, or not whole"):
+        deploy(name, upload.registry_uri)
+    assert register(upload) == name
+    assert deploy(name, upload.registry_uri) == "models:/intents@deployed"
+    assert_whole(upload)
+
+
 def test_two_uploads_of_one_run_at_a_time(upload: Upload) -> None:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
         names = list(pool.map(register, [upload, upload]))
@@ -273,5 +334,5 @@ def test_version_whose_weights_are_gone_is_not_deployed(upload: Upload) -> None:
     name = register(upload)
     (version,) = versions_of(connect(upload.registry_uri))
     (Path(version.source.removeprefix("file://")) / "MLmodel").unlink()
-    with pytest.raises(UserError, match="no weights"):
+    with pytest.raises(UserError, match="not in the store, or not whole"):
         deploy(name, upload.registry_uri)

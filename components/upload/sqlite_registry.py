@@ -1,0 +1,257 @@
+"""Makes MLflow's database in a SQLite file whole, and mends one whose making was interrupted.
+
+MLflow makes its tables and migrates them in the file itself, one statement after the other: a
+process killed meanwhile, or two that begin at once, leave a file that MLflow never opens again.
+Here a database is made or migrated in a file aside, which then takes the name: the name has a whole
+database or none. The caller holds the registry's lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.folders import scratch_folder, sync
+
+_WHERE = "registry_uri"
+# Seconds that another program may hold the file.
+_PATIENCE = 60.0
+# What SQLite keeps beside a database; of another database they would be read as this one's.
+_COMPANIONS = ("-journal", "-wal", "-shm")
+# Tables and rows that MLflow itself puts into an empty database.
+_BOOKKEEPING = ("alembic_version", "workspaces")
+_OF_NO_USER = {"experiments": "experiment_id = 0"}
+# Left in the file where a migration was killed while it rebuilt a table.
+_UNFINISHED = "_alembic_tmp_"
+
+_logger = logging.getLogger(__name__)
+
+
+def is_whole(database: Path) -> bool:
+    """Tells whether MLflow opens a file as it is: every table, at the newest revision.
+
+    Args:
+        database: The file; it need not be there.
+
+    Raises:
+        UserError: If it is no SQLite database, or stays locked.
+    """
+    from mlflow.store.db.base_sql_model import Base
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    if _is_empty(database):
+        return False
+    with _opened(database) as connection:
+        missing = set(Base.metadata.tables) - set(_tables(connection))
+        return not missing and _revision(connection) == _get_latest_schema_revision()
+
+
+def make_whole(database: Path) -> None:
+    """Makes a database that is not there, and migrates or mends one that is not whole.
+
+    One in which nothing was registered is made anew. One with content is migrated, or, where a
+    migration was killed in it, copied into a new one; the file as it was stays beside it.
+
+    Args:
+        database: The file; its folder is made where it is not there.
+
+    Raises:
+        UserError: If it is no SQLite database, is damaged, is of a newer MLflow, or stays locked.
+            It is then left as it was.
+    """
+    if _is_empty(database):
+        _put_in_place(database, None)
+        return
+    with _opened(database) as connection:
+        rows = _rows_of_users(connection)
+        revision = _revision(connection)
+    if rows:
+        _refuse_newer(database, revision)
+        kept = _keep(database, revision)
+        _put_in_place(database, database)
+        _logger.warning(
+            "The registry %s was of an older MLflow, or its migration had been interrupted. It was "
+            "brought up to date with all that it holds (%s); as it was, it is kept as %s.",
+            database,
+            ", ".join(f"{count:,} {table}" for table, count in rows.items()),
+            kept,
+        )
+    else:
+        _put_in_place(database, None)
+        _logger.warning(
+            "The registry %s was half made, and nothing was registered in it: made anew.", database
+        )
+
+
+def _is_empty(database: Path) -> bool:
+    return not database.is_file() or not database.stat().st_size
+
+
+@contextmanager
+def _opened(database: Path) -> Iterator[sqlite3.Connection]:
+    """Opens a database, and explains why it cannot be read."""
+    try:
+        with closing(sqlite3.connect(database, timeout=_PATIENCE)) as connection:
+            yield connection
+    except sqlite3.OperationalError as error:
+        raise UserError(
+            Problem(
+                f"cannot open the registry {database}: {error}.",
+                _WHERE,
+                fix="Where another program holds it, end that; and see that this user may write "
+                "to the file and its folder.",
+            )
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            Problem(
+                f"cannot open the registry {database}: {error}. It was left as it is.",
+                _WHERE,
+                fix="Put back a copy of it, or move it away: a new one is then made.",
+            )
+        ) from error
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return [name for (name,) in found if not name.startswith("sqlite_")]
+
+
+def _revision(connection: sqlite3.Connection) -> str:
+    if "alembic_version" not in _tables(connection):
+        return ""
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(found[0]) if found else ""
+
+
+def _tables_of_users(connection: sqlite3.Connection) -> Mapping[str, str]:
+    """Finds where the rows of each table are: a killed migration may have left them in a copy."""
+    tables = sorted(_tables(connection), key=lambda name: not name.startswith(_UNFINISHED))
+    found = {name.removeprefix(_UNFINISHED): name for name in tables}
+    return {table: name for table, name in found.items() if table not in _BOOKKEEPING}
+
+
+def _rows_of_users(connection: sqlite3.Connection) -> Mapping[str, int]:
+    """Counts the rows of every table that MLflow did not put there itself."""
+    counts = {}
+    for table, name in _tables_of_users(connection).items():
+        own = _OF_NO_USER.get(table, "FALSE")
+        query = f'SELECT count(*) FROM "{name}" WHERE NOT ({own})'
+        counts[table] = connection.execute(query).fetchone()[0]
+    return {table: count for table, count in counts.items() if count}
+
+
+def _refuse_newer(database: Path, revision: str) -> None:
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.version import VERSION
+
+    known = ScriptDirectory.from_config(_get_alembic_config("")).walk_revisions()
+    if revision and revision not in {script.revision for script in known}:
+        raise UserError(
+            Problem(
+                f"the registry {database} is of a newer MLflow (revision {revision}) than the one "
+                f"installed here, {VERSION}.",
+                _WHERE,
+                fix="Install that MLflow here, or name another registry.",
+            )
+        )
+
+
+def _keep(database: Path, revision: str) -> Path:
+    """Copies a database beside itself; one of this name is of an earlier try, and stays."""
+    kept = database.with_name(f"{database.name}.before-{revision or 'migration'}")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = kept.with_suffix(f".before-{revision or 'migration'}-{number}")
+    _copy(database, kept)
+    return kept
+
+
+def _copy(source: Path, target: Path) -> None:
+    with _opened(source) as reader, closing(sqlite3.connect(target)) as writer:
+        reader.backup(writer)
+
+
+def _put_in_place(database: Path, old: Path | None) -> None:
+    """Makes a database aside, from an old one where there is one, and gives it its name."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(database.parent, f".{database.name}.making-") as scratch:
+        aside = scratch / database.name
+        if old is None:
+            _make(aside, database)
+        else:
+            _migrate(old, aside, database)
+        if database.exists():
+            shutil.copymode(database, aside)
+        sync(aside)
+        for companion in _COMPANIONS:
+            database.with_name(database.name + companion).unlink(missing_ok=True)
+        aside.rename(database)
+        sync(database.parent)
+
+
+def _make(aside: Path, database: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    # Files of MLflow's own experiment lie beside the database, as those of ours.
+    artifacts = (database.parent / "mlartifacts").as_uri()
+    SqlAlchemyStore(f"sqlite:///{aside}", artifacts).engine.dispose()
+
+
+def _migrate(old: Path, aside: Path, database: Path) -> None:
+    _copy(old, aside)
+    if not _upgraded(aside):
+        _logger.info("A migration of %s was interrupted: copying its rows.", old)
+        aside.unlink()
+        _make(aside, database)
+        with _opened(old) as source:
+            _copy_rows(source, aside)
+
+
+def _upgraded(aside: Path) -> bool:
+    """Runs MLflow's own migrations, and tells whether they lead to a whole database."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    engine: Any = create_sqlalchemy_engine(f"sqlite:///{aside}")
+    try:
+        _upgrade_db(engine)
+    except (MlflowException, SQLAlchemyError):
+        return False
+    finally:
+        engine.dispose()
+    return is_whole(aside)
+
+
+def _copy_rows(source: sqlite3.Connection, target: Path) -> None:
+    """Copies every row of every table; columns that only one side has get their default."""
+    with closing(sqlite3.connect(target, isolation_level=None)) as writer:
+        writer.execute("PRAGMA foreign_keys = OFF")
+        writer.execute("BEGIN")
+        filled = set(_tables(writer))
+        for table, name in _tables_of_users(source).items():
+            if table not in filled:
+                continue
+            names = sorted(set(_columns(source, name)) & set(_columns(writer, table)))
+            listed = ", ".join(f'"{name}"' for name in names)
+            writer.execute(f'DELETE FROM "{table}"')
+            writer.executemany(
+                f'INSERT INTO "{table}" ({listed}) VALUES ({", ".join("?" * len(names))})',
+                source.execute(f'SELECT {listed} FROM "{name}"'),
+            )
+        writer.execute("COMMIT")
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Names the columns that can be written: not those that are computed."""
+    described = connection.execute(f'PRAGMA table_info("{table}")')
+    return [row[1] for row in described]
