@@ -45,11 +45,12 @@ class PlatformOptions:
     Attributes:
         kubeflow: Options of one cluster; None for the default ones, and for a variant of them that
             needs no accelerator.
-        prediction_accelerator: GPU of the batch predictions on Vertex AI; empty for none.
+        prediction_machine: Machine of the batch predictions on Vertex AI, a name of
+            machine_specs.yaml; empty: none of their own.
     """
 
     kubeflow: KubeflowOptions | None = None
-    prediction_accelerator: str = platforms.PREDICTION_ACCELERATOR
+    prediction_machine: str = platforms.PREDICTION_MACHINE
 
     def variants(self, name: str) -> dict[str, Platform]:
         """Lists what is compiled for a platform.
@@ -61,7 +62,7 @@ class PlatformOptions:
             The platforms, by what their files' names end in.
         """
         if name == "vertex":
-            return {"": platforms.vertex(self.prediction_accelerator)}
+            return {"": platforms.vertex(self.prediction_machine)}
         if self.kubeflow:
             return {"": platforms.kubeflow(self.kubeflow)}
         from kfp_llm_tuning.pipelines.kubeflow.options import default_options

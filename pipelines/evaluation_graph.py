@@ -43,17 +43,36 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
         gate_metric: str = Defaults.gate_metric,
         gate_threshold: float = Defaults.gate_threshold,
         evaluation_output_root_dir: str = Defaults.evaluation_output_root_dir,
+        project: str = "",
+        service_account: str = "",
+        encryption_spec_key_name: str = Defaults.encryption_spec_key_name,
     ) -> EvaluationOutputs:
-        records = {"evaluation_records": evaluation_records, "training_records": training_records}
+        given = {
+            "evaluation_records": evaluation_records,
+            "training_records": training_records,
+            # What the model is worth is good to know, and no condition of its registration.
+            "continue_on_failure": True,
+            "gate_metric": gate_metric,
+            "run_id": platform.run_id,
+        }
+        if platform.prediction_job:
+            given |= {
+                **platform.prediction_job,
+                "project": project,
+                "service_account": service_account,
+                "encryption_spec_key_name": encryption_spec_key_name,
+            }
         base = parts.batch_predict(
             model_reference=large_model_reference,
             tuning_method=tuning_method,
             max_context_length=max_context_length,
             accelerator=accelerator,
-            **records,
+            **given,
         )
-        tuned = parts.batch_predict(saved_model=saved_model, **records)
+        tuned = parts.batch_predict(saved_model=saved_model, **given)
         for task in (base, tuned):
+            # A failure that was written down is no result for another run.
+            task.set_caching_options(platform.caches_own_run)
             platform.equip(task, Role.PREDICTOR)
         compared = parts.evaluate_model(
             base_predictions=base.outputs["predictions"],
@@ -63,7 +82,9 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
             gate_threshold=gate_threshold,
             output_root_dir=evaluation_output_root_dir,
             run_id=platform.run_id,
+            continue_on_failure=True,
         )
+        compared.set_caching_options(platform.caches_own_run)
         platform.equip(compared, Role.LIGHT)
         return EvaluationOutputs(
             evaluation=compared.outputs["evaluation"],

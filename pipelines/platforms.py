@@ -13,13 +13,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfp_llm_tuning.components.models.implemented import prediction_image
+from kfp_llm_tuning.components.tuning.machine_specs import select_machine
+
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
     from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
 
-# The GPU of a batch prediction on Vertex AI: the smallest that vLLM is quick on.
-PREDICTION_ACCELERATOR = "NVIDIA_L4"
+# The machine of a batch prediction on Vertex AI: the smallest GPU that vLLM is quick on.
+PREDICTION_MACHINE = "l4-1"
 
 
 class Role(StrEnum):
@@ -60,6 +63,8 @@ class Platform:
             is never cached: the next run would export and register nothing.
         accelerator: GPU, TPU or CPU where the tuner's machine is compiled in; empty elsewhere.
         equip: Gives a task what its role needs: processors, accelerators, volumes, secrets.
+        prediction_job: Inputs of batch-predict that say in which job it predicts; None: in its own
+            task.
         hold_volume: Makes a volume for the tuner, and deletes it once the model is tuned; None
             where there is none.
         kserve: Inputs of deploy-to-kserve that say how a model is served; None: KServe serves none.
@@ -81,6 +86,7 @@ class Platform:
     caches_own_run: bool = True
     accelerator: str = ""
     equip: Callable[[PipelineTask, Role], None] = _leave
+    prediction_job: Mapping[str, str] | None = None
     hold_volume: Callable[[PipelineTask], None] | None = None
     kserve: Mapping[str, Any] | None = None
 
@@ -169,13 +175,16 @@ def kubeflow(options: KubeflowOptions, labels: Mapping[str, str] | None = None) 
     )
 
 
-def vertex(prediction_accelerator: str = PREDICTION_ACCELERATOR) -> Platform:
+def vertex(prediction_machine: str = PREDICTION_MACHINE) -> Platform:
     """Describes Vertex AI Pipelines: the tuner in a CustomJob, models in the Model Registry.
 
-    Its values are placeholders that the service fills in when a task starts.
+    Its values are placeholders that the service fills in when a task starts. Batch predictions run
+    in CustomJobs as well: a task that asked for a GPU itself would ask for it also where there is
+    nothing to predict, and fail where there is none to be had.
 
     Args:
-        prediction_accelerator: GPU of the batch predictions, one; empty for none.
+        prediction_machine: Machine of the batch predictions, a name of machine_specs.yaml; empty:
+            in their tasks, without a GPU.
 
     Returns:
         The platform.
@@ -183,12 +192,6 @@ def vertex(prediction_accelerator: str = PREDICTION_ACCELERATOR) -> Platform:
     from kfp import dsl
 
     from kfp_llm_tuning.pipelines.vertex import placeholders
-
-    def equip(task: PipelineTask, role: Role) -> None:
-        if role is Role.PREDICTOR and prediction_accelerator:
-            task.set_accelerator_type(prediction_accelerator).set_accelerator_limit(1)
-            # Of the machine that carries one L4; Vertex AI finds one for other GPUs.
-            task.set_cpu_limit("12").set_memory_limit("48G")
 
     run_folder = f"{dsl.PIPELINE_ROOT_PLACEHOLDER}/{dsl.PIPELINE_JOB_ID_PLACEHOLDER}"
     return Platform(
@@ -208,5 +211,16 @@ def vertex(prediction_accelerator: str = PREDICTION_ACCELERATOR) -> Platform:
         network=placeholders.NETWORK,
         persistent_resource_id=placeholders.PERSISTENT_RESOURCE_ID,
         caches_own_run=False,
-        equip=equip,
+        prediction_job=_prediction_job(prediction_machine) if prediction_machine else None,
     )
+
+
+def _prediction_job(machine: str) -> dict[str, str]:
+    from kfp_llm_tuning.pipelines.vertex import placeholders
+
+    return {
+        "machine": machine,
+        "image": prediction_image(select_machine("", machine, "--prediction-machine").accelerator),
+        "location": placeholders.LOCATION,
+        "network": placeholders.NETWORK,
+    }

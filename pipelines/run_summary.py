@@ -98,9 +98,12 @@ def print_summary(console: Console, summary: RunSummary, registry_uri: str, seco
         seconds: How long the run took.
     """
     console.print(f"\n[bold green]Done[/] in {format_seconds(seconds)}.\n")
+    failures = summary.evaluation["failures"]
+    for failure in failures:
+        console.print(f"[yellow]Evaluation:[/] {escape(failure)}", soft_wrap=True)
     if summary.evaluation["examples"]:
         console.print(_metrics_table(summary.evaluation))
-    else:
+    elif not failures:
         console.print("There was no evaluation set: nothing was compared.")
     if substitute := summary.provenance.get("substitute_for"):
         console.print(

@@ -144,6 +144,11 @@ def collect(problems: list[Problem]) -> Iterator[None]:
         problems += error.problems
 
 
+def told(error: Exception) -> str:
+    """Says what went wrong in one sentence, for a report: a user's mistake needs no class name."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
 def machine_problem(error: BaseException) -> Problem | None:
     """Finds what of an error is the machine's: a full disk, a folder that may not be written to.
 

@@ -14,6 +14,8 @@ from kfp_llm_tuning.components.common.storage import write_atomically
 _PREDICTIONS_FILE = "predictions.jsonl"
 _LABELS_FILE = "labels.jsonl"
 _INFO_FILE = "info.json"
+# A folder without it holds no predictions.
+PREDICTIONS_WRITTEN_LAST = (_INFO_FILE,)
 
 _Line = TypeVar("_Line", bound=msgspec.Struct)
 
@@ -83,6 +85,7 @@ class PredictionInfo(msgspec.Struct, frozen=True):
         scoring_seconds: To score references and labels.
         source_uri: The evaluation set.
         source_sha256: Digest of its content.
+        failure: Why there are no predictions although there is an evaluation set; else empty.
     """
 
     examples: int = 0
@@ -104,6 +107,7 @@ class PredictionInfo(msgspec.Struct, frozen=True):
     scoring_seconds: float = 0.0
     source_uri: str = ""
     source_sha256: str = ""
+    failure: str = ""
 
 
 class PredictionSet(msgspec.Struct, frozen=True):

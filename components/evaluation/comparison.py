@@ -107,6 +107,7 @@ class Evaluation:
         tuned: The same of the tuned model.
         references_without_rouge_tokens: References in which ROUGE sees nothing.
         rows: Every example, in the set's order.
+        failures: What failed, one sentence each; the other fields hold what did not.
     """
 
     examples: int
@@ -117,6 +118,7 @@ class Evaluation:
     tuned: ModelFacts | None = None
     references_without_rouge_tokens: int = 0
     rows: Sequence[Example] = ()
+    failures: Sequence[str] = ()
 
 
 def compare(
@@ -131,12 +133,14 @@ def compare(
         gate_threshold: The least value that passes, the greatest for losses.
 
     Returns:
-        The evaluation.
+        The evaluation; without metrics where there are no predictions.
 
     Raises:
         UserError: If the predictions are not of the same evaluation set, or if the gate's metric
             is unknown.
     """
+    if failures := [model.info.failure for model in (base, tuned) if model.info.failure]:
+        return not_compared(failures, gate_metric, gate_threshold)
     _check_same_set(base, tuned)
     if not tuned.predictions:
         return Evaluation(0, "", [], judge(gate_metric, gate_threshold, {}))
@@ -162,6 +166,24 @@ def compare(
         references_without_rouge_tokens=scores[1].without_rouge_tokens,
         rows=pair_answers(base, tuned, *scores),
     )
+
+
+def not_compared(failures: Sequence[str], gate_metric: str, gate_threshold: float) -> Evaluation:
+    """Judges a tuned model of which nothing is known, because its evaluation failed.
+
+    Args:
+        failures: What failed.
+        gate_metric: A name of ``GATE_METRICS``; empty for no gate.
+        gate_threshold: The least value that passes, the greatest for losses.
+
+    Returns:
+        An evaluation without metrics.
+
+    Raises:
+        UserError: If the gate's metric is unknown.
+    """
+    gate = judge(gate_metric, gate_threshold, {}, " ".join(failures))
+    return Evaluation(0, "", [], gate, failures=tuple(failures))
 
 
 def _check_same_set(base: PredictionSet, tuned: PredictionSet) -> None:

@@ -18,11 +18,22 @@ def batch_predict(
     tuning_method: str = "tune_v2",
     accelerator: str = "GPU",
     max_context_length: str = "",
+    continue_on_failure: bool = False,
+    gate_metric: str = "",
+    run_id: str = "",
+    machine: str = "",
+    image: str = "",
+    project: str = "",
+    location: str = "",
+    service_account: str = "",
+    network: str = "",
+    encryption_spec_key_name: str = "",
 ) -> None:
     """Answers every prompt of an evaluation set with a base model or a tuned one.
 
     Args:
-        evaluation_records: Preprocessed evaluation set; may be empty, and then no model is loaded.
+        evaluation_records: Preprocessed evaluation set; may be empty, and then no model is loaded
+            and no machine is asked for.
         training_records: Preprocessed training set; only its outputs are read, to find labels.
         predictions: Folder of predictions.jsonl, info.json and, for classification, labels.jsonl.
         saved_model: Tuned model of large-language-model-tuner; leave it out for a base model.
@@ -30,27 +41,54 @@ def batch_predict(
         tuning_method: Decides the base model's token limits, as in tuning.
         accelerator: "TPU" or "GPU"; decides the limits of the tuning method `tune`.
         max_context_length: "8k", "32k", or empty for the base model's own.
+        continue_on_failure: Write down what failed, for evaluate-model to tell, rather than fail.
+        gate_metric: Metric that guards the registration: with one, a failure fails the task.
+        run_id: Names the pipeline run.
+        machine: Predict in a Vertex AI CustomJob on this machine, a name of machine_specs.yaml;
+            empty: in this task.
+        image: Image of that job.
+        project: Project of that job.
+        location: Region of that job.
+        service_account: Account that the job runs as; empty means Vertex AI's own.
+        network: VPC network that the job is peered with; empty for none.
+        encryption_spec_key_name: Customer-managed key of the job; used where it is of its region.
     """
     from pathlib import Path
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
-    from kfp_llm_tuning.components.evaluation.predicting_model import BaseModel
-    from kfp_llm_tuning.components.evaluation.prediction import batch_predict as predict
+    from kfp_llm_tuning.components.evaluation.prediction_job import PredictionJob
+    from kfp_llm_tuning.components.evaluation.prediction_task import PredictionTask, predict
 
     with exit_on_error():
-        model = (
-            Path(saved_model.path)
-            if saved_model
-            else BaseModel(model_reference, tuning_method, accelerator, max_context_length)
+        # A job on another machine sees URIs, and a process of this one the paths of this one.
+        where = "uri" if machine else "path"
+        task = PredictionTask(
+            evaluation_records=getattr(evaluation_records, where),
+            training_records=getattr(training_records, where),
+            predictions=getattr(predictions, where),
+            saved_model=getattr(saved_model, where) if saved_model else "",
+            model_reference=model_reference,
+            tuning_method=tuning_method,
+            accelerator=accelerator,
+            max_context_length=max_context_length,
+            continue_on_failure=continue_on_failure and not gate_metric,
         )
+        job = PredictionJob(
+            machine=machine,
+            image=image,
+            project=project,
+            location=location,
+            service_account=service_account,
+            network=network,
+            encryption_spec_key_name=encryption_spec_key_name,
+        )
+        output = Path(predictions.path)
         info = predict(
-            Path(evaluation_records.path),
-            Path(training_records.path),
-            model,
-            Path(predictions.path),
+            task, Path(evaluation_records.path), output, job.command(task, output, run_id)
         )
         predictions.metadata["examples"] = info.examples
         predictions.metadata["model"] = info.model
+        predictions.metadata["failure"] = info.failure
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -66,6 +104,7 @@ def evaluate_model(
     gate_threshold: float = 0.0,
     output_root_dir: str = "",
     run_id: str = "",
+    continue_on_failure: bool = False,
 ) -> NamedTuple("Gate", gate_passed=bool, gate_reason=str):  # type: ignore[valid-type]
     """Compares the tuned model with the base model and says whether it may be registered.
 
@@ -82,6 +121,8 @@ def evaluate_model(
         output_root_dir: Folder, a path or URI, that gets a copy of the evaluation and of both
             models' predictions in a folder of the run's own; empty for no copy.
         run_id: Name of the run's folder there.
+        continue_on_failure: Without a gate, tell in the report what failed, here or in
+            batch-predict, rather than fail; likewise a copy that cannot be written.
 
     Returns:
         gate_passed: Whether the model may be registered and deployed.
@@ -101,13 +142,9 @@ def evaluate_model(
             folder,
             gate_metric=gate_metric,
             gate_threshold=gate_threshold,
+            copies=evaluate.Copies(output_root_dir, run_id),
+            continue_on_failure=continue_on_failure,
         )
-        copied = {
-            "evaluation": folder,
-            "base_predictions": Path(base_predictions.path),
-            "tuned_predictions": Path(tuned_predictions.path),
-        }
-        evaluate.publish(copied, output_root_dir, run_id)
         page = Path(report.path)
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_bytes((folder / evaluate.REPORT_FILE).read_bytes())

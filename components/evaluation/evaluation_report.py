@@ -99,6 +99,8 @@ def render_report(evaluation: Evaluation, history: Mapping[str, Curve]) -> str:
 
 def _headline(evaluation: Evaluation) -> str:
     verdicts = [metric.verdict for metric in evaluation.metrics]
+    if not verdicts and evaluation.failures:
+        return "The evaluation failed, so nothing is known of the model's answers."
     if not verdicts:
         return "There was no evaluation set, so nothing is known of the model's answers."
     counts = {name: verdicts.count(name) for name in ("better", "worse")}

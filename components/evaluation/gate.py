@@ -43,13 +43,16 @@ class Verdict:
     reason: str
 
 
-def judge(metric: str, threshold: float, values: Mapping[str, float | None]) -> Verdict:
+def judge(
+    metric: str, threshold: float, values: Mapping[str, float | None], failure: str = ""
+) -> Verdict:
     """Compares the tuned model's metric with the threshold.
 
     Args:
         metric: A name of ``GATE_METRICS``; empty for no gate.
         threshold: The least value that passes, the greatest for losses and perplexity.
         values: The tuned model's metrics; empty where there was no evaluation set.
+        failure: Why the evaluation failed; empty where it did not.
 
     Returns:
         The verdict. A value equal to the threshold passes; a metric without a value does not.
@@ -58,12 +61,19 @@ def judge(metric: str, threshold: float, values: Mapping[str, float | None]) -> 
         UserError: If the metric is unknown.
     """
     if not metric:
-        return Verdict(True, "No gate was set: every tuned model is registered.")
+        what = "No gate was set: every tuned model is registered"
+        return Verdict(True, f"{what}, also without an evaluation." if failure else f"{what}.")
     if metric not in GATE_METRICS:
         known = ", ".join(GATE_METRICS)
         raise UserError(Problem(f"{metric!r} is no metric of the gate.", "gate_metric", known))
     more_is_better = GATE_METRICS[metric]
     wanted = f"{metric} {'>=' if more_is_better else '<='} {threshold:g}"
+    if failure:
+        return Verdict(
+            False,
+            f"Gate not passed: nothing is registered or deployed. It asks for {wanted}, but the "
+            f"evaluation failed. {failure}",
+        )
     if not values:
         return Verdict(False, f"The gate asks for {wanted}, but there was no evaluation set.")
     value = values.get(metric)

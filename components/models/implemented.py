@@ -147,10 +147,30 @@ def tuner_image(accelerator: str, registry: str = REGISTRY) -> str:
     Raises:
         UserError: If nothing tunes on that accelerator.
     """
-    found = implementations("tune", accelerator=accelerator)
+    return _image("tune", accelerator, registry)
+
+
+def prediction_image(accelerator: str, registry: str = REGISTRY) -> str:
+    """Names the image that predictions run in where a platform runs images.
+
+    Args:
+        accelerator: "GPU", "TPU" or "CPU".
+        registry: Where the images are.
+
+    Returns:
+        The full name.
+
+    Raises:
+        UserError: If nothing predicts on that accelerator.
+    """
+    return _image("predict", accelerator, registry)
+
+
+def _image(stage: str, accelerator: str, registry: str) -> str:
+    found = implementations(stage, accelerator=accelerator)
     if not found:
-        what = no_engine("tune", accelerator)
-        raise UserError(Problem(what, "machine", ", ".join(accelerators("tune"))))
+        what = no_engine(stage, accelerator)
+        raise UserError(Problem(what, "machine", ", ".join(accelerators(stage))))
     return image_name(found[0].images[accelerator], registry)
 
 

@@ -9,6 +9,7 @@ the payload is cut where the two URIs belong, and the launcher's container puts 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ class CustomJob:
             "labels": {_MODEL_LABEL: self.model_label},
             "encryption_spec": {"kms_key_name": self.encryption_spec_key_name},
         }
-        first, _, second = json.dumps(_without_empty(job)).removeprefix("{").split(_CUT)
+        first, _, second = json.dumps(without_empty(job)).removeprefix("{").split(_CUT)
         return first, second
 
     def _spec(self, machine: MachineSpec) -> dict[str, Any]:
@@ -109,25 +110,8 @@ class CustomJob:
         return self.tensorboard if is_near and self.service_account else ""
 
     def _worker_pool(self, machine: MachineSpec) -> dict[str, Any]:
-        variables = {"GOOGLE_CLOUD_PROJECT": self.project}
-        return {
-            "replica_count": 1,
-            "machine_spec": {
-                "machine_type": machine.machine_type,
-                "accelerator_type": machine.accelerator_type,
-                "accelerator_count": machine.accelerator_count,
-            },
-            "disk_spec": {
-                "boot_disk_type": machine.disk_type,
-                "boot_disk_size_gb": machine.disk_size_gb,
-            },
-            "container_spec": {
-                "image_uri": tuner_image(machine.accelerator, self.image_registry),
-                "command": list(COMMAND),
-                "args": self._arguments(),
-                "env": [{"name": name, "value": text} for name, text in variables.items() if text],
-            },
-        }
+        image = tuner_image(machine.accelerator, self.image_registry)
+        return worker_pool(machine, image, [*COMMAND, *self._arguments()], self.project)
 
     def _arguments(self) -> list[str]:
         """Arguments of the tuner's command; the outputs come last, where the payload is cut."""
@@ -150,11 +134,53 @@ class CustomJob:
         }
 
 
-def _without_empty(value: Any) -> Any:
-    """Drops keys without a value, and those that hold nothing after that."""
+def worker_pool(
+    machine: MachineSpec, image: str, command: Sequence[str], project: str
+) -> dict[str, Any]:
+    """Describes the one machine of a CustomJob.
+
+    Args:
+        machine: The machine.
+        image: The container's.
+        command: What runs in it, begun with the three words that run a Python module.
+        project: Project that the container's Google clients work in; empty for the job's own.
+
+    Returns:
+        A worker pool, with empty values for what Vertex AI chooses.
+    """
+    variables = {"GOOGLE_CLOUD_PROJECT": project}
+    return {
+        "replica_count": 1,
+        "machine_spec": {
+            "machine_type": machine.machine_type,
+            "accelerator_type": machine.accelerator_type,
+            "accelerator_count": machine.accelerator_count,
+        },
+        "disk_spec": {
+            "boot_disk_type": machine.disk_type,
+            "boot_disk_size_gb": machine.disk_size_gb,
+        },
+        "container_spec": {
+            "image_uri": image,
+            "command": list(command[: len(COMMAND)]),
+            "args": list(command[len(COMMAND) :]),
+            "env": [{"name": name, "value": text} for name, text in variables.items() if text],
+        },
+    }
+
+
+def without_empty(value: Any) -> Any:
+    """Drops keys without a value, and those that hold nothing after that.
+
+    Args:
+        value: A job, or a part of one.
+
+    Returns:
+        A copy of what is left.
+    """
     if isinstance(value, list):
-        return [_without_empty(item) for item in value]
+        return [without_empty(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: _without_empty(item) for key, item in value.items()}
+    kept = {key: without_empty(item) for key, item in value.items()}
     return {key: item for key, item in kept.items() if item}

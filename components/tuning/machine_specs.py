@@ -67,12 +67,15 @@ def machine_names() -> list[str]:
     ]
 
 
-def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
+def select_machine(
+    accelerator: str, machine: str = "", where: str = "tuning_machine"
+) -> MachineSpec:
     """Chooses a machine.
 
     Args:
         accelerator: "TPU", "GPU", or empty for the named machine's own.
         machine: A name of machine_specs.yaml; empty for the accelerator's default.
+        where: The parameter or option that names it, for the error message.
 
     Returns:
         The machine.
@@ -91,7 +94,7 @@ def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
         raise UserError(
             Problem(
                 f"no machine is called {name!r}.",
-                "tuning_machine",
+                where,
                 ", ".join(machine_names()),
                 f"Did you mean {nearest[0]}?" if nearest else "",
             )
@@ -108,7 +111,7 @@ def select_machine(accelerator: str, machine: str = "") -> MachineSpec:
         raise UserError(
             Problem(
                 f"{name} is a {spec.accelerator} machine, but accelerator_type is {accelerator}.",
-                "tuning_machine",
+                where,
                 ", ".join(allowed),
             )
         )

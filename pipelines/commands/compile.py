@@ -9,7 +9,7 @@ import click
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.pipelines.compile import PLATFORMS, PlatformOptions, write_all
-from kfp_llm_tuning.pipelines.platforms import PREDICTION_ACCELERATOR
+from kfp_llm_tuning.pipelines.platforms import PREDICTION_MACHINE
 
 
 @click.command()
@@ -31,9 +31,10 @@ from kfp_llm_tuning.pipelines.platforms import PREDICTION_ACCELERATOR
     "--print-options", is_flag=True, help="Print a Kubeflow cluster's options, with the defaults."
 )
 @click.option(
-    "--prediction-accelerator",
-    metavar="TYPE",
-    help=f"GPU of a batch prediction on Vertex AI.  [default: {PREDICTION_ACCELERATOR}]",
+    "--prediction-machine",
+    metavar="NAME",
+    help="Machine of a batch prediction on Vertex AI, a name of machine_specs.yaml; empty for none "
+    f"of its own.  [default: {PREDICTION_MACHINE}]",
 )
 @click.option(
     "--image-registry",
@@ -52,7 +53,7 @@ def compile(
     platforms: tuple[str, ...],
     options_file: Path | None,
     print_options: bool,
-    prediction_accelerator: str | None,
+    prediction_machine: str | None,
     image_registry: str,
     output: Path,
 ) -> None:
@@ -63,8 +64,8 @@ def compile(
         click.echo(DEFAULTS.read_text(encoding="utf-8"), nl=False)
         return
     names = list(platforms or PLATFORMS)
-    _check_platforms(names, {"kubeflow": options_file, "vertex": prediction_accelerator})
-    options = _options(options_file, prediction_accelerator)
+    _check_platforms(names, {"kubeflow": options_file, "vertex": prediction_machine})
+    options = _options(options_file, prediction_machine)
     for path in write_all(output, names, image_registry, options):
         click.echo(path)
     if image_registry == REGISTRY:
@@ -75,7 +76,7 @@ def compile(
 
 def _check_platforms(names: list[str], given: dict[str, object]) -> None:
     """Refuses options of a platform that is not compiled for."""
-    words = {"kubeflow": "--options", "vertex": "--prediction-accelerator"}
+    words = {"kubeflow": "--options", "vertex": "--prediction-machine"}
     raise_all(
         [
             Problem(f"has no effect without --platform {platform}.", words[platform])
@@ -85,10 +86,8 @@ def _check_platforms(names: list[str], given: dict[str, object]) -> None:
     )
 
 
-def _options(options_file: Path | None, prediction_accelerator: str | None) -> PlatformOptions:
+def _options(options_file: Path | None, prediction_machine: str | None) -> PlatformOptions:
     from kfp_llm_tuning.pipelines.kubeflow.options import read_options
 
-    accelerator = (
-        PREDICTION_ACCELERATOR if prediction_accelerator is None else prediction_accelerator
-    )
-    return PlatformOptions(read_options(options_file) if options_file else None, accelerator)
+    machine = PREDICTION_MACHINE if prediction_machine is None else prediction_machine
+    return PlatformOptions(read_options(options_file) if options_file else None, machine)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.components.common.processors import THREADS_VARIABLE
-from kfp_llm_tuning.components.models.implemented import tuner_image
+from kfp_llm_tuning.components.models.implemented import prediction_image, tuner_image
 from kfp_llm_tuning.components.tuning.base_models import CACHE_VARIABLE
 from kfp_llm_tuning.pipelines.platforms import Role
 
@@ -42,7 +42,7 @@ def equipment(options: KubeflowOptions) -> Callable[[PipelineTask, Role], None]:
 
     def equip(task: PipelineTask, role: Role) -> None:
         pod = options.tasks.of(role)
-        _set_machine(task, pod, options)
+        _set_machine(task, role, pod, options)
         _set_placement(task, pod)
         _set_volumes(task, role, pod, options)
         _set_variables(task, role, pod, options)
@@ -107,7 +107,9 @@ def kserve_inputs(options: KubeflowOptions) -> Mapping[str, Any] | None:
     }
 
 
-def _set_machine(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions) -> None:
+def _set_machine(
+    task: PipelineTask, role: Role, pod: TaskOptions, options: KubeflowOptions
+) -> None:
     for quantity, set_it in (
         (pod.cpu_request, task.set_cpu_request),
         (pod.cpu_limit, task.set_cpu_limit),
@@ -122,7 +124,8 @@ def _set_machine(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions)
     task.set_accelerator_limit(pod.gpus)
     # A component that somebody put in the place of ours has an image of its own.
     if task.container_spec.image == images.IMAGE:
-        task.set_container_image(tuner_image("GPU"))
+        named = prediction_image if role is Role.PREDICTOR else tuner_image
+        task.set_container_image(named("GPU"))
 
 
 def _set_placement(task: PipelineTask, pod: TaskOptions) -> None:

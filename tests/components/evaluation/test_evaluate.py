@@ -5,8 +5,13 @@ import json
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.evaluation.artifacts import read_predictions, write_predictions
-from kfp_llm_tuning.components.evaluation.evaluate import evaluate_model, flat_metrics
+from kfp_llm_tuning.components.evaluation.artifacts import (
+    PredictionInfo,
+    PredictionSet,
+    read_predictions,
+    write_predictions,
+)
+from kfp_llm_tuning.components.evaluation.evaluate import Copies, evaluate_model, flat_metrics
 
 
 def test_writes_figures_and_page(make_predictions, history_folder, tmp_path):
@@ -49,3 +54,61 @@ def test_a_folder_that_holds_no_predictions(make_predictions, tmp_path, missing)
     (tmp_path / missing).unlink()
     with pytest.raises(UserError, match="holds no predictions"):
         read_predictions(tmp_path)
+
+
+def failed(name: str) -> PredictionSet:
+    return PredictionSet(PredictionInfo(failure=f"The {name} model could not be asked: no memory."))
+
+
+def test_a_failed_prediction_is_told_and_stands_against_a_gate_only(
+    make_predictions, history_folder, tmp_path
+):
+    write_predictions(tmp_path / "base", make_predictions(["x"], ["x"]))
+    write_predictions(tmp_path / "tuned", failed("tuned"))
+    folders = (tmp_path / "base", tmp_path / "tuned", history_folder, tmp_path / "output")
+    found = evaluate_model(*folders)
+    assert found.gate.passed
+    assert "also without an evaluation" in found.gate.reason
+    content = json.loads((tmp_path / "output/evaluation.json").read_text())
+    assert content["failures"] == ["The tuned model could not be asked: no memory."]
+    assert (content["examples"], content["metrics"]) == (0, {})
+    page = (tmp_path / "output/report.html").read_text()
+    assert "The evaluation failed" in page
+    assert "The tuned model could not be asked: no memory." in page
+    gated = evaluate_model(*folders, gate_metric="bleu", gate_threshold=1.0)
+    assert not gated.gate.passed
+    assert gated.gate.reason.endswith("The tuned model could not be asked: no memory.")
+
+
+def test_a_comparison_that_fails_is_told_where_no_gate_needs_it(
+    make_predictions, history_folder, tmp_path
+):
+    write_predictions(tmp_path / "base", make_predictions(["x"], ["x"]))
+    write_predictions(tmp_path / "tuned", make_predictions(["x", "y"], ["x", "y"]))
+    folders = (tmp_path / "base", tmp_path / "tuned", history_folder, tmp_path / "output")
+    found = evaluate_model(*folders, continue_on_failure=True)
+    assert found.gate.passed
+    assert found.failures[0].startswith("The models could not be compared: ")
+    with pytest.raises(UserError):
+        evaluate_model(*folders)
+    with pytest.raises(UserError):
+        evaluate_model(*folders, gate_metric="bleu", continue_on_failure=True)
+    (history_folder / "history.jsonl").unlink()
+    found = evaluate_model(*folders, continue_on_failure=True)
+    assert "holds no training history" in found.failures[0]
+
+
+def test_a_copy_that_cannot_be_written_is_told(make_predictions, history_folder, tmp_path):
+    for name in ("base", "tuned"):
+        write_predictions(tmp_path / name, make_predictions(["x"], ["x"]))
+    (tmp_path / "file").touch()
+    copies = Copies(str(tmp_path / "file"), "run-1")
+    folders = (tmp_path / "base", tmp_path / "tuned", history_folder, tmp_path / "output")
+    gate = {"gate_metric": "exact_match", "gate_threshold": 1.0}
+    found = evaluate_model(*folders, **gate, copies=copies, continue_on_failure=True)
+    assert found.gate.passed
+    assert found.examples == 1
+    assert "evaluation_output_root_dir" in found.failures[0]
+    assert "was not copied" in (tmp_path / "output/report.html").read_text()
+    with pytest.raises(UserError, match="evaluation_output_root_dir"):
+        evaluate_model(*folders, copies=copies)

@@ -60,27 +60,46 @@ def test_without_options_there_is_a_variant_without_accelerators(
     assert not (tmp_path / "vertex").exists()
 
 
-@pytest.mark.parametrize(("given", "count"), [("NVIDIA_A100_80GB", 2), ("", 0)])
-def test_the_gpu_of_predictions_on_vertex(
-    call: Call, tmp_path: Path, given: str, count: int
+@pytest.mark.parametrize(
+    ("given", "image"), [("a100-80gb-1", "serving-gpu"), ("cpu-16", "python"), ("", None)]
+)
+def test_the_machine_of_predictions_on_vertex(
+    call: Call, tmp_path: Path, given: str, image: str | None
 ) -> None:
-    words = ("--platform", "vertex", "--prediction-accelerator", given)
+    words = ("--platform", "vertex", "--prediction-machine", given)
     assert call("compile", *words, "--output", str(tmp_path)).exit_code == 0
     (spec,) = documents(tmp_path / "vertex" / "tune-large-model.yaml")
     executors = spec["deploymentSpec"]["executors"].values()
-    accelerators = [
-        resources["accelerator"]["resourceType"]
-        for executor in executors
-        if (resources := executor["container"].get("resources"))
-    ]
-    assert accelerators == [given] * count
+    assert not [one for one in executors if one["container"].get("resources")]
+    for task in ("batch-predict", "batch-predict-2"):
+        inputs = spec["components"]["comp-evaluation-graph"]["dag"]["tasks"][task]["inputs"]
+        named = {
+            name: inputs["parameters"].get(name, {}).get("runtimeValue", {}).get("constant")
+            for name in ("machine", "image")
+        }
+        assert named["machine"] == (given or None)
+        assert (named["image"] or "").rpartition("kfp-llm-tuning-")[2].partition(":")[0] == (
+            image or ""
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [("NVIDIA_L4", "no machine is called"), ("tpu-v5e-4", "no engine answers")],
+)
+def test_a_machine_that_cannot_predict_is_refused(
+    call: Call, tmp_path: Path, given: str, problem: str
+) -> None:
+    words = ("--platform", "vertex", "--prediction-machine", given)
+    with pytest.raises(UserError, match=problem):
+        call("compile", *words, "--output", str(tmp_path))
 
 
 def test_options_of_what_is_not_compiled_are_refused(call: Call, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--options: has no effect without --platform kubeflow"):
         call("compile", "--platform", "vertex", "--options", str(tmp_path / "k.yaml"))
-    with pytest.raises(UserError, match="--prediction-accelerator: has no effect"):
-        call("compile", "--platform", "kubeflow", "--prediction-accelerator", "NVIDIA_L4")
+    with pytest.raises(UserError, match="--prediction-machine: has no effect"):
+        call("compile", "--platform", "kubeflow", "--prediction-machine", "l4-1")
 
 
 def test_every_mistake_in_the_options_is_told(call: Call, tmp_path: Path) -> None:
