@@ -1,6 +1,7 @@
 """The base model and the tuned one, asked the same questions and compared."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input
@@ -74,6 +75,13 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
             # A failure that was written down is no result for another run.
             task.set_caching_options(platform.caches_own_run)
             platform.equip(task, Role.PREDICTOR)
+        if platform.prediction_resources:
+            resources = parts.prediction_resources(
+                evaluation_records=evaluation_records, **platform.prediction_resources
+            )
+            platform.equip(resources, Role.LIGHT)
+            for task in (base, tuned):
+                _take(resources, task, platform.prediction_resources)
         compared = parts.evaluate_model(
             base_predictions=base.outputs["predictions"],
             tuned_predictions=tuned.outputs["predictions"],
@@ -94,3 +102,14 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
         )
 
     return graph
+
+
+def _take(resources: dsl.PipelineTask, task: dsl.PipelineTask, given: Mapping[str, Any]) -> None:
+    """Lets a task ask for what another has settled."""
+    # kfp does not say by itself that a task waits for its resources.
+    task.after(resources)
+    task.set_accelerator_limit(resources.outputs["accelerators"])
+    if given["cpu"]:
+        task.set_cpu_request(resources.outputs["cpu"])
+    if given["memory"]:
+        task.set_memory_request(resources.outputs["memory"])

@@ -34,6 +34,7 @@ class Parts:
     compose_params_for_model_tuner: BaseComponent = tuning.compose_params_for_model_tuner
     large_language_model_tuner: BaseComponent = tuning.large_language_model_tuner
     large_language_model_tuner_vertex: BaseComponent = vertex_component.large_language_model_tuner
+    prediction_resources: BaseComponent = evaluation.prediction_resources
     batch_predict: BaseComponent = evaluation.batch_predict
     evaluate_model: BaseComponent = evaluation.evaluate_model
     upload_llm_model: BaseComponent = upload.upload_llm_model

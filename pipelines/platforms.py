@@ -65,6 +65,8 @@ class Platform:
         equip: Gives a task what its role needs: processors, accelerators, volumes, secrets.
         prediction_job: Inputs of batch-predict that say in which job it predicts; None: in its own
             task.
+        prediction_resources: Inputs of the component of that name; None where the tasks of
+            batch-predict ask for nothing that is dear.
         hold_volume: Makes a volume for the tuner, and deletes it once the model is tuned; None
             where there is none.
         kserve: Inputs of deploy-to-kserve that say how a model is served; None: KServe serves none.
@@ -87,6 +89,7 @@ class Platform:
     accelerator: str = ""
     equip: Callable[[PipelineTask, Role], None] = _leave
     prediction_job: Mapping[str, str] | None = None
+    prediction_resources: Mapping[str, Any] | None = None
     hold_volume: Callable[[PipelineTask], None] | None = None
     kserve: Mapping[str, Any] | None = None
 
@@ -170,6 +173,7 @@ def kubeflow(options: KubeflowOptions, labels: Mapping[str, str] | None = None) 
         caches_own_run=False,
         accelerator=options.tuner_accelerator,
         equip=resources.equipment(options),
+        prediction_resources=resources.prediction_resources(options),
         hold_volume=resources.run_volume(options),
         kserve=resources.kserve_inputs(options),
     )

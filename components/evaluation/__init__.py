@@ -3,5 +3,10 @@
 from kfp_llm_tuning.components.common.lazy import lazy_exports
 
 __getattr__ = lazy_exports(
-    __name__, {"batch_predict": ".component", "evaluate_model": ".component"}
+    __name__,
+    {
+        "batch_predict": ".component",
+        "evaluate_model": ".component",
+        "prediction_resources": ".component",
+    },
 )

@@ -92,6 +92,42 @@ def batch_predict(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def prediction_resources(
+    evaluation_records: Input[Dataset],
+    accelerators: int = 0,
+    cpu: str = "",
+    memory: str = "",
+    idle_cpu: str = "",
+    idle_memory: str = "",
+) -> NamedTuple("Resources", accelerators=str, cpu=str, memory=str):  # type: ignore[valid-type]
+    """Settles what the pods of batch-predict ask for: no accelerator where nothing is predicted.
+
+    Args:
+        evaluation_records: Preprocessed evaluation set; may be empty.
+        accelerators: Accelerators for predictions.
+        cpu: Processors for predictions, as Kubernetes writes them.
+        memory: Memory for predictions, likewise.
+        idle_cpu: Processors where there is nothing to predict.
+        idle_memory: Memory where there is nothing to predict.
+
+    Returns:
+        accelerators: Accelerators to ask for.
+        cpu: Processors to ask for.
+        memory: Memory to ask for.
+    """
+    from pathlib import Path
+
+    from kfp_llm_tuning.components.common.errors import exit_on_error
+    from kfp_llm_tuning.components.dataset.artifacts import read_records_info
+
+    with exit_on_error():
+        predicts = read_records_info(Path(evaluation_records.path)).examples > 0
+    if predicts:
+        return str(accelerators), cpu, memory
+    return "0", idle_cpu, idle_memory
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate_model(
     base_predictions: Input[Dataset],
     tuned_predictions: Input[Dataset],

@@ -67,6 +67,7 @@ def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:
         if "container" in executor
     }
     settings = list(platform.values())
+    settled = dict(_settled(spec))
     return ClusterNeeds(
         secrets=_secrets(settings),
         pull_secrets=frozenset(_names(settings, "imagePullSecret", "secretName")),
@@ -81,7 +82,7 @@ def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:
             PodNeeds(
                 label.removeprefix("exec-"),
                 platform.get(label, {}).get("nodeSelector", {}).get("labels", {}),
-                _resources(container),
+                _resources(container, settled),
             )
             for label, container in containers.items()
             if _is_real(container)
@@ -137,7 +138,26 @@ def _made_classes(spec: Mapping[str, Any]) -> Iterator[str]:
                 yield name
 
 
-def _resources(container: Mapping[str, Any]) -> dict[str, str]:
+def _settled(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Finds what prediction-resources gives for predictions: what it is given under that name.
+
+    Yields:
+        The placeholder that stands in the resources of a task, and its value.
+    """
+    for component in (spec.get("root", {}), *spec.get("components", {}).values()):
+        tasks = component.get("dag", {}).get("tasks", {})
+        for task in tasks.values():
+            for name, source in task.get("inputs", {}).get("parameters", {}).items():
+                output = source.get("taskOutputParameter", {})
+                producer = tasks.get(output.get("producerTask"), {}).get("inputs", {})
+                given = producer.get("parameters", {}).get(output.get("outputParameterKey"), {})
+                if (value := given.get("runtimeValue", {}).get("constant")) is not None:
+                    # JSON has one kind of number.
+                    text = f"{value:g}" if isinstance(value, float) else str(value)
+                    yield f"{{{{$.inputs.parameters['{name}']}}}}", text
+
+
+def _resources(container: Mapping[str, Any], settled: Mapping[str, str]) -> dict[str, str]:
     given = container.get("resources", {})
     needed = {
         "cpu": given.get("resourceCpuRequest", ""),
@@ -146,4 +166,5 @@ def _resources(container: Mapping[str, Any]) -> dict[str, str]:
     accelerator = given.get("accelerator", {})
     if kind := accelerator.get("resourceType") or accelerator.get("type"):
         needed[kind] = accelerator.get("resourceCount") or accelerator.get("count", "1")
-    return {name: str(quantity) for name, quantity in needed.items() if quantity}
+    quantities = {name: settled.get(str(value), str(value)) for name, value in needed.items()}
+    return {name: quantity for name, quantity in quantities.items() if quantity}

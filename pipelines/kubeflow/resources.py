@@ -84,6 +84,27 @@ def run_volume(options: KubeflowOptions) -> Callable[[PipelineTask], None] | Non
     return hold
 
 
+def prediction_resources(options: KubeflowOptions) -> Mapping[str, Any] | None:
+    """Writes what predictions ask for, and what tasks ask for that have nothing to predict.
+
+    Args:
+        options: What differs from cluster to cluster.
+
+    Returns:
+        Inputs of the component prediction-resources; None where predictions ask for no accelerator.
+    """
+    busy, idle = options.tasks.predictor, options.tasks.light
+    if not busy.gpus:
+        return None
+    return {
+        "accelerators": busy.gpus,
+        "cpu": busy.cpu_request,
+        "memory": busy.memory_request,
+        "idle_cpu": busy.cpu_request and idle.cpu_request,
+        "idle_memory": busy.memory_request and idle.memory_request,
+    }
+
+
 def kserve_inputs(options: KubeflowOptions) -> Mapping[str, Any] | None:
     """Writes the options of serving as inputs of deploy-to-kserve; None where it is off."""
     kserve = options.kserve

@@ -1,12 +1,17 @@
 # No `from __future__ import annotations`: kfp reads the pipelines' real annotations.
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from kfp import dsl, local
 from kfp.dsl import Artifact, Dataset, Model
 
-from kfp_llm_tuning.components.evaluation import batch_predict, evaluate_model
+from kfp_llm_tuning.components.evaluation import (
+    batch_predict,
+    evaluate_model,
+    prediction_resources,
+)
 
 ROWS = [(f"say {word} {n}", word) for word in ("yes", "no") for n in range(4)]
 
@@ -104,3 +109,11 @@ def test_without_an_evaluation_set_a_gate_does_not_pass(compare_models, preproce
     passed, folder = compare_models(preprocess("none", []), preprocess("rows", ROWS), "bleu")
     assert passed is False
     assert "no evaluation set" in (folder / "report").read_text()
+
+
+def test_pods_ask_for_accelerators_only_where_there_is_something_to_predict(preprocess):
+    asked = {"accelerators": 1, "cpu": "4", "memory": "24Gi", "idle_cpu": "1", "idle_memory": "4Gi"}
+    settle = prediction_resources.python_func
+    for rows, expected in ((ROWS, ("1", "4", "24Gi")), ([], ("0", "1", "4Gi"))):
+        records = SimpleNamespace(path=str(preprocess("rows" if rows else "none", rows)))
+        assert settle(records, **asked) == expected

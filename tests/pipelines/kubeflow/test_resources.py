@@ -84,7 +84,29 @@ def test_a_row_without_accelerators_gives_none(equip: Equip) -> None:
 
 def test_gpus_may_be_fewer_than_the_rows(compiled: Compile) -> None:
     accelerator = compiled("everything").container("batch-predict")["resources"]["accelerator"]
-    assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("amd.com/gpu", "2")
+    assert accelerator["resourceType"] == "amd.com/gpu"
+    settled = compiled("everything").tasks()["prediction-resources"]["inputs"]["parameters"]
+    assert settled["accelerators"]["runtimeValue"]["constant"] == 2.0
+
+
+def test_predictors_ask_for_what_is_settled_once_the_evaluation_set_is_known(
+    compiled: Compile,
+) -> None:
+    found = compiled("default")
+    for task in ("batch-predict", "batch-predict-2"):
+        resources = found.container(task)["resources"]
+        asked = {
+            "accelerators": resources["accelerator"]["resourceCount"],
+            "cpu": resources["resourceCpuRequest"],
+            "memory": resources["resourceMemoryRequest"],
+        }
+        for name, placeholder in asked.items():
+            channel = f"pipelinechannel--prediction-resources-{name}"
+            assert placeholder == f"{{{{$.inputs.parameters['{channel}']}}}}"
+            source = found.tasks()[task]["inputs"]["parameters"][channel]["taskOutputParameter"]
+            assert source == {"outputParameterKey": name, "producerTask": "prediction-resources"}
+        assert "prediction-resources" in found.tasks()[task]["dependentTasks"]
+    assert "prediction-resources" not in compiled("cpu").tasks()
 
 
 def test_a_forked_component_keeps_its_image() -> None:

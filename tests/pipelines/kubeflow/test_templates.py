@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PlatformSpec
 
-from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY
+from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY, SERVING_GPU_IMAGE
 from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.pipelines import platforms
 from kfp_llm_tuning.pipelines.compile import PlatformOptions, template_text
@@ -126,6 +126,7 @@ def test_inputs_and_tasks_are_those_of_every_platform(compiled: Compile) -> None
         "large-language-model-tuner",
         "batch-predict",
         "batch-predict-2",
+        "prediction-resources",
         "evaluate-model",
         "upload-llm-model",
         "create-endpoint-and-deploy-model",
@@ -170,12 +171,18 @@ def test_what_a_run_does_for_itself_is_not_cached(compiled: Compile, task: str) 
 
 
 def test_images(compiled: Compile) -> None:
-    for variant, tuner in (("default", "GPU"), ("cpu", "CPU")):
+    for variant, tuner, predictor in (
+        ("default", tuner_image("GPU"), SERVING_GPU_IMAGE),
+        ("cpu", IMAGE, IMAGE),
+    ):
         found = compiled(variant)
-        on_accelerators = {"large-language-model-tuner", "batch-predict", "batch-predict-2"}
+        on_accelerators = {
+            "large-language-model-tuner": tuner,
+            "batch-predict": predictor,
+            "batch-predict-2": predictor,
+        }
         for task in found.tasks():
-            expected = tuner_image(tuner) if task in on_accelerators else IMAGE
-            assert found.container(task)["image"] == expected, task
+            assert found.container(task)["image"] == on_accelerators.get(task, IMAGE), task
         assert REGISTRY in found.text
 
 
