@@ -101,10 +101,8 @@ class _Launcher(Command):
     def reason(self, code: int) -> str:
         """Says what Vertex AI says of the job; where there is none, what is known without it."""
         if not self._record.is_file():
-            return (
-                f"Vertex AI did not take its job on {self._job.machine} in {self._job.location}; "
-                "the task's log says why."
-            )
+            place = f"{self._job.machine} in {self._job.location}"
+            return f"Vertex AI did not take its job on {place}. {self.last_words}"
         name = _job_name(json.loads(self._record.read_text(encoding="utf-8")))
         return f"its job {name} on {self._job.machine} failed: {_said(self._job, name)}"
 

@@ -76,11 +76,16 @@ class PredictionTask:
 
 
 class Command:
-    """What does the work of a task, and tells why it did not."""
+    """What does the work of a task, and tells why it did not.
+
+    Attributes:
+        last_words: The last line of its standard error.
+    """
 
     def __init__(self, arguments: list[str]) -> None:
         """Takes the arguments of this Python interpreter."""
         self._arguments = arguments
+        self.last_words = ""
 
     def run(self) -> int:
         """Runs it to its end; whoever ends this process ends it as well.
@@ -91,8 +96,12 @@ class Command:
         Raises:
             RunAgain: If this process was asked to end.
         """
-        process = subprocess.Popen([sys.executable, *self._arguments])
+        process = subprocess.Popen([sys.executable, *self._arguments], stderr=subprocess.PIPE)
         with _passing_on(process) as asked:
+            assert process.stderr is not None
+            for line in process.stderr:
+                sys.stderr.write(text := line.decode(errors="replace"))
+                self.last_words = text.strip() or self.last_words
             code = process.wait()
         if asked or code in (-signal.SIGTERM, -signal.SIGINT):
             raise RunAgain("the prediction was asked to end")
@@ -111,7 +120,7 @@ class Command:
             name = signal.Signals(-code).name
             hint = ": memory may have run out" if code == -signal.SIGKILL else ""
             return f"the prediction's process was killed by {name}{hint}."
-        return f"the prediction's process ended with exit code {code}; its log says why."
+        return f"the prediction's process ended with exit code {code}. {self.last_words}".strip()
 
 
 def predict(task: PredictionTask, records: Path, output: Path, command: Command) -> PredictionInfo:

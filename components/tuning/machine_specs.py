@@ -101,9 +101,9 @@ def select_machine(
         )
     spec = MachineSpec(name=name, **table["machines"][name])
     if refusal := no_engine("tune", spec.accelerator):
-        where = "tuning_machine" if machine else "accelerator_type"
         what = f"{name} is a {spec.accelerator} machine, and {refusal}"
-        raise UserError(Problem(what, where, ", ".join(machine_names())))
+        place = where if machine else "accelerator_type"
+        raise UserError(Problem(what, place, ", ".join(machine_names())))
     if accelerator and spec.accelerator not in (accelerator, "CPU"):
         allowed = [
             key for key in machine_names() if table["machines"][key]["accelerator"] == accelerator

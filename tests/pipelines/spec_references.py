@@ -8,6 +8,9 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig, PipelineSpec
 
+# The inputs by which kfp gives a task resources that another task settles.
+_RESOURCES = frozenset({"accelerator_count", "cpu_request", "memory_request"})
+
 
 def parse_strictly(spec: dict[str, Any]) -> PipelineSpec:
     """Parses a spec and its executors; an unknown field or a wrong type raises ParseError."""
@@ -64,8 +67,8 @@ def _broken_inputs(
             yield f"{name} lacks its input {key}"
     for key, source in given.items():
         if key not in expected:
-            # A condition reads values that its tasks do not take.
-            if not key.startswith("pipelinechannel--"):
+            # A condition and a task's resources read values that the component does not take.
+            if not key.startswith("pipelinechannel--") and key not in _RESOURCES:
                 yield f"{name} is given an unknown input {key}"
             continue
         if "runtimeValue" in source:

@@ -78,6 +78,11 @@ def permission_denied(message: str) -> ApiError:
     return ApiError(grpc.StatusCode.PERMISSION_DENIED, message)
 
 
+def exhausted(message: str) -> ApiError:
+    """A quota is used up: 429."""
+    return ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+
 def unavailable(message: str) -> ApiError:
     """Try later: 503."""
     return ApiError(grpc.StatusCode.UNAVAILABLE, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -111,6 +112,7 @@ def test_text_with_an_evaluation_set_and_tensorboard(vertex: LocalVertex) -> Non
     assert model.labels[LABEL].rpartition("-")[0] == "byte-tiny"
 
     _check_tuner(vertex, job, "us-central1", "NVIDIA_A100_80GB")
+    _check_predictors(vertex, job)
     endpoint = aiplatform.Endpoint(output(job, "deployment-graph", "endpoint_resource_name"))
     assert endpoint.display_name == "support-router"
     answers = endpoint.predict(
@@ -130,7 +132,7 @@ def test_text_with_an_evaluation_set_and_tensorboard(vertex: LocalVertex) -> Non
 def _check_tuner(
     vertex: LocalVertex, job: aiplatform.PipelineJob, location: str, accelerator: str
 ) -> None:
-    (tuner,) = vertex.resources("customJobs")
+    tuner = tuner_of(vertex)
     assert tuner["state"] == "JOB_STATE_SUCCEEDED"
     assert f"/locations/{location}/" in tuner["name"]
     name = f"large-language-model-tuner-{job_uuid(job.resource_name)}-"
@@ -138,6 +140,57 @@ def _check_tuner(
     assert tuner["labels"]["team"] == "support"
     (pool,) = tuner["jobSpec"]["workerPoolSpecs"]
     assert pool["machineSpec"]["acceleratorType"] == accelerator
+
+
+def _check_predictors(vertex: LocalVertex, job: aiplatform.PipelineJob) -> None:
+    """Both models are asked in the region of the pipeline, in an image with vLLM."""
+    jobs = {one["displayName"]: one for one in vertex.resources("customJobs")}
+    for which in ("base", "tuned"):
+        predictor = jobs[f"batch-predict-{which}-{job_uuid(job.resource_name)}"]
+        assert predictor["state"] == "JOB_STATE_SUCCEEDED"
+        (pool,) = predictor["jobSpec"]["workerPoolSpecs"]
+        assert pool["machineSpec"]["acceleratorType"] == "NVIDIA_L4"
+        assert "kfp-llm-tuning-serving-gpu:" in pool["containerSpec"]["imageUri"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gate", [{}, {"gate_metric": "exact_match", "gate_threshold": 0.0}])
+def test_without_quota_for_predictions_only_a_gate_keeps_the_model_out(
+    vertex: LocalVertex, gate: dict[str, Any]
+) -> None:
+    metric = "aiplatform.googleapis.com/custom_model_training_nvidia_l4_gpus"
+    vertex.project_facts.quotas[metric] = {"us-central1": 0}
+    job = submit(
+        "tune-large-model",
+        dataset_uri=put_examples(vertex, "train.jsonl", 60),
+        evaluation_data_uri=put_examples(vertex, "evaluation.jsonl", 12),
+        **gate,
+    )
+    with contextlib.suppress(RuntimeError):
+        job.wait()
+    models = aiplatform.Model.list(project="test-project", location="us-central1")
+    if gate:
+        assert job.state == aiplatform.gapic.PipelineState.PIPELINE_STATE_FAILED
+        assert not models
+        (failed,) = (
+            task.error.message for task in job.task_details if task.task_name == "batch-predict"
+        )
+        assert metric in failed
+        return
+    assert job.state == aiplatform.gapic.PipelineState.PIPELINE_STATE_SUCCEEDED
+    assert succeeded(job) >= PUBLISHED_TASKS
+    assert len(models) == 1
+    report = next(vertex.storage_folder.glob("bucket/root/*/*/evaluate-model_*/report"))
+    assert metric in report.read_text(encoding="utf-8")
+
+
+def tuner_of(vertex: LocalVertex) -> dict[str, Any]:
+    (tuner,) = (
+        job
+        for job in vertex.resources("customJobs")
+        if job["displayName"].startswith("large-language-model-tuner-")
+    )
+    return tuner
 
 
 def calls(vertex: LocalVertex) -> list[str]:
@@ -222,7 +275,7 @@ def test_a_tuner_whose_machine_is_taken_away_goes_on(vertex: LocalVertex) -> Non
     while not complete.exists():
         assert not job.done()
         time.sleep(0.02)
-    (tuner,) = vertex.resources("customJobs")
+    tuner = tuner_of(vertex)
     (pid,) = vertex.backend.handles[tuner["name"]].pids
     os.kill(pid, signal.SIGKILL)
     job.wait()

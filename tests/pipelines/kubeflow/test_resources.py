@@ -29,6 +29,7 @@ ROLES = {
         "dataset-encoder",
         "evaluation-dataset-encoder",
         "compose-params-for-model-tuner",
+        "prediction-resources",
         "evaluate-model",
         "tensorboard-uploader",
     ],

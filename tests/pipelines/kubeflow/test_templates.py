@@ -36,6 +36,8 @@ RESOLVED = {
 IN_COMMANDS = re.compile(
     r"\{\{\$(\.(inputs|outputs)\.(parameters|artifacts)\['[^']+'\][.\w]*)?\}\}"
 )
+# What its driver takes from another task's output: all of a quantity (since 2.5).
+IN_RESOURCES = re.compile(r"^\{\{\$\.inputs\.parameters\['pipelinechannel--[\w-]+'\]\}\}$")
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -84,7 +86,8 @@ def test_kubernetes_is_told_of_every_container_and_of_nothing_else(
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_only_what_the_backend_resolves_is_left_to_it(compiled: Compile, variant: str) -> None:
     found = compiled(variant)
-    given = [text for text in constants(found.spec) if "{{" in text]
+    # A task's resources come as inputs that its component does not have.
+    given = [text for text in constants(found.spec) if "{{" in IN_RESOURCES.sub("", text)]
     assert set(given) <= RESOLVED
     assert "{{$.pipeline_job_uuid}}" in given
     for executor in found.spec["deploymentSpec"]["executors"].values():

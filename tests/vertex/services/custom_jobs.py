@@ -33,6 +33,7 @@ def create_job(call: Call, request: Any) -> Message:
     job = request.custom_job
     _check_pools(job.job_spec.worker_pool_specs)
     _check_tensorboard(call, request.parent, job.job_spec)
+    _check_quota(call, request.parent, job.job_spec.worker_pool_specs)
     job.state = State.JOB_STATE_PENDING
     name = f"{request.parent}/customJobs/{generic.new_number()}"
     generic.add(call, name, job)
@@ -135,3 +136,15 @@ def _check_tensorboard(call: Call, parent: str, spec: Any) -> None:
         raise errors.not_found(spec.tensorboard)
     if spec.tensorboard.split("/")[3] != parent.split("/")[3]:
         raise errors.invalid("tensorboard must be in the region of the custom job.")
+
+
+def _check_quota(call: Call, parent: str, pools: Any) -> None:
+    """Refuse a job whose GPUs are more than the region's quota for custom jobs."""
+    region = parent.split("/")[3]
+    for pool in pools:
+        kind = aiplatform_v1.AcceleratorType(pool.machine_spec.accelerator_type).name.lower()
+        gpus = kind.replace("nvidia_tesla_", "nvidia_")
+        metric = f"aiplatform.googleapis.com/custom_model_training_{gpus}_gpus"
+        wanted = pool.machine_spec.accelerator_count * pool.replica_count
+        if wanted > call.backend.project_facts.quota(metric, region):
+            raise errors.exhausted(f"The following quota metrics exceed quota limits: {metric}")
