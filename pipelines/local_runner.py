@@ -26,6 +26,7 @@ from unittest.mock import patch
 
 import psutil
 
+from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import PROBLEMS_VARIABLE, Problem, read_problems
 from kfp_llm_tuning.pipelines.kfp_repairs import repaired
 from kfp_llm_tuning.pipelines.relocation import Relocation
@@ -254,7 +255,7 @@ class LocalRunner:
         task = self.current_task
         self._at_work.add(work)
         with task.log.open("a", encoding="utf-8") as log:
-            for line in lines:
+            for line in map(hide_credentials, lines):
                 log.write(line)
                 log.flush()
                 self._observer.printed(task, line.rstrip("\n"))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kfp_llm_tuning.components.common.credentials import hide_credentials
+
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.vertex import Vertex
     from kfp_llm_tuning.components.upload.catalogue import Version
@@ -42,25 +44,30 @@ class MlflowRegistry:
     """The registry of this machine and of MLflow servers.
 
     Attributes:
-        place: MLflow tracking URI.
+        uri: MLflow tracking URI.
         deletes_weights: They are the registry's own.
     """
 
-    place: str
+    uri: str
     deletes_weights: bool = True
+
+    @property
+    def place(self) -> str:
+        """The URI, its password hidden."""
+        return hide_credentials(self.uri)
 
     def list_versions(self, labels: Mapping[str, str]) -> Sequence[Version]:
         """Lists the versions that have all of the labels, sorted by name, newest first."""
         from kfp_llm_tuning.components.upload.catalogue import list_versions
 
-        return list_versions(self.place, labels)
+        return list_versions(self.uri, labels)
 
     def find_version(self, address: str) -> Version:
         """Finds the version that an address points at: the deployed, else the newest one."""
         from kfp_llm_tuning.components.upload.catalogue import find_version
         from kfp_llm_tuning.components.upload.names import parse_address
 
-        return find_version(self.place, parse_address(address))
+        return find_version(self.uri, parse_address(address))
 
     def find_versions(self, address: str) -> Sequence[Version]:
         """Finds the version that an address points at, or all of a model without a version."""
@@ -75,7 +82,7 @@ class MlflowRegistry:
         """Deletes versions with their runs and weights."""
         from kfp_llm_tuning.components.upload.catalogue import delete
 
-        delete(self.place, list(versions))
+        delete(self.uri, list(versions))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kfp_llm_tuning.components.common.credentials import hide_credentials
+
 EXIT_USER_ERROR = 1
 EXIT_INTERNAL_ERROR = 13
 # EX_TEMPFAIL of sysexits.h: the same command, run again, goes on where this one stopped.
@@ -44,7 +46,7 @@ _MACHINE_TEXTS = re.compile(
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake, told so that its reader can mend it.
+    """One mistake, told so that its reader can mend it; secrets in its URIs are hidden.
 
     Attributes:
         what: What is wrong, with the offending value.
@@ -57,6 +59,11 @@ class Problem:
     where: str = ""
     allowed: str = ""
     fix: str = ""
+
+    def __post_init__(self) -> None:
+        """Hides passwords: messages end up in logs, reports and records."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, hide_credentials(getattr(self, field.name)))
 
     def __str__(self) -> str:
         """Joins the parts into one line."""
@@ -91,6 +98,7 @@ class RunAgain(Exception):
 
 def shorten(text: str, characters: int = 200) -> str:
     """Leaves out a text's middle where it is longer than a message may show."""
+    text = hide_credentials(text)  # Before a password that is cut in two is none any more.
     if len(text) <= characters:
         return text
     half = (characters - 1) // 2
@@ -214,7 +222,7 @@ def exit_on_error() -> Iterator[None]:
     except Exception as error:
         if problem := machine_problem(error):
             _end_with(UserError(problem))
-        traceback.print_exc()
+        sys.stderr.write(hide_credentials(traceback.format_exc()))
         sys.stderr.write(
             "Internal error: this is a fault of kfp-llm-tuning, not of your data or parameters. "
             "Please report it with the traceback above.\n"

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 from msgspec import UnsetType
 
+from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
 from kfp_llm_tuning.components.data.rows import ChatRow, Row
@@ -105,7 +106,8 @@ def _write_records(source: Source, formatter: PromptFormatter, path: Path) -> Re
         raise UserError(
             Problem("the file has no examples.", source.uri, fix="Write one JSON object a line.")
         )
-    _logger.info("%s: %d examples, %s.", source.uri, writer.examples, formatter.prompt_format)
+    uri = hide_credentials(source.uri)
+    _logger.info("%s: %d examples, %s.", uri, writer.examples, formatter.prompt_format)
     return RecordsInfo(
         model_reference=source.model_reference,
         prompt_format=formatter.prompt_format,
@@ -113,7 +115,7 @@ def _write_records(source: Source, formatter: PromptFormatter, path: Path) -> Re
         examples=writer.examples,
         conversations=writer.conversations,
         default_context=source.default_context,
-        source_uri=source.uri,
+        source_uri=uri,
         source_sha256=facts.sha256,
         source_bytes=facts.byte_count,
     )

@@ -13,6 +13,7 @@ from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.upload.connection import connect, discard_run, exclusive
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from kfp_llm_tuning.components.upload.names import DEPLOYED_ALIAS, ModelAddress
+from kfp_llm_tuning.components.upload.registry_location import with_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -125,7 +126,8 @@ def download(registry_uri: str, version: Version) -> Path:
             return folder
         raise _no_weights(version)
     try:
-        return Path(download_artifacts(artifact_uri=version.location, tracking_uri=registry_uri))
+        tracking_uri = with_credentials(registry_uri)
+        return Path(download_artifacts(artifact_uri=version.location, tracking_uri=tracking_uri))
     except (MlflowException, OSError) as error:
         raise _no_weights(version) from error
 

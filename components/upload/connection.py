@@ -81,7 +81,8 @@ def connect(registry_uri: str, create: bool = True) -> MlflowClient:
 def _opened(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    whole = registry_location.with_credentials(uri)
+    client = MlflowClient(tracking_uri=whole, registry_uri=whole)
     client.search_registered_models(max_results=1)
     return client
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.upload import local_platform
+from kfp_llm_tuning.components.upload.registry_location import credentials_problem
 from kfp_llm_tuning.components.upload.tasks import (
     CurvesTask,
     Deployed,
@@ -22,9 +24,10 @@ def upload(task: UploadTask) -> Uploaded:
         What was made; nothing where the gate is closed.
 
     Raises:
-        UserError: If the platform refuses.
+        UserError: If the platform refuses, or the registry's URI holds a password.
     """
     if task.registry_uri:
+        _refuse_credentials(task.registry_uri)
         return local_platform.upload(task)
     from kfp_llm_tuning.components.upload.vertex_platform import upload as upload_to_vertex
 
@@ -41,9 +44,10 @@ def deploy(task: DeployTask) -> Deployed:
         What was made; nothing where there is nothing to deploy.
 
     Raises:
-        UserError: If the platform refuses.
+        UserError: If the platform refuses, or the registry's URI holds a password.
     """
     if task.registry_uri:
+        _refuse_credentials(task.registry_uri)
         return local_platform.deploy(task)
     from kfp_llm_tuning.components.upload.vertex_platform import deploy as deploy_on_vertex
 
@@ -67,3 +71,9 @@ def show_curves(task: CurvesTask) -> str:
     from kfp_llm_tuning.components.upload.vertex_platform import show_curves as upload_curves
 
     return upload_curves(task)
+
+
+def _refuse_credentials(registry_uri: str) -> None:
+    problem = credentials_problem(registry_uri)
+    if problem:
+        raise UserError(problem)

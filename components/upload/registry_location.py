@@ -8,6 +8,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from kfp_llm_tuning.components.common.credentials import has_credentials, without_credentials
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 
 REGISTRY_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -26,10 +27,47 @@ def default_registry_uri(output_directory: Path = DEFAULT_OUTPUT_DIRECTORY) -> s
         output_directory: The folder of runs, relative to the working directory or absolute.
 
     Returns:
-        The value of ``MLFLOW_TRACKING_URI`` where that is set, else ``mlflow.db`` in the folder.
+        The value of ``MLFLOW_TRACKING_URI`` where that is set, without its password, else
+        ``mlflow.db`` in the folder.
     """
     database = output_directory.expanduser().absolute() / "mlflow.db"
-    return os.environ.get(REGISTRY_VARIABLE) or f"{_SQLITE}{database}"
+    own = os.environ.get(REGISTRY_VARIABLE, "")
+    return without_credentials(own) or f"{_SQLITE}{database}"
+
+
+def with_credentials(uri: str) -> str:
+    """Puts back the password of ``MLFLOW_TRACKING_URI``, which stays in the environment.
+
+    Args:
+        uri: A registry URI as tasks and records have it.
+
+    Returns:
+        The value of the variable where that is the same registry, else the URI.
+    """
+    own = os.environ.get(REGISTRY_VARIABLE, "")
+    return own if own and without_credentials(own) == uri else uri
+
+
+def credentials_problem(uri: str, where: str = "registry_uri") -> Problem | None:
+    """Says how to name a registry whose password would be kept in the open.
+
+    Args:
+        uri: A registry URI that travels as a pipeline's input.
+        where: The parameter or option that holds it.
+
+    Returns:
+        The problem; None where the URI holds no secret.
+    """
+    if not has_credentials(uri):
+        return None
+    return Problem(
+        f"{uri} holds a password, and inputs of a pipeline are written to logs, records and "
+        "specifications.",
+        where,
+        without_credentials(uri),
+        f"Set the variable {REGISTRY_VARIABLE} to the whole URI, or MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD; on Kubeflow, from a secret, with the option secret_environment.",
+    )
 
 
 def checked_registry_uri(uri: str) -> str:

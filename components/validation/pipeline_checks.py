@@ -24,6 +24,7 @@ from kfp_llm_tuning.components.validation.pipeline_inputs import (
 )
 from kfp_llm_tuning.components.validation.platform_checks import (
     check_compiled_accelerator,
+    check_credentials,
     check_registry,
     check_run_time,
 )
@@ -196,6 +197,7 @@ CHECKS: tuple[Callable[[PipelineParameters], list[Problem]], ...] = (
     check_encryption,
     check_tuning_job,
     check_deployment,
+    check_credentials,
     check_registry,
     check_compiled_accelerator,
     check_run_time,

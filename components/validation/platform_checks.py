@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+
+from kfp_llm_tuning.components.common.credentials import has_credentials
 from kfp_llm_tuning.components.common.errors import Problem, collect
-from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
+from kfp_llm_tuning.components.upload.registry_location import (
+    checked_registry_uri,
+    credentials_problem,
+)
 from kfp_llm_tuning.components.validation.display_names import asks_for_time, is_told
 from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
 from kfp_llm_tuning.components.validation.problem_texts import short
 
+_URI = re.compile(r"[\w+.:-]+://\S+$")
 _SQLITE = "sqlite:"
 # With the third slash of the URI and the first of the path.
 _ABSOLUTE_SQLITE = "sqlite:////"
@@ -21,10 +29,33 @@ def check_registry(parameters: PipelineParameters) -> list[Problem]:
     problems: list[Problem] = []
     with collect(problems):
         checked_registry_uri(uri)
+    if secret := credentials_problem(uri):
+        problems.append(secret)
     if uri.startswith(_SQLITE) and _is_lost(parameters, uri):
         what = f"{short(uri)} is a file that no other task sees."
         problems.append(Problem(what, "registry_uri", "an MLflow server, such as http://HOST:5000"))
     return problems
+
+
+def check_credentials(parameters: PipelineParameters) -> list[Problem]:
+    """Checks that no URI brings a password or a signature: inputs are kept in the open."""
+    fix = (
+        "Leave it out and let the environment open the place: AWS_ACCESS_KEY_ID, "
+        "GOOGLE_APPLICATION_CREDENTIALS, FSSPEC_<PROTOCOL>_<ARGUMENT>; or copy the file."
+    )
+    return [
+        Problem(
+            f"{short(value)} holds a secret, and inputs of a pipeline are written to logs, records "
+            "and specifications.",
+            name,
+            fix=fix,
+        )
+        for name, value in dataclasses.asdict(parameters).items()
+        if isinstance(value, str)
+        and name not in ("registry_uri", "platform_registry_uri")
+        and _URI.match(value)
+        and has_credentials(value)
+    ]
 
 
 def _no_registry() -> Problem:

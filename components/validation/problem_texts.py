@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.validation.resource_names import ResourceForm
 
@@ -26,4 +27,5 @@ def wrong_form(value: str, where: str, form: ResourceForm) -> Problem:
 
 def short(value: str) -> str:
     """Quotes a value for a message, its end left out where it is long."""
+    value = hide_credentials(value)  # Before a password that is cut in two is none any more.
     return repr(value if len(value) <= 80 else value[:77] + "...")

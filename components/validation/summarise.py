@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.validation.advice import label_counts
@@ -46,7 +47,7 @@ def summarise(checked: Checked, model: ModelReference) -> DatasetSummary:
     """
     scanned, memory, tokens = checked.scan, checked.memory, checked.tokens
     return DatasetSummary(
-        uri=scanned.uri,
+        uri=hide_credentials(scanned.uri),
         bytes=scanned.bytes,
         lines=scanned.lines,
         blank_lines=scanned.blank_lines,
@@ -83,7 +84,7 @@ def list_notes(scanned: Scan) -> Iterator[Finding]:
 
 def list_bounds(checked: Checked) -> Iterator[str]:
     """Tells in sentences what was not looked at."""
-    name = checked.scan.uri
+    name = hide_credentials(checked.scan.uri)
     unseen = checked.scan.good_examples - checked.scan.visited
     if unseen:
         yield (

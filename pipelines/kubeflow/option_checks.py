@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, collect
 from kfp_llm_tuning.components.common.storage import is_local, local_path
-from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
+from kfp_llm_tuning.components.upload.registry_location import (
+    checked_registry_uri,
+    credentials_problem,
+)
 from kfp_llm_tuning.pipelines.kubeflow.machines import gpu_count
 from kfp_llm_tuning.pipelines.platforms import Role
 
@@ -137,6 +140,8 @@ def _check_registry(uri: str) -> Iterator[Problem]:
         checked_registry_uri(uri)
     for problem in problems:
         yield dataclasses.replace(problem, where="mlflow_tracking_uri")
+    if secret := credentials_problem(uri, "mlflow_tracking_uri"):
+        yield secret
 
 
 def _check_checkpoint_root(options: KubeflowOptions) -> Iterator[Problem]:

@@ -98,3 +98,18 @@ def test_mistakes_are_handed_to_the_runner_that_asks_for_them(
     told.write_text("[1]", encoding="utf-8")
     assert read_problems(told) == ()
     assert read_problems(tmp_path / "none") == ()
+
+
+def test_a_password_is_in_no_message() -> None:
+    uri = "https://ann:s3cret@host/rows"
+    error = UserError(Problem(f"cannot read {uri}.", uri, uri, f"Open {uri}."), uri)
+    assert "s3cret" not in str(error) + repr(error.problems)
+    assert str(error).count("https://ann:***@host/rows") == 5
+
+
+def test_a_password_is_in_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), exit_on_error():
+        raise RuntimeError("https://ann:s3cret@host refused")
+    shown = capsys.readouterr().err
+    assert "s3cret" not in shown
+    assert "https://ann:***@host refused" in shown

@@ -8,9 +8,11 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.upload.registry_location import (
     artifact_location,
     checked_registry_uri,
+    credentials_problem,
     database_file,
     default_registry_uri,
     lock_file,
+    with_credentials,
 )
 
 
@@ -48,3 +50,43 @@ def test_no_registry(uri: str) -> None:
 def test_files_lie_beside_the_database() -> None:
     assert artifact_location("sqlite:////data/mlflow.db") == "file:///data/mlartifacts"
     assert lock_file("sqlite:////data/mlflow.db") == Path("/data/mlflow.db.lock")
+
+
+@pytest.mark.parametrize(
+    ("own", "travels"),
+    [
+        ("https://ann:s3cret@mlflow.example.com", "https://mlflow.example.com"),
+        ("postgresql://ann:s3cret@db:5432/mlflow", "postgresql://db:5432/mlflow"),
+        ("mysql://db/mlflow?user=ann&password=s3cret", "mysql://db/mlflow?user=ann&password="),
+        ("https://mlflow.example.com", "https://mlflow.example.com"),
+    ],
+)
+def test_a_password_stays_in_the_environment(
+    own: str, travels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", own)
+    assert default_registry_uri() == travels
+    assert checked_registry_uri(travels) == travels
+    assert with_credentials(travels) == own
+    assert with_credentials("https://another.example.com") == "https://another.example.com"
+
+
+def test_a_password_in_an_input_is_refused_and_not_repeated() -> None:
+    problem = credentials_problem("https://ann:s3cret@mlflow.example.com")
+    assert problem is not None
+    assert "s3cret" not in str(problem)
+    assert "MLFLOW_TRACKING_PASSWORD" in problem.fix
+    assert problem.allowed == "https://mlflow.example.com"
+    assert credentials_problem("https://mlflow.example.com") is None
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite://", "sqlite:///:memory:", "sqlite:///a.db?timeout=9", "sqlite:///what?/a.db"]
+)
+def test_sqlite_without_a_file(uri: str) -> None:
+    with pytest.raises(UserError, match="names no file"):
+        checked_registry_uri(uri)
+
+
+def test_sqlite_with_its_driver_is_a_file() -> None:
+    assert checked_registry_uri("sqlite+pysqlite:////data/a.db") == "sqlite:////data/a.db"

@@ -374,6 +374,30 @@ BROKEN = {
         "'file:///mlruns' is no registry",
         "http",
     ),
+    "password of a registry": (
+        KUBEFLOW,
+        {"registry_uri": "https://ann:s3cret@mlflow.test"},
+        "registry_uri: https://ann:***@mlflow.test holds a password",
+        "on Kubeflow, from a secret",
+    ),
+    "password of a platform's registry": (
+        LOCAL,
+        {"platform_registry_uri": "postgresql://ann:s3cret@db/mlflow"},
+        "registry_uri: postgresql://ann:***@db/mlflow holds a password",
+        "Set the variable MLFLOW_TRACKING_URI",
+    ),
+    "password of a dataset": (
+        KUBEFLOW,
+        {"dataset_uri": "s3://KEY:s3cret@bucket/rows.jsonl"},
+        "dataset_uri: 's3://KEY:***@bucket/rows.jsonl' holds a secret",
+        "AWS_ACCESS_KEY_ID",
+    ),
+    "signature of a link": (
+        LOCAL,
+        {"evaluation_data_uri": "https://host/rows.jsonl?X-Amz-Signature=" + "s3cret" * 20},
+        "evaluation_data_uri: 'https://host/rows.jsonl?X-Amz-Signature=***' holds a secret",
+        "copy the file",
+    ),
     "registry in a pod": (
         KUBEFLOW,
         {"registry_uri": "sqlite:///mlflow.db"},

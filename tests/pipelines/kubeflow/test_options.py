@@ -172,6 +172,11 @@ BROKEN: dict[str, tuple[Any, str, str]] = {
         "mlflow_tracking_uri: 'mlflow:5000' is no registry",
         "http",
     ),
+    "password of a registry": (
+        {"mlflow_tracking_uri": "https://ann:s3cret@mlflow"},
+        "mlflow_tracking_uri: https://ann:***@mlflow holds a password",
+        "secret_environment",
+    ),
     "checkpoints in the pod": (
         {"checkpoint_root": "/tmp/checkpoints"},
         "checkpoint_root: /tmp/checkpoints is in the tuner's pod",

@@ -1,0 +1,57 @@
+"""Keeps passwords in URIs out of what people and programs may read: logs, messages, records."""
+
+from __future__ import annotations
+
+import re
+
+_HIDDEN = "***"
+# What stands for a password in USER:PASSWORD@HOST. It may hold an @ or, as SQLAlchemy reads it, a
+# slash; a port before a path that holds an @ is none. Bounded, so that no line takes long.
+_PASSWORD = re.compile(r"(://[^/\s:@'\"]{0,256}:)(?!\d{1,5}(?:[/?#]|$))[^\s'\"]{1,1024}(?=@)")
+# A token alone, as hubs of code take it; of databases it is the user.
+_TOKEN = re.compile(r"((?:https?|ftps?|git)://)[^/\s:@'\"]{1,1024}(?=@)", re.IGNORECASE)
+# Signed links, and what drivers of databases take in a query.
+_QUERY = re.compile(
+    r"([?&;](?:[\w.-]{0,64}(?:password|passwd|secret|token|signature|credential"
+    r"|(?:access|api|account)[_-]?key)[\w.-]{0,64}|sig|pwd)=)[^&;\s'\"]{1,4096}",
+    re.IGNORECASE,
+)
+_USERINFO = re.compile(r"^([\w+.-]+://)[^\s]*@")
+
+
+def hide_credentials(text: str) -> str:
+    """Puts ``***`` in the place of every password, token and signature of the URIs in a text.
+
+    Args:
+        text: A URI, or a text with some.
+
+    Returns:
+        The text, otherwise unchanged.
+    """
+    if "://" not in text:
+        return text
+    for pattern in (_PASSWORD, _TOKEN, _QUERY):
+        text = pattern.sub(rf"\1{_HIDDEN}", text)
+    return text
+
+
+def has_credentials(uri: str) -> bool:
+    """Tells whether a URI holds a password, a token or a signature."""
+    return hide_credentials(uri) != uri
+
+
+def without_credentials(uri: str) -> str:
+    """Takes what is secret out of a URI, and leaves one that still names the place.
+
+    Args:
+        uri: The URI.
+
+    Returns:
+        The URI without a user where that had a password or was a token, and without the secret
+        values of its query.
+    """
+    if not has_credentials(uri):
+        return uri
+    if _PASSWORD.search(uri) or _TOKEN.search(uri):
+        uri = _USERINFO.sub(r"\1", uri)
+    return _QUERY.sub(r"\1", uri)
