@@ -34,7 +34,7 @@ _logger = logging.getLogger(__name__)
 _BATCH_SIZE = 1024
 
 # Part of the content hash: raise it when the same records come to have other tokens.
-_ENCODING_VERSION = 1
+_ENCODING_VERSION = 2
 
 # Lines that a log message or an error names; encoding.json has them all.
 _LINES_NAMED = 10
@@ -131,8 +131,7 @@ def encode_dataset(
             leaves anything to learn.
     """
     info = read_records_info(records_folder)
-    formatter = prompt_formatter(tokenizer)
-    _check_same_format(info, formatter)
+    formatter = _same_formatter(info, tokenizer)
     tokenization = Tokenization(
         tokenizer, formatter, limits.max_input_tokens, limits.max_output_tokens
     )
@@ -194,7 +193,7 @@ def _encode_batch(
     )
     completions = tokenization.completions([record.completion for record in batch])
     for record, prompt, completion in zip(batch, prompts, completions, strict=True):
-        if completion.ids == tokenization.end_ids:
+        if completion.ids == [tokenization.end_id]:
             tally.empty_outputs.add(record)
             continue
         if prompt.truncated:
@@ -246,16 +245,18 @@ def _content_hash(records: Path, hash_of_tokenizer: str, limits: Limits) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _check_same_format(info: RecordsInfo, formatter: PromptFormatter) -> None:
-    if formatter.prompt_format != info.prompt_format:
+def _same_formatter(info: RecordsInfo, tokenizer: PreTrainedTokenizerBase) -> PromptFormatter:
+    """Gives the formatter that wrote the records, or refuses a tokenizer that has another."""
+    needed = prompt_formatter(tokenizer)
+    if (needed.prompt_format == "plain") != (info.prompt_format == "plain"):
         what = (
             f"the records have the format {info.prompt_format}; "
-            f"this model's tokenizer needs {formatter.prompt_format}."
+            f"this model's tokenizer needs {needed.prompt_format}."
         )
-    elif formatter.template_sha256 != info.template_sha256:
+    elif needed.template_sha256 != info.template_sha256:
         what = "this model's chat template is not the one that wrote the records."
     else:
-        return
+        return prompt_formatter(tokenizer, info.prompt_format)
     fix = f"Preprocess the dataset for it: that was done for {info.model_reference}."
     raise UserError(Problem(what, "large_model_reference", fix=fix))
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import msgspec
-from msgspec import UnsetType
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
+from kfp_llm_tuning.components.data.rendering.examples import row_examples
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, RowRefusedError
 from kfp_llm_tuning.components.data.rows import ChatRow, Row
 from kfp_llm_tuning.components.dataset.artifacts import (
     RECORDS_FILE,
@@ -22,7 +22,13 @@ from kfp_llm_tuning.components.dataset.artifacts import (
     write_records_info,
 )
 from kfp_llm_tuning.components.dataset.survey import Survey, survey
-from kfp_llm_tuning.components.validation.findings import Findings, list_problems
+from kfp_llm_tuning.components.validation.findings import (
+    Findings,
+    list_problems,
+    name_files,
+    refused_row,
+)
+from kfp_llm_tuning.components.validation.reasoning import formatter_for_dataset
 from kfp_llm_tuning.components.validation.rows import RowFormat
 from kfp_llm_tuning.components.validation.scan import Place, scan
 
@@ -67,12 +73,15 @@ def preprocess_dataset(
         What info.json holds.
 
     Raises:
-        UserError: If the file cannot be read, has bad rows (all are counted, the first are listed),
-            has no row at all, or if a default context is given for text.
+        UserError: If the file cannot be read, has rows that are bad or that the model's template
+            refuses (all are counted, the first are listed), has no row at all, if the template
+            cannot be used, or if a default context is given for text.
     """
-    formatter = prompt_formatter(tokenizer)
+    facts = survey(source.uri)
+    _check_context(source, facts)
+    formatter = formatter_for_dataset(tokenizer, source.uri, facts.row_format)
     folder.mkdir(parents=True, exist_ok=True)
-    info = _write_records(source, formatter, folder / RECORDS_FILE)
+    info = _write_records(source, facts, formatter, folder / RECORDS_FILE)
     write_records_info(folder, info)
     return info
 
@@ -94,13 +103,21 @@ def write_no_records(model_reference: str, folder: Path) -> RecordsInfo:
     return info
 
 
-def _write_records(source: Source, formatter: PromptFormatter, path: Path) -> RecordsInfo:
-    facts = survey(source.uri)
-    _check_context(source, facts)
+def _write_records(
+    source: Source, facts: Survey, formatter: PromptFormatter, path: Path
+) -> RecordsInfo:
     findings = Findings(MAX_PROBLEMS_LISTED)
     with path.open("wb") as stream:
-        writer = _RecordWriter(formatter, source.default_context, stream)
-        scan(source.uri, facts.row_format, findings, writer.add, window=sys.maxsize)
+        writer = _RecordWriter(formatter, source, stream)
+
+        def write(place: Place, row: Row) -> None:
+            try:
+                writer.add(place, row)
+            except RowRefusedError as error:
+                for finding in refused_row(error, place.line, place.path):
+                    findings.add(replace(finding, file=name_files(source.uri)[0]))
+
+        scan(source.uri, facts.row_format, findings, write, window=sys.maxsize)
     raise_all(list_problems(findings))
     if not writer.examples:
         raise UserError(
@@ -136,11 +153,11 @@ def _check_context(source: Source, facts: Survey) -> None:
 class _RecordWriter:
     """Writes the records of one row after the other."""
 
-    def __init__(self, formatter: PromptFormatter, default_context: str, stream: IO[bytes]) -> None:
+    def __init__(self, formatter: PromptFormatter, source: Source, stream: IO[bytes]) -> None:
         self.examples = 0
         self.conversations = 0
         self._formatter = formatter
-        self._default_context = default_context
+        self._default_context = source.default_context
         self._stream = stream
         self._encode = msgspec.json.Encoder().encode
         self._line = 0
@@ -150,20 +167,9 @@ class _RecordWriter:
         """Writes the records of a row; those of one line are counted through by `turn`."""
         if place.line != self._line:
             self._line, self._turn = place.line, 0
-        if isinstance(row, ChatRow):
-            self._add_conversation(row)
-        else:
-            self._write(*self._formatter.text_example(row.input_text, row.output_text))
-
-    def _add_conversation(self, row: ChatRow) -> None:
-        context = self._default_context if isinstance(row.context, UnsetType) else row.context
-        head = self._formatter.head_length(context)
-        self.conversations += 1
-        for end in range(2, len(row.messages) + 1, 2):
-            self._write(*self._formatter.chat_example(row.messages[:end], context), head)
-
-    def _write(self, prompt: str, completion: str, head: int | None = None) -> None:
-        record = Record(prompt, completion, self._line, self._turn, head)
-        self._stream.write(self._encode(record) + b"\n")
-        self._turn += 1
-        self.examples += 1
+        for (prompt, answer), _, head in row_examples(self._formatter, row, self._default_context):
+            record = Record(prompt, answer, self._line, self._turn, head)
+            self._stream.write(self._encode(record) + b"\n")
+            self._turn += 1
+            self.examples += 1
+        self.conversations += isinstance(row, ChatRow)

@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from kfp_llm_tuning.components.data.rendering.control_tokens import as_people_read
 from kfp_llm_tuning.components.dataset.artifacts import (
     Record,
     RecordsInfo,
@@ -32,7 +33,7 @@ from kfp_llm_tuning.components.evaluation.predicting_model import (
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.data.rendering.tokenization import Tokens
+    from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens
     from kfp_llm_tuning.components.evaluation.questions import Questions
     from kfp_llm_tuning.components.generation.engine import Engine, Generation
 
@@ -128,11 +129,13 @@ def _ask(
     from kfp_llm_tuning.components.evaluation.questions import encode_questions
 
     formatter = prompt_formatter(engine.tokenizer, records_info.prompt_format)
+    tokenization = Tokenization(
+        engine.tokenizer, formatter, model.max_input_tokens, model.max_output_tokens
+    )
     questions = encode_questions(
         list(read_records(evaluation_records)),
         [record.completion for record in read_records(training_records)],
-        formatter,
-        Tokenization(engine.tokenizer, formatter, model.max_input_tokens, model.max_output_tokens),
+        tokenization,
     )
     limit = answer_limit([c.ids for c in questions.completions], model.max_output_tokens)
     _log_start(model, engine, questions, limit)
@@ -143,17 +146,24 @@ def _ask(
                 for prompt in questions.prompts
             ]
         )
+    answers = _written_answers(engine, tokenization, generations)
     with _Stopwatch() as scoring:
         likelihoods, label_scores = _score(engine, questions)
     return PredictionSet(
         msgspec.structs.replace(
-            _describe(model, questions, generations, limit),
+            _describe(model, questions, answers, limit),
             generation_seconds=generating.seconds,
             scoring_seconds=scoring.seconds,
         ),
-        _predictions(questions, generations, likelihoods, engine),
+        _predictions(questions, answers, likelihoods),
         label_scores,
     )
+
+
+class _Answer(NamedTuple):
+    text: str
+    finished: bool
+    tokens: int
 
 
 class _Stopwatch:
@@ -182,7 +192,7 @@ def _log_start(model: LocalModel, engine: Engine, questions: Questions, limit: i
 
 
 def _describe(
-    model: LocalModel, questions: Questions, generations: Sequence[Generation], limit: int
+    model: LocalModel, questions: Questions, answers: Sequence[_Answer], limit: int
 ) -> PredictionInfo:
     prompts, completions = questions.prompts, questions.completions
     return PredictionInfo(
@@ -192,7 +202,7 @@ def _describe(
         labels=list(questions.labels),
         max_new_tokens=limit,
         max_new_tokens_rule=_limit_rule(model.max_output_tokens),
-        unfinished=sum(not generation.finished for generation in generations),
+        unfinished=sum(not answer.finished for answer in answers),
         duplicate_prompts=len(prompts) - len({tuple(prompt.ids) for prompt in prompts}),
         truncated_inputs=sum(prompt.truncated for prompt in prompts),
         truncated_outputs=sum(completion.truncated for completion in completions),
@@ -221,22 +231,29 @@ def _score(engine: Engine, questions: Questions) -> tuple[Sequence[float], list[
     return [float(score) for score in own], label_scores
 
 
-def _predictions(
-    questions: Questions,
-    generations: Sequence[Generation],
-    likelihoods: Sequence[float],
-    engine: Engine,
-) -> list[Prediction]:
+def _written_answers(
+    engine: Engine, tokenization: Tokenization, generations: Sequence[Generation]
+) -> list[_Answer]:
     texts = engine.decode([generation.tokens for generation in generations])
+    answers = []
+    for text, generation in zip(texts, generations, strict=True):
+        content, ended = tokenization.before_stop_text(text)
+        answers.append(_Answer(content, generation.finished or ended, len(generation.tokens)))
+    return answers
+
+
+def _predictions(
+    questions: Questions, answers: Sequence[_Answer], likelihoods: Sequence[float]
+) -> list[Prediction]:
     return [
         Prediction(
             line=record.line,
             turn=record.turn,
-            prompt=record.prompt,
+            prompt=as_people_read(record.prompt),
             reference=questions.references[row],
-            prediction=texts[row],
-            tokens=len(generations[row].tokens),
-            finished=generations[row].finished,
+            prediction=answers[row].text,
+            tokens=answers[row].tokens,
+            finished=answers[row].finished,
             reference_log_likelihood=likelihoods[row],
             reference_tokens=len(questions.completions[row].ids),
         )

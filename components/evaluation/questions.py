@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.labels import are_labels
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
+from kfp_llm_tuning.components.data.rendering.control_tokens import as_people_read
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens
 from kfp_llm_tuning.components.dataset.artifacts import Record
 
@@ -18,7 +18,7 @@ class Questions:
 
     Attributes:
         records: The set, as preprocessing wrote it.
-        references: The right answers, without what the format writes after one.
+        references: The right answers.
         prompts: Tokens of the prompts.
         completions: Tokens of the right answers, the end included.
         stop_tokens: Tokens that end an answer.
@@ -38,7 +38,6 @@ class Questions:
 def encode_questions(
     records: Sequence[Record],
     training_completions: Sequence[str],
-    formatter: PromptFormatter,
     tokenization: Tokenization,
 ) -> Questions:
     """Tokenises an evaluation set.
@@ -46,28 +45,22 @@ def encode_questions(
     Args:
         records: The set.
         training_completions: Outputs of the training set, to find labels.
-        formatter: What wrote the prompts.
         tokenization: Of the model that is asked.
 
     Returns:
         The set in tokens.
     """
     completions = [record.completion for record in records]
-    # What the format writes after an answer is no part of it.
-    answers = [text.removesuffix(formatter.end) for text in [*completions, *training_completions]]
-    counts = Counter(answers)
+    counts = Counter([*completions, *training_completions])
     labels = sorted(counts) if are_labels(counts) else []
     return Questions(
         records=records,
-        references=answers[: len(records)],
+        references=[as_people_read(completion) for completion in completions],
         prompts=tokenization.prompts(
             [record.prompt for record in records], [record.head for record in records]
         ),
         completions=tokenization.completions(completions),
         stop_tokens=tokenization.stop_token_ids,
-        labels=labels,
-        label_tokens=[
-            tokens.ids
-            for tokens in tokenization.completions([label + formatter.end for label in labels])
-        ],
+        labels=[as_people_read(label) for label in labels],
+        label_tokens=[tokens.ids for tokens in tokenization.completions(labels)],
     )

@@ -48,6 +48,7 @@ class TunedModel:
         max_input_tokens: Limit of a prompt.
         max_output_tokens: Limit of an answer.
         stop_tokens: Tokens that end an answer.
+        stop_text: Text that ends an answer, and is no part of it; empty where tokens do that.
     """
 
     def __init__(self, folder: Path, engine: str = "auto") -> None:
@@ -74,6 +75,7 @@ class TunedModel:
             tokenizer, self._formatter, self.max_input_tokens, self.max_output_tokens
         )
         self.stop_tokens: Sequence[int] = self._cut.stop_token_ids
+        self.stop_text = self._cut.stop_text
         self._token_texts: dict[int, str] = {}
 
     def prompts(self, questions: Sequence[Question], *, cut: bool) -> list[Tokens]:
@@ -92,16 +94,23 @@ class TunedModel:
             [self._head(asked) for asked in questions],
         )
 
-    def prompts_as_they_stand(self, texts: Sequence[str]) -> list[Tokens]:
-        """Turns texts into tokens without writing anything around them.
+    def infilling_prompt(self, prefix: str, suffix: str) -> Tokens:
+        """Asks for the code between two pieces of code, as no training here wrote it.
 
         Args:
-            texts: Prompts that are not written as in training, such as `Infilling.prompt`.
+            prefix: Code before the gap.
+            suffix: Code after the gap.
 
         Returns:
-            The tokens of each; never cut.
+            The tokens, never cut; of a model that has `infilling`.
         """
-        return self._as_it_stands.prompts(texts, [None] * len(texts))
+        from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokens
+
+        assert self.infilling is not None
+        mark = ControlTokens(self.engine.tokenizer, self.infilling.prompt("", "")).mark
+        text = self.infilling.prompt(mark(prefix), mark(suffix))
+        [tokens] = self._as_it_stands.prompts([text], [None])
+        return tokens
 
     @cached_property
     def infilling(self) -> Infilling | None:
@@ -157,9 +166,10 @@ class TunedModel:
             [GenerationRequest(prompt.ids, limit, self.stop_tokens) for prompt in prompts]
         )
         texts = self.engine.decode([generation.tokens for generation in generations])
+        ended = map(self._cut.before_stop_text, texts)
         return [
-            Answer(text, generation.finished, prompt.truncated)
-            for text, generation, prompt in zip(texts, generations, prompts, strict=True)
+            Answer(text, generation.finished or marked, prompt.truncated)
+            for (text, marked), generation, prompt in zip(ended, generations, prompts, strict=True)
         ]
 
     @cached_property
@@ -167,7 +177,8 @@ class TunedModel:
         from kfp_llm_tuning.components.data.rendering.prompts import PlainFormatter
         from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 
-        return Tokenization(self.engine.tokenizer, PlainFormatter(), sys.maxsize, sys.maxsize)
+        tokenizer = self.engine.tokenizer
+        return Tokenization(tokenizer, PlainFormatter(tokenizer), sys.maxsize, sys.maxsize)
 
     def _prompt(self, asked: Question) -> str:
         if asked.is_chat:

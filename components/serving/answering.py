@@ -195,8 +195,9 @@ def _listener(
         return model.engine.decode([tokens])[0]
 
     growing = None
-    if streamed or wanted.stops or wanted.sampling.logprobs is not None:
-        growing = GrowingText(decode, model.byte_tokens, wanted.stops)
+    stops = (*wanted.stops, model.stop_text) if model.stop_text else wanted.stops
+    if streamed or stops or wanted.sampling.logprobs is not None:
+        growing = GrowingText(decode, model.byte_tokens, stops)
     return AnswerListener(index, tell, decode, growing, streamed)
 
 

@@ -95,8 +95,7 @@ def _write(model: TunedModel, asked: Sequence[Asking]) -> list[Prompt]:
 def _gap(model: TunedModel, one: Asking) -> Prompt:
     infilling = model.infilling
     assert infilling is not None
-    text = infilling.prompt(one.question.messages[0].content, one.suffix)
-    [tokens] = model.prompts_as_they_stand([text])
+    tokens = model.infilling_prompt(one.question.messages[0].content, one.suffix)
     return Prompt(tokens.ids, sorted({*model.stop_tokens, *infilling.stop_tokens}))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.storage import open_input
+from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
 from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.tuning.model_references import resolve
@@ -140,6 +141,8 @@ class _Validator:
         self._findings = Findings(request.max_printed_problems)
         self._counter: TokenCounter | None = None
         self._can_count = True
+        # The dataset that is being read, until its first good row is counted.
+        self._uncounted_uri = ""
 
     def run(self) -> Validation:
         request = self._request
@@ -152,6 +155,7 @@ class _Validator:
         if request.evaluation_data_uri:
             evaluation = self._scan(request.evaluation_data_uri, names[1])
             self._add(check_evaluation_counts(evaluation.scan), evaluation)
+        self._add(_compare_reasoning(training, evaluation), evaluation or training)
         self._advise(training, evaluation)
         steps = self._steps(training)
         if steps:
@@ -165,10 +169,11 @@ class _Validator:
             memory.add(place, row)
             self._count_tokens(place, row)
 
+        self._uncounted_uri = uri
         scanned = scan(uri, self._format, self._findings, visit, name=name)
-        tokens = self._counter.finish() if self._counter else None
+        tokens = self._counter.finish() if self._counter and not self._uncounted_uri else None
         checked = Checked(scanned, memory, tokens)
-        self._add(tokens.truncated if tokens else (), checked)
+        self._add(tokens.findings if tokens else (), checked)
         self._add(list_notes(scanned), checked)
         return checked
 
@@ -179,7 +184,10 @@ class _Validator:
             if not self._counter:
                 self._counter = self._load_counter()
             if self._counter:
+                self._start_counting(self._counter)
                 self._counter.add(place, row)
+        except UnusableTemplateError as error:
+            self._refuse_template(error, 0 if self._uncounted_uri else place.line)
         except UserError as error:
             self._give_up_counting(str(error).rstrip("."))
 
@@ -193,6 +201,19 @@ class _Validator:
         from kfp_llm_tuning.components.validation.tokens import TokenCounter
 
         return TokenCounter(self._model, self._request.default_context)
+
+    def _start_counting(self, counter: TokenCounter) -> None:
+        """Tells the counter of the dataset, with the first good row of it."""
+        if self._uncounted_uri:
+            counter.start(self._uncounted_uri, self._format)
+            self._uncounted_uri = ""
+
+    def _refuse_template(self, error: UnusableTemplateError, line: int) -> None:
+        for problem in error.problems:
+            what = problem.what
+            self._findings.add(Finding("unusable_template", what, fix=problem.fix, line=line))
+        self._counter = None
+        self._can_count = False
 
     def _give_up_counting(self, reason: str, fix: str = "") -> None:
         what = f"truncation was not checked, because {reason}."
@@ -261,6 +282,17 @@ def _check_parameters(request: Request) -> Iterator[Problem]:
         value = getattr(request, name)
         if value < 1:
             yield Problem(f"{value} is too few.", name, "1 or more")
+
+
+def _compare_reasoning(training: Checked, evaluation: Checked | None) -> Iterator[Finding]:
+    sets = [checked.tokens for checked in (training, evaluation) if checked and checked.tokens]
+    if len({tokens.has_reasoning for tokens in sets}) == 2:
+        what = (
+            "answers of one set begin with reasoning and those of the other do not: the model is "
+            "evaluated on another kind of prompt than it is trained on."
+        )
+        fix = "Give reasoning to the answers of both sets, or to none."
+        yield Finding("reasoning_differs", what, fix=fix, severity=Severity.WARNING)
 
 
 def _context_with_text() -> Finding:

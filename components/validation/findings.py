@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.errors import Problem, UserError
 
 
 class Severity(StrEnum):
@@ -150,6 +150,24 @@ class Findings:
 
 def _stricter(severity: Severity) -> Severity:
     return Severity.ERROR if severity == Severity.WARNING else severity
+
+
+def refused_row(error: UserError, line: int, path: str = "") -> Iterator[Finding]:
+    """Makes findings of what keeps a row from being written for the model.
+
+    Args:
+        error: Why it cannot be; each problem's ``where`` is a place within the row.
+        line: The row's line.
+        path: Where the row stands in it: "" or ``data[4]``.
+
+    Yields:
+        An error for each problem.
+    """
+    for problem in error.problems:
+        full = ".".join(part for part in (path, problem.where) if part)
+        yield Finding(
+            "row_refused", problem.what, problem.allowed, problem.fix, line=line, path=full
+        )
 
 
 def list_problems(findings: Findings, severity: Severity = Severity.ERROR) -> Sequence[Problem]:

@@ -1,4 +1,4 @@
-"""Counts tokens as the encoder will: the same prompts, the same tokenizer, in batches."""
+"""Renders rows and counts their tokens with the code that preprocessing and encoding use."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import UNSET
-
-from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.examples import row_examples
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, RowRefusedError
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
-from kfp_llm_tuning.components.data.rows import Row, TextRow, assistant_messages
+from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
 from kfp_llm_tuning.components.tuning.base_models import tokenizer_folder
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
-from kfp_llm_tuning.components.validation.findings import Finding, Severity
+from kfp_llm_tuning.components.validation.findings import Finding, Severity, refused_row
+from kfp_llm_tuning.components.validation.reasoning import formatter_for_dataset
+from kfp_llm_tuning.components.validation.rows import RowFormat
 from kfp_llm_tuning.components.validation.scan import Place
+from kfp_llm_tuning.components.validation.texts import TextAdvice
 
 _BATCH = 256
 # All rows are counted, for the histogram, while they are not larger than this together: about
@@ -27,19 +29,22 @@ _NO_LIMIT = 2**31
 
 @dataclass
 class TokenCounts:
-    """Lengths in tokens of one dataset.
+    """What is found out of one dataset by rendering it.
 
     Attributes:
         inputs: One a counted example: its prompt, of chat the last and longest.
         outputs: One a counted completion.
         uncounted: Examples that were not counted since their bytes are within the limits.
-        truncated: A warning for every text that will be cut.
+        findings: An error for every row that cannot be written for the model; a warning for every
+            text that will be cut or that spells control tokens.
+        has_reasoning: Whether any answer has reasoning that the model's template knows.
     """
 
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     uncounted: int = 0
-    truncated: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    has_reasoning: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,11 @@ class _Texts:
 
     place: Place
     prompt: str
-    completions: list[str]
-    is_chat: bool
+    answers: dict[str, str]
+
+    @property
+    def is_chat(self) -> bool:
+        return "output_text" not in self.answers
 
 
 class TokenCounter:
@@ -63,57 +71,71 @@ class TokenCounter:
             default_context: Context of conversations that have none.
 
         Raises:
-            UserError: If the tokenizer or its template cannot be used.
+            UserError: If the tokenizer cannot be used.
             ImportError: If transformers is not installed.
         """
-        tokenizer: Any = load_tokenizer(tokenizer_folder(model))
+        self._tokenizer: Any = load_tokenizer(tokenizer_folder(model))
         self._model = model
         self._default_context = default_context
-        self._formatter = prompt_formatter(tokenizer)
-        self._tokens = Tokenization(tokenizer, self._formatter, _NO_LIMIT, _NO_LIMIT)
-        # Tokens that the format adds, whatever the text: at most what an empty prompt has.
-        self._overhead = len(
-            self._tokens.prompts([self._formatter.text_prompt("a")], [None])[0].ids
-        )
-        backend = getattr(tokenizer, "backend_tokenizer", None)
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
         # A normaliser may turn one byte into several; without it every token is a byte or more.
         self._bytes_bound_tokens = backend is not None and backend.normalizer is None
         self._batch: list[_Texts] = []
         self._counted_bytes = 0
         self._counts = TokenCounts()
 
+    def start(self, uri: str, row_format: RowFormat) -> None:
+        """Begins a dataset.
+
+        Args:
+            uri: The dataset.
+            row_format: What its rows are.
+
+        Raises:
+            UserError: If the tokenizer's template cannot be used.
+        """
+        self._formatter: PromptFormatter = formatter_for_dataset(self._tokenizer, uri, row_format)
+        self._tokens = Tokenization(self._tokenizer, self._formatter, _NO_LIMIT, _NO_LIMIT)
+        self._advice = TextAdvice(self._formatter, self._tokens.stop_text)
+        # Tokens that the format adds, whatever the text: at most what an empty prompt has.
+        self._overhead = len(
+            self._tokens.prompts([self._formatter.text_prompt("a")], [None])[0].ids
+        )
+        self._counts = TokenCounts(has_reasoning=self._advice.expects_reasoning)
+        self._counted_bytes = 0
+
     def add(self, place: Place, row: Row) -> None:
         """Takes one example; counts when a batch is full.
 
         Raises:
-            UserError: If the model's template refuses the example.
+            UserError: If the model's template cannot be used any further.
         """
-        texts = self._render(place, row)
+        self._counts.findings += self._advice.of_row(place, row)
+        try:
+            texts = self._render(place, row)
+        except RowRefusedError as error:
+            self._counts.findings += refused_row(error, place.line, place.path)
+            return
         size = len(texts.prompt.encode())
-        longest = max(len(completion.encode()) for completion in texts.completions)
+        longest = max(len(answer.encode()) for answer in texts.answers.values())
         if self._counted_bytes > COUNTED_BYTES and self._surely_fits(size, longest):
             self._counts.uncounted += 1
             return
-        self._counted_bytes += size + sum(map(len, texts.completions))
+        self._counted_bytes += size + sum(map(len, texts.answers.values()))
         self._batch.append(texts)
         if len(self._batch) == _BATCH:
             self._count_batch()
 
     def finish(self) -> TokenCounts:
-        """Counts what is left, and gives the counts of this dataset; the next starts anew."""
+        """Counts what is left, and gives the counts of this dataset."""
         self._count_batch()
-        counts, self._counts, self._counted_bytes = self._counts, TokenCounts(), 0
-        return counts
+        return self._counts
 
     def _render(self, place: Place, row: Row) -> _Texts:
-        end = self._formatter.end
-        if isinstance(row, TextRow):
-            prompt = self._formatter.text_prompt(row.input_text)
-            return _Texts(place, prompt, [row.output_text + end], is_chat=False)
-        context = self._default_context if row.context is UNSET else str(row.context)
-        prompt = self._formatter.chat_prompt(row.messages[:-1], context)
-        answers = [answer + end for answer in assistant_messages(row)]
-        return _Texts(place, prompt, answers, is_chat=True)
+        answers = {}
+        for example in row_examples(self._formatter, row, self._default_context):
+            prompt, answers[example.path] = example.example
+        return _Texts(place, prompt, answers)
 
     def _surely_fits(self, prompt_bytes: int, completion_bytes: int) -> bool:
         return (
@@ -125,14 +147,14 @@ class TokenCounter:
     def _count_batch(self) -> None:
         batch, self._batch = self._batch, []
         prompts = self._tokens.prompts([texts.prompt for texts in batch], [None] * len(batch))
-        flat = [completion for texts in batch for completion in texts.completions]
-        ends = len(self._tokens.end_ids)
-        completions = iter([len(tokens.ids) - ends for tokens in self._tokens.completions(flat)])
+        flat = [answer for texts in batch for answer in texts.answers.values()]
+        # Of each, the last token is its end.
+        completions = iter([len(tokens.ids) - 1 for tokens in self._tokens.completions(flat)])
         for texts, prompt in zip(batch, prompts, strict=True):
-            outputs = [next(completions) for _ in texts.completions]
+            outputs = [next(completions) for _ in texts.answers]
             self._counts.inputs.append(len(prompt.ids))
             self._counts.outputs += outputs
-            self._counts.truncated += self._find_truncated(texts, len(prompt.ids), outputs)
+            self._counts.findings += self._find_truncated(texts, len(prompt.ids), outputs)
 
     def _find_truncated(self, texts: _Texts, prompt: int, outputs: list[int]) -> Iterator[Finding]:
         limit = self._model.max_input_tokens
@@ -140,9 +162,8 @@ class TokenCounter:
             path = "messages" if texts.is_chat else "input_text"
             yield _truncated("truncated_input", "the input", texts.place, path, prompt, limit)
         limit = self._model.max_output_tokens
-        for turn, tokens in enumerate(outputs):
+        for path, tokens in zip(texts.answers, outputs, strict=True):
             if tokens > limit:
-                path = f"messages[{2 * turn + 1}].content" if texts.is_chat else "output_text"
                 yield _truncated("truncated_output", "the output", texts.place, path, tokens, limit)
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 # How Llama 3 and Qwen cut a text into words: line ends stay together.
@@ -29,13 +38,20 @@ _QWEN = (
     "{% if messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}" + _CHATML
 )
-# An empty thinking block before the last answer and none in the history, as Qwen 3 has it.
+# Reasoning is taken out of the history, and an empty block written where an answer has none, as
+# Qwen 3 has it.
 _QWEN_THINKING = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
-    "{% if loop.last and message['role'] == 'assistant' %}"
-    "{{ '<think>\n\n</think>\n\n' }}{% endif %}"
-    "{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{%- set ns = namespace(last=-1) -%}{%- for m in messages -%}{%- if m['role'] == 'user' -%}"
+    "{%- set ns.last = loop.index0 -%}{%- endif -%}{%- endfor -%}{%- for m in messages -%}"
+    "{%- if m['role'] != 'assistant' -%}"
+    "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{%- else -%}"
+    "{%- set c = m['content'] -%}{%- set r = '' -%}{%- if '</think>' in c -%}"
+    "{%- set r = c.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') -%}"
+    "{%- set c = c.split('</think>')[-1].lstrip('\n') -%}{%- endif -%}"
+    "{%- if loop.index0 > ns.last and (loop.last or r) -%}"
+    "{{ '<|im_start|>assistant\n<think>\n' + r.strip('\n') + '\n</think>\n\n' + c.lstrip('\n') }}"
+    "{%- else -%}{{ '<|im_start|>assistant\n' + c }}{%- endif -%}{{ '<|im_end|>\n' }}{%- endif -%}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
 )
 _LLAMA3 = (
     "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] +"
@@ -72,7 +88,7 @@ TEMPLATES = {
     "qwen": (_QWEN, ["<|im_start|>", "<|im_end|>"], "<|im_end|>"),
     "qwen-thinking": (
         _QWEN_THINKING,
-        ["<|im_start|>", "<|im_end|>", "<think>", "</think>"],
+        ["<|im_start|>", "<|im_end|>"],
         "<|im_end|>",
     ),
     "llama-3": (
@@ -115,6 +131,9 @@ def build_chat_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """A tokenizer for one of the templates."""
     template, specials, eos = TEMPLATES[name]
     backend = _train("sentencepiece" in name, ["<s>", eos, *specials])
+    # No special tokens: Qwen 3's tags are kept when an answer is decoded.
+    tags = [tag for tag in ("<think>", "</think>") if tag in template]
+    backend.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in tags])
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token="<s>",

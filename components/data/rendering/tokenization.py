@@ -4,6 +4,10 @@ Prompt and completion are tokenised apart, so that a model that generates from t
 exactly the tokens it was trained on. A completion is tokenised behind the words that every prompt
 ends with (`PromptFormatter.anchor`), which are then taken off again: tokenizers that treat the
 start of a text in a way of their own would otherwise write it as if it began a text.
+
+A completion is an answer and its end. The end is one token: the first control token that the
+template writes behind an answer, or else the end-of-sequence token. What a template writes around
+that token (a newline, an end-of-turn marker that its vocabulary lacks) is nothing to be learned.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.data.rendering.control_tokens import encode_marked, has_marks
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 
 if TYPE_CHECKING:
@@ -33,19 +38,22 @@ class Tokens(NamedTuple):
 
 
 class Tokenization:
-    """Turns prompts and completions into tokens.
+    """Turns prompts and answers into tokens.
 
-    Limits: a prompt has at most `max_input_tokens`, with everything the format puts around it. A
-    completion has at most `max_output_tokens` and its end (end-of-sequence token or the template's
-    own) comes on top; one that is cut has no end, so that the model does not learn to stop there.
+    Limits: a prompt has at most `max_input_tokens`, with everything the format puts around it. An
+    answer has at most `max_output_tokens`, and its end comes on top; one that is cut has no end, so
+    that the model does not learn to stop there.
 
     An over-long text prompt keeps its beginning and the words that every prompt ends with. An
     over-long conversation keeps its context and the most recent messages; the tokens between are
     left out.
 
     Attributes:
-        stop_token_ids: Tokens that end an answer, ascending.
-        end_ids: Tokens after a whole completion.
+        end_id: The token after a whole answer.
+        stop_token_ids: Tokens that end an answer, ascending: `end_id`, the others that the template
+            writes behind an answer, and the end-of-sequence token.
+        stop_text: The template's end-of-turn marker where that is no token but mere text: untuned
+            models end their answers with it; else empty.
     """
 
     def __init__(
@@ -73,14 +81,15 @@ class Tokenization:
         self._opening = _opening_ids(tokenizer) if plain else []
         self._anchor = formatter.anchor
         self._anchor_ids = self._encode([formatter.anchor])[0] if formatter.anchor else []
-        template_end = self._after_anchor([formatter.end])[0] if formatter.end else []
-        stops = {token for token in template_end if _is_special(tokenizer, token)}
-        eos = tokenizer.eos_token_id
-        if eos is None and not stops:
+        written = self._after_anchor([formatter.end])[0] if formatter.end else []
+        stops = [token for token in written if _is_marker(tokenizer, token)]
+        self.stop_text = "" if stops else formatter.end.strip()
+        if tokenizer.eos_token_id is not None:
+            stops.append(tokenizer.eos_token_id)
+        if not stops:
             raise _no_end_token()
-        self._appended = [] if stops else [eos]
-        self.end_ids = [*template_end, *self._appended]
-        self.stop_token_ids = sorted(stops | ({eos} if eos is not None else set()))
+        self.end_id = stops[0]
+        self.stop_token_ids = sorted(set(stops))
 
     def prompts(self, texts: Sequence[str], heads: Sequence[int | None]) -> list[Tokens]:
         """Tokenises prompts.
@@ -102,22 +111,35 @@ class Tokenization:
         ]
 
     def completions(self, texts: Sequence[str]) -> list[Tokens]:
-        """Tokenises completions and appends the end-of-sequence token where the format has none.
+        """Tokenises answers, and appends their end.
 
         Args:
-            texts: Completions as the formatter wrote them.
+            texts: Answers as the formatter wrote them.
 
         Returns:
             The tokens of each: at most `max_output_tokens` and the end.
         """
-        limit = self._max_output_tokens + len(self.end_ids)
-        encoded = [ids + self._appended for ids in self._after_anchor(texts)]
+        limit = self._max_output_tokens
         return [
-            Tokens(ids, truncated=False)
+            Tokens([*ids, self.end_id], truncated=False)
             if len(ids) <= limit
-            else Tokens(ids[: self._max_output_tokens], truncated=True)
-            for ids in encoded
+            else Tokens(ids[:limit], truncated=True)
+            for ids in self._after_anchor(texts)
         ]
+
+    def before_stop_text(self, text: str) -> tuple[str, bool]:
+        """Takes off what a model wrote from the `stop_text` on.
+
+        Args:
+            text: What it wrote.
+
+        Returns:
+            The answer, and whether the marker ended it.
+        """
+        if not self.stop_text:
+            return text, False
+        answer, marker, _ = text.partition(self.stop_text)
+        return answer, bool(marker)
 
     def _cut_prompt(self, ids: list[int], text: str, head: int | None) -> list[int]:
         limit = self._max_input_tokens
@@ -140,21 +162,34 @@ class Tokenization:
         return [alone.get(row, ids[length:]) for row, ids in enumerate(encoded)]
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        marked = {row for row, text in enumerate(texts) if has_marks(text)}
+        unmarked = iter(
+            self._encode_batch([text for row, text in enumerate(texts) if row not in marked])
+        )
+        return [
+            self._encode_marked(text) if row in marked else next(unmarked)
+            for row, text in enumerate(texts)
+        ]
+
+    def _encode_batch(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         if backend is None:
-            ids: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)[
-                "input_ids"
-            ]
+            ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
             return ids
         # What the tokenizer's own batch call does, without character offsets and masks.
         backend.no_truncation()
         backend.no_padding()
         return [
-            encoding.ids
-            for encoding in backend.encode_batch_fast(list(texts), add_special_tokens=False)
+            encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)
         ]
+
+    def _encode_marked(self, text: str) -> list[int]:
+        try:
+            return encode_marked(self._tokenizer, text)
+        except ValueError as error:
+            raise UserError(f"{error}.") from error
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -191,9 +226,11 @@ def _opening_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return opening
 
 
-def _is_special(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
+def _is_marker(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
+    """Tells control tokens, special or not, from words and from added tokens of white space."""
     added = tokenizer.added_tokens_decoder.get(token)
-    return token in tokenizer.all_special_ids or (added is not None and added.special)
+    special = token in tokenizer.all_special_ids
+    return special or (added is not None and not added.content.isspace())
 
 
 def _no_end_token() -> UserError:

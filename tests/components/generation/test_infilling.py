@@ -60,7 +60,7 @@ def test_families_are_told_by_their_vocabularies(family: str) -> None:
     assert infilling.stop_tokens == tuple(sorted(expected))
     text = infilling.prompt("def f(", "):\n")
     assert text == f"{gap[0]}def f({gap[1]}):\n{gap[2]}"
-    tokenization = Tokenization(tokenizer, PlainFormatter(), sys.maxsize, sys.maxsize)
+    tokenization = Tokenization(tokenizer, PlainFormatter(tokenizer), sys.maxsize, sys.maxsize)
     [prompt] = tokenization.prompts([text], [None])
     tokens = tokenizer.convert_ids_to_tokens(prompt.ids)
     # Prefix, suffix, middle: this order all of them were trained in.

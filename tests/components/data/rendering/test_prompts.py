@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
@@ -32,31 +34,55 @@ def as_roles(messages, context, system_role):
 @pytest.mark.parametrize("context", ["", "You are a weather assistant."])
 def test_tokens_equal_those_of_the_tokenizers_own_template(chat_tokenizer, context, request):
     name = request.node.callspec.params["chat_tokenizer"]
-    system_role = not name.startswith(("gemma", "mistral", "endless"))
-    formatter = prompt_formatter(chat_tokenizer)
-    tokenization = Tokenization(chat_tokenizer, formatter, 10_000, 10_000)
     for end in (2, 4, 6):
         messages = CONVERSATION[:end]
-        prompt, completion = formatter.chat_example(messages, context)
-        (prompt_tokens,) = tokenization.prompts([prompt], [None])
-        (completion_tokens,) = tokenization.completions([completion])
-        expected = chat_tokenizer.apply_chat_template(
-            as_roles(messages, context, system_role), tokenize=True, return_dict=False
-        )
-        if name == "endless":
-            expected = [*expected, chat_tokenizer.eos_token_id]
-        assert prompt_tokens.ids + completion_tokens.ids == expected
+        assert_tokens_of_template(chat_tokenizer, name, messages, context)
+        formatter = prompt_formatter(chat_tokenizer)
+        prompt, answer = formatter.chat_example(messages, context)
         assert prompt == formatter.chat_prompt(messages[:-1], context)
-        assert messages[-1].content in completion
+        assert answer.lstrip() == messages[-1].content
+
+
+@pytest.mark.parametrize("name", ["chatml", "qwen-thinking", "llama-3", "gemma", "mistral"])
+@given(data=st.data())
+def test_control_tokens_in_texts_are_tokenised_as_text(chat_tokenizers, name, data):
+    """As transformers does it where it is asked to."""
+    tokenizer = chat_tokenizers[name]
+    tags = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    words = st.sampled_from([*tags, "the weather", " ", "x", "\n"])
+    text = st.lists(words, min_size=1).map(lambda parts: "a" + "".join(parts) + "b")
+    messages = [Message("user", data.draw(text)), Message("assistant", data.draw(text))]
+    if name == "qwen-thinking":
+        # transformers takes a tag that an answer only mentions for the model's own.
+        messages[1] = Message("assistant", messages[1].content.replace("think>", ""))
+    assert_tokens_of_template(tokenizer, name, messages, data.draw(text))
+
+
+def assert_tokens_of_template(tokenizer, name, messages, context):
+    formatter = prompt_formatter(tokenizer)
+    tokenization = Tokenization(tokenizer, formatter, 10_000, 10_000)
+    prompt, answer = formatter.chat_example(messages, context)
+    (prompt_tokens,) = tokenization.prompts([prompt], [None])
+    (answer_tokens,) = tokenization.completions([answer])
+    system_role = not name.startswith(("gemma", "mistral", "endless"))
+    expected = tokenizer.apply_chat_template(
+        as_roles(messages, context, system_role),
+        tokenize=True,
+        return_dict=False,
+        sanitize_control_tokens=True,
+    )
+    tokens = prompt_tokens.ids + answer_tokens.ids
+    if name == "endless":
+        assert tokens.pop() == tokenizer.eos_token_id
+    assert tokens == expected[: len(tokens)]
+    # What stands behind the end in the template is not learned.
+    assert tokenizer.decode(expected[len(tokens) :]) in ("", "\n")
 
 
 def test_the_prompt_asks_for_the_answer(chat_tokenizer):
-    """What the template writes before an answer stands in the prompt, not in the completion."""
-    formatter = prompt_formatter(chat_tokenizer)
-    _, completion = formatter.chat_example(CONVERSATION[:2])
-    assert completion.lstrip().startswith("The weather is fine.")
-    assert completion.endswith(formatter.end)
-    assert "<think>" not in completion
+    """What the template writes before an answer stands in the prompt, not in the answer."""
+    _, answer = prompt_formatter(chat_tokenizer).chat_example(CONVERSATION[:2])
+    assert answer.lstrip() == "The weather is fine."
 
 
 def test_text_is_one_user_turn(chat_tokenizer):
@@ -103,7 +129,7 @@ def test_template_that_rewrites_the_history_is_refused(chat_tokenizers, monkeypa
     tokenizer = chat_tokenizers["chatml"]
     template = "{{ messages | length }}" + tokenizer.chat_template
     monkeypatch.setattr(tokenizer, "chat_template", template)
-    with pytest.raises(UserError, match="does not continue the prompt"):
+    with pytest.raises(UserError, match="it writes an answer that does not continue the prompt"):
         prompt_formatter(tokenizer)
 
 

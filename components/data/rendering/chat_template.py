@@ -1,0 +1,215 @@
+"""Prompts and answers as the tokenizer's own chat template writes them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
+
+from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokens, Disguise
+from kfp_llm_tuning.components.data.rendering.prompts import (
+    Example,
+    PromptFormat,
+    PromptFormatter,
+    RowRefusedError,
+    UnusableTemplateError,
+)
+from kfp_llm_tuning.components.data.rendering.reasoning import (
+    CLOSING,
+    has_reasoning,
+    split_reasoning,
+)
+from kfp_llm_tuning.components.data.rendering.template_process import (
+    TemplateError,
+    TemplateLimitError,
+    template_process,
+)
+from kfp_llm_tuning.components.data.rows import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Templates of some models write today's date into the system message. A fixed one, the default of
+# Llama's own template, makes the same data render to the same tokens on every day, in training and
+# in serving. `date_string` is Llama's variable; the macro hides the function others call.
+_DATE_STRING = "26 Jul 2024"
+_DATE_MACRO = (
+    "{%- macro strftime_now(format) %}{{- format | replace('%d', '26') | replace('%b', 'Jul')"
+    " | replace('%B', 'July') | replace('%m', '07') | replace('%Y', '2024')"
+    " | replace('%y', '24') | replace('%A', 'Friday') | replace('%a', 'Fri') }}{%- endmacro %}"
+)
+
+_TEMPLATE = "the model's chat template"
+
+# Contents without a common start or end, to find out what a template writes around them.
+_PROBES = ("First question.", "another one?")
+_PROBE_ANSWER = "Probe answer"
+
+
+class TemplateFormatter(PromptFormatter):
+    """Writes prompts with the tokenizer's own chat template.
+
+    A template that knows no system message gets the context at the start of the first user message,
+    with a blank line between. Words that the template puts before every answer (such as an empty
+    thinking block) belong to the prompt: the model is not asked to write them.
+    """
+
+    prompt_format: ClassVar[PromptFormat] = "chat_template"
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Finds out by probes what the template writes around a message.
+
+        Raises:
+            UnusableTemplateError: If the template cannot render what user and assistant say.
+        """
+        template = tokenizer.get_chat_template()
+        self.template_sha256 = hashlib.sha256(template.encode()).hexdigest()
+        self._template = _DATE_MACRO + template if "strftime_now" in template else template
+        named = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+        self._variables = {**named, "date_string": _DATE_STRING}
+        self._lead = self.end = ""
+        try:
+            self._probe(tokenizer, template_process().literals(template))
+        except RowRefusedError as error:
+            what = error.problems[0].what.removeprefix(_TEMPLATE)
+            raise _unusable_template(f"it{what}") from error
+        except (TemplateError, TemplateLimitError) as error:
+            raise _unusable_template(f"{error}.") from error
+
+    def text_prompt(self, input_text: str) -> str:
+        """Writes the input as the user's first message."""
+        return self.chat_prompt([Message("user", input_text)])
+
+    def text_example(self, input_text: str, output_text: str) -> Example:
+        """Writes the output as the assistant's answer to the input."""
+        return self.chat_example([Message("user", input_text), Message("assistant", output_text)])
+
+    def chat_prompt(self, messages: Sequence[Message], context: str = "") -> str:
+        """Renders the history and the opening of the assistant's message."""
+        [prompt] = self._render((messages,), context)
+        return prompt + self._lead
+
+    def chat_example(self, messages: Sequence[Message], context: str = "") -> Example:
+        """Cuts prompt and end off the rendered conversation: the exact rest is the answer."""
+        asked, whole = self._render((messages[:-1], messages), context)
+        prompt = asked + self._lead
+        if not whole.startswith(prompt):
+            what = "writes an answer that does not continue the prompt that asks for it."
+            fix = "Remove what it takes out of the answer or the history."
+            raise RowRefusedError(Problem(f"{_TEMPLATE} {what}", fix=fix))
+        if not whole.endswith(self.end):
+            what = "writes something else behind this answer than behind others."
+            raise RowRefusedError(f"{_TEMPLATE} {what}")
+        return Example(prompt, whole[len(prompt) : len(whole) - len(self.end)])
+
+    def head_length(self, context: str) -> int:
+        """Counts what the template writes before the first message's own words."""
+        return self._cached_head_length(context)
+
+    def _probe(self, tokenizer: PreTrainedTokenizerBase, template_text: str) -> None:
+        self.control_tokens = ControlTokens(tokenizer, template_text)
+        self.takes_reasoning = CLOSING in template_text
+        question = Message("user", _PROBES[0])
+        self._has_system = self._knows_system_message(question)
+        _, answer = self.chat_example([question, Message("assistant", _PROBE_ANSWER)])
+        lead, found, self.end = answer.partition(_PROBE_ANSWER)
+        if not found:
+            raise _unusable_template("it does not write the assistant's messages.")
+        # White space alone stays with the answer: tokenizers join it to the word that follows.
+        self._lead = lead if lead.strip() else ""
+        self.anchor = _common_end(*(self.text_prompt(probe) for probe in _PROBES))
+        self._cached_head_length = lru_cache(maxsize=1024)(self._measure_head)
+
+    def _measure_head(self, context: str) -> int:
+        prompts = [self.chat_prompt([Message("user", probe)], context) for probe in _PROBES]
+        return len(os.path.commonprefix(prompts))
+
+    def _knows_system_message(self, question: Message) -> bool:
+        conversation = [_role("system", _PROBES[1]), _role("user", question.content)]
+        try:
+            [rendered] = template_process().render(
+                self._template, self._variables, [(conversation, False)]
+            )
+        except TemplateError:
+            return False
+        # Some templates pass over a system message without a word.
+        return _PROBES[1] in rendered
+
+    def _render(self, histories: Sequence[Sequence[Message]], context: str) -> list[str]:
+        """Renders histories; one that ends with the user's words asks for an answer."""
+        disguise = Disguise(self.control_tokens)
+        try:
+            conversations = [
+                (self._roles(messages, context, disguise), messages[-1].author == "user")
+                for messages in histories
+            ]
+            rendered = template_process().render(self._template, self._variables, conversations)
+        except (TemplateError, OverflowError) as error:
+            raise RowRefusedError(f"{_TEMPLATE} refuses the conversation: {error}") from error
+        except TemplateLimitError as error:
+            raise _unusable_template(f"{error}.") from error
+        return [disguise.reveal(text) for text in rendered]
+
+    def _roles(
+        self, messages: Sequence[Message], context: str, disguise: Disguise
+    ) -> list[dict[str, str]]:
+        roles = [_role(said.author, self._disguised(said, disguise)) for said in messages]
+        if not context:
+            return roles
+        told = disguise.hide(context)
+        if self._has_system:
+            return [_role("system", told), *roles]
+        return [_role("user", f"{told}\n\n{roles[0]['content']}"), *roles[1:]]
+
+    def _disguised(self, message: Message, disguise: Disguise) -> str:
+        return disguise.hide(message.content)
+
+
+class ReasoningTemplateFormatter(TemplateFormatter):
+    """Writes prompts for data whose answers begin with reasoning.
+
+    The tags around it are the model's own, and the template sees them. A prompt ends before the
+    empty thinking block that other answers get: whether to think is the model's to write.
+    """
+
+    prompt_format = "chat_template_reasoning"
+
+    def _probe(self, tokenizer: PreTrainedTokenizerBase, template_text: str) -> None:
+        super()._probe(tokenizer, template_text)
+        if self._lead:
+            self.anchor = self.anchor.removesuffix(self._lead)
+            self._lead = ""
+
+    def spelled_tokens(self, message: Message) -> list[str]:
+        """Lists the control tokens that a message spells, besides the tags of its reasoning."""
+        if message.author == "user" or not has_reasoning(message.content):
+            return super().spelled_tokens(message)
+        _, reasoning, _, rest = split_reasoning(message.content)
+        return self.control_tokens.spelled_in(f"{reasoning}\n{rest}")
+
+    def _disguised(self, message: Message, disguise: Disguise) -> str:
+        if message.author == "user" or not has_reasoning(message.content):
+            return super()._disguised(message, disguise)
+        opening, reasoning, closing, rest = split_reasoning(message.content)
+        return f"{opening}{disguise.hide(reasoning)}{closing}{disguise.hide(rest)}"
+
+
+def _role(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def _common_end(first: str, second: str) -> str:
+    return os.path.commonprefix([first[::-1], second[::-1]])[::-1]
+
+
+def _unusable_template(what: str) -> UnusableTemplateError:
+    return UnusableTemplateError(
+        Problem(
+            f"{_TEMPLATE} cannot be used: {what}",
+            where="large_model_reference",
+            fix="Mend it, or choose a model whose template takes user and assistant messages.",
+        )
+    )

@@ -1,0 +1,137 @@
+"""Control tokens that users spell in their texts: text like any other, not what steers the model.
+
+Rendered texts say which is which: transformers' private-use marks stand around a control token that
+a user wrote (`mark_control_tokens`), and `encode_marked_chat` turns it into the tokens of its
+letters. `as_people_read` takes the marks away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# No text that can be written in UTF-8 holds one. High ones would join with these.
+_FIRST_SIGN, _LAST_SIGN = 0xDC00, 0xDFFF
+_SIGNS = re.compile(f"[{chr(_FIRST_SIGN)}-{chr(_LAST_SIGN)}]")
+
+
+class ControlTokens:
+    """The control tokens of one tokenizer and its chat template.
+
+    They are the special tokens, and those added tokens that the template writes or looks for: the
+    tokens that transformers' ``apply_chat_template(sanitize_control_tokens=True)`` takes for them.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template_text: str = "") -> None:
+        """Lists them.
+
+        Args:
+            tokenizer: The model's tokenizer.
+            template_text: All texts that stand in its chat template; empty without one.
+        """
+        named = tokenizer.chat_control_tokens
+        spellings = {
+            token.content
+            for token in tokenizer.added_tokens_decoder.values()
+            if token.special
+            or (token.content in (template_text if named is None else named))
+            and not token.content.isspace()
+        }
+        # The longest first: a token takes precedence over those that it contains.
+        longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+        self.pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+    def spelled_in(self, text: str) -> list[str]:
+        """Lists the control tokens that a text spells, each once, in their order."""
+        return list(dict.fromkeys(self.pattern.findall(text)))
+
+    def mark(self, text: str) -> str:
+        """Marks the control tokens that a user's text spells."""
+        from transformers.utils.chat_template_utils import mark_control_tokens
+
+        marked: str = mark_control_tokens(text, self.pattern)
+        return marked
+
+
+class Disguise:
+    """Hides the control tokens of a conversation's texts from the template that renders it.
+
+    Each becomes one character that no text holds: a template that looks for its own tokens in what
+    people say does not find them, and one that cuts texts does not cut a token in two.
+    """
+
+    def __init__(self, tokens: ControlTokens) -> None:
+        """Starts with nothing hidden."""
+        self._tokens = tokens
+        self._signs: dict[str, str] = {}
+
+    def hide(self, text: str) -> str:
+        """Puts a sign in the place of every control token.
+
+        Raises:
+            OverflowError: If a conversation spells more different ones than there are signs.
+        """
+        start, end = _marks()
+        return self._tokens.pattern.sub(self._sign, text.replace(start, "").replace(end, ""))
+
+    def reveal(self, rendered: str) -> str:
+        """Puts the marked control tokens in the places of their signs."""
+        if not self._signs:
+            return rendered
+        start, end = _marks()
+        spellings = {sign: start + token + end for token, sign in self._signs.items()}
+        return _SIGNS.sub(lambda found: spellings.get(found[0], found[0]), rendered)
+
+    def _sign(self, found: re.Match[str]) -> str:
+        code = _FIRST_SIGN + len(self._signs)
+        if code > _LAST_SIGN:
+            raise OverflowError("too many different control tokens in one conversation")
+        return self._signs.setdefault(found[0], chr(code))
+
+
+def has_marks(rendered: str) -> bool:
+    """Tells whether a rendered text holds control tokens that are text."""
+    return _marks()[0] in rendered
+
+
+def as_people_read(rendered: str) -> str:
+    """Takes the marks off a rendered text."""
+    start, end = _marks()
+    return rendered.replace(start, "").replace(end, "") if start in rendered else rendered
+
+
+def encode_marked(tokenizer: Any, rendered: str) -> list[int]:
+    """Turns a rendered text with marks into tokens.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        rendered: A text in which `ControlTokens` or `Disguise` left marks.
+
+    Returns:
+        Token ids.
+
+    Raises:
+        ValueError: If the tokenizer has no other tokens for a control token's letters.
+    """
+    from transformers.utils.chat_template_utils import encode_marked_chat
+
+    ids: list[int] = encode_marked_chat(tokenizer, rendered)
+    return ids
+
+
+@cache
+def _marks() -> tuple[str, str]:
+    from transformers.utils.chat_template_utils import mark_control_tokens
+
+    start, end = mark_control_tokens("a", re.compile("a")).split("a")
+    return start, end
+
+
+def one_of(spellings: Iterable[str]) -> str:
+    """Lists control tokens for a message."""
+    return ", ".join(f'"{spelling}"' for spelling in spellings)

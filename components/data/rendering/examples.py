@@ -1,0 +1,68 @@
+"""What a model learns from one row: the one place where rows become prompts and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from kfp_llm_tuning.components.data.rendering.prompts import (
+    Example,
+    PromptFormatter,
+    RowRefusedError,
+)
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow
+
+
+class RowExample(NamedTuple):
+    """One example of a row.
+
+    Attributes:
+        example: Prompt and answer.
+        path: Where in the row the answer stands.
+        head: Characters at the prompt's start (a conversation's context) that stay when an
+            over-long prompt loses its oldest part; None where the start is what stays (text).
+    """
+
+    example: Example
+    path: str
+    head: int | None = None
+
+
+def row_examples(
+    formatter: PromptFormatter, row: Row, default_context: str
+) -> Iterator[RowExample]:
+    """Writes what a model learns from a row.
+
+    Args:
+        formatter: Writes it.
+        row: A text gives one example; a conversation one for each assistant message, with the whole
+            history before it.
+        default_context: Context of a conversation that has none of its own.
+
+    Yields:
+        The examples, in the row's order.
+
+    Raises:
+        RowRefusedError: If the row cannot be written for the model, with the place in the row.
+        UserError: If no row can.
+    """
+    if isinstance(row, TextRow):
+        yield RowExample(formatter.text_example(row.input_text, row.output_text), "output_text")
+        return
+    context = context_of(row, default_context)
+    for end in range(2, len(row.messages) + 1, 2):
+        path = f"messages[{end - 1}].content"
+        try:
+            example = formatter.chat_example(row.messages[:end], context)
+        except RowRefusedError as error:
+            problems = [replace(problem, where=path) for problem in error.problems]
+            raise RowRefusedError(*problems) from error
+        yield RowExample(example, path, formatter.head_length(context))
+
+
+def context_of(row: ChatRow, default_context: str) -> str:
+    """Gives what a conversation's assistant is told beforehand."""
+    return default_context if row.context is UNSET else str(row.context)
