@@ -178,9 +178,11 @@ class Tokenization:
         if backend is None:
             ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
             return ids
-        # What the tokenizer's own batch call does, without character offsets and masks.
+        # What the tokenizer's own batch call does, without character offsets and masks. What
+        # earlier calls asked for has stayed with the backend.
         backend.no_truncation()
         backend.no_padding()
+        backend.encode_special_tokens = self._tokenizer.split_special_tokens
         return [
             encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)
         ]

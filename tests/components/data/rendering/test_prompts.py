@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
@@ -45,6 +45,7 @@ def test_tokens_equal_those_of_the_tokenizers_own_template(chat_tokenizer, conte
 
 @pytest.mark.parametrize("name", ["chatml", "qwen-thinking", "llama-3", "gemma", "mistral"])
 @given(data=st.data())
+@settings(max_examples=25)
 def test_control_tokens_in_texts_are_tokenised_as_text(chat_tokenizers, name, data):
     """As transformers does it where it is asked to."""
     tokenizer = chat_tokenizers[name]
