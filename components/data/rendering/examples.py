@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -50,19 +51,28 @@ def row_examples(
         UserError: If no row can.
     """
     if isinstance(row, TextRow):
-        yield RowExample(formatter.text_example(row.input_text, row.output_text), "output_text")
+        path = "output_text"
+        with _named(path):
+            example = formatter.text_example(row.input_text, row.output_text)
+        yield RowExample(example, path)
         return
-    context = context_of(row, default_context)
+    context = _context_of(row, default_context)
     for end in range(2, len(row.messages) + 1, 2):
         path = f"messages[{end - 1}].content"
-        try:
+        with _named(path):
             example = formatter.chat_example(row.messages[:end], context)
-        except RowRefusedError as error:
-            problems = [replace(problem, where=path) for problem in error.problems]
-            raise RowRefusedError(*problems) from error
         yield RowExample(example, path, formatter.head_length(context))
 
 
-def context_of(row: ChatRow, default_context: str) -> str:
+def _context_of(row: ChatRow, default_context: str) -> str:
     """Gives what a conversation's assistant is told beforehand."""
     return default_context if row.context is UNSET else str(row.context)
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Tells where in a row the answer stands that cannot be written."""
+    try:
+        yield
+    except RowRefusedError as error:
+        raise RowRefusedError(*(replace(each, where=path) for each in error.problems)) from error
