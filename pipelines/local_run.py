@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.common.errors import (
     EXIT_RUN_AGAIN,
     EXIT_USER_ERROR,
 )
+from kfp_llm_tuning.components.common.folders import remove_leftovers
 from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
 from kfp_llm_tuning.pipelines import platforms, run_directory, run_record
 from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult, stop_left_behind
@@ -77,6 +78,7 @@ def run_in(
         gone = [old for old in relocation.moved if not Path(old).exists()]
         if left := stop_left_behind(directory, *gone):
             display.console.print(f"Stopped {left} processes that a killed run had left behind.")
+        remove_leftovers(directory / "tasks")
         display.console.print(f"[bold]{record.template}[/]  run {directory.name}")
         for old, new in relocation.moved.items():
             display.console.print(f"{old} is now {new}: so are the paths in it.", soft_wrap=True)

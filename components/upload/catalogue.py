@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.upload.connection import connect, discard_run, exclusive
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from kfp_llm_tuning.components.upload.names import DEPLOYED_ALIAS, ModelAddress
-from kfp_llm_tuning.components.upload.registry_location import with_credentials
+from kfp_llm_tuning.components.upload.registry_location import local_artifacts, with_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -120,8 +119,7 @@ def download(registry_uri: str, version: Version) -> Path:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    if is_local(version.location):
-        folder = local_path(version.location)
+    if folder := local_artifacts(version.location):
         if folder.is_dir():
             return folder
         raise _no_weights(version)

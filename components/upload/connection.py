@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.upload import registry_location
 
 if TYPE_CHECKING:
@@ -90,12 +89,12 @@ def _opened(uri: str) -> MlflowClient:
 def _ensure_whole(uri: str, database: Path) -> None:
     from kfp_llm_tuning.components.upload import sqlite_registry
 
-    if sqlite_registry.is_whole(database):
-        return
-    with exclusive(uri):
-        # Another process may have made it while this one waited.
-        if not sqlite_registry.is_whole(database):
-            sqlite_registry.make_whole(database)
+    if not sqlite_registry.is_whole(database):
+        with exclusive(uri):
+            # Another process may have made it while this one waited.
+            if not sqlite_registry.is_whole(database):
+                sqlite_registry.make_whole(database)
+    sqlite_registry.follow_moved_files(database)
 
 
 def _quieten() -> None:
@@ -190,5 +189,5 @@ def discard_run(client: MlflowClient, run: Run) -> None:
         run: The run.
     """
     client.delete_run(run.info.run_id)
-    if is_local(run.info.artifact_uri):
-        shutil.rmtree(local_path(run.info.artifact_uri), ignore_errors=True)
+    if folder := registry_location.local_artifacts(run.info.artifact_uri):
+        shutil.rmtree(folder, ignore_errors=True)

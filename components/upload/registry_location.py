@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from kfp_llm_tuning.components.common.credentials import has_credentials, without_credentials
 from kfp_llm_tuning.components.common.errors import Problem, UserError
@@ -130,7 +131,24 @@ def artifact_location(uri: str) -> str | None:
         The URI of the folder ``mlartifacts`` beside a SQLite file; None where the server decides.
     """
     database = database_file(uri)
-    return (database.parent / "mlartifacts").as_uri() if database else None
+    return artifacts_folder(database).as_uri() if database else None
+
+
+def artifacts_folder(database: Path) -> Path:
+    """Names the folder of the models and reports of a SQLite registry."""
+    return database.parent / "mlartifacts"
+
+
+def local_artifacts(uri: str) -> Path | None:
+    """Gives the path of artifacts on this machine; None where they lie elsewhere.
+
+    Args:
+        uri: As MLflow has it: unlike fsspec's, its file URIs are quoted.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return None if "://" in uri else Path(uri)
 
 
 def lock_file(uri: str) -> Path:

@@ -18,6 +18,7 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import scratch_folder, sync
+from kfp_llm_tuning.components.upload.registry_location import artifacts_folder, local_artifacts
 
 _WHERE = "registry_uri"
 # Seconds that another program may hold the file.
@@ -27,6 +28,14 @@ _COMPANIONS = ("-journal", "-wal", "-shm")
 # Tables and rows that MLflow itself puts into an empty database.
 _BOOKKEEPING = ("alembic_version", "workspaces")
 _OF_NO_USER = {"experiments": "experiment_id = 0"}
+# Columns with absolute URIs of files.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 # Left in the file where a migration was killed while it rebuilt a table.
 _UNFINISHED = "_alembic_tmp_"
 
@@ -87,6 +96,44 @@ def make_whole(database: Path) -> None:
         _logger.warning(
             "The registry %s was half made, and nothing was registered in it: made anew.", database
         )
+
+
+def follow_moved_files(database: Path) -> None:
+    """Has a database that was moved with its folder find its files where they are now.
+
+    MLflow writes down where they lie as absolute paths, and would write new ones to the old place.
+
+    Args:
+        database: A whole one.
+    """
+    now = artifacts_folder(database)
+    for before in _lost_artifacts(database):
+        with _opened(database) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, column in _PLACES:
+                connection.execute(
+                    f'UPDATE "{table}" SET "{column}" = :now || substr("{column}", :length + 1) '
+                    f'WHERE "{column}" = :before OR substr("{column}", 1, :length + 1) = :folder',
+                    {
+                        "now": now.as_uri(),
+                        "before": before,
+                        "folder": f"{before}/",
+                        "length": len(before),
+                    },
+                )
+            connection.commit()
+        _logger.warning("The registry %s was moved: its models are now in %s.", database.name, now)
+
+
+def _lost_artifacts(database: Path) -> list[str]:
+    """Lists the URIs of folders of files that are gone, where one is beside the database."""
+    folder = artifacts_folder(database)
+    if not folder.is_dir():
+        return []
+    with _opened(database) as connection:
+        found = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+    places = [uri for (uri,) in found if uri and uri.endswith(f"/{folder.name}")]
+    return [uri for uri in places if (path := local_artifacts(uri)) and not path.exists()]
 
 
 def _is_empty(database: Path) -> bool:
@@ -202,7 +249,7 @@ def _make(aside: Path, database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     # Files of MLflow's own experiment lie beside the database, as those of ours.
-    artifacts = (database.parent / "mlartifacts").as_uri()
+    artifacts = artifacts_folder(database).as_uri()
     SqlAlchemyStore(f"sqlite:///{aside}", artifacts).engine.dispose()
 
 

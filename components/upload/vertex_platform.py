@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.manifest import verify
 from kfp_llm_tuning.components.common.vertex import Ensured, Vertex
 from kfp_llm_tuning.components.generation.saved_model import read_provenance
 from kfp_llm_tuning.components.tuning.model_references import resolve
@@ -67,6 +68,8 @@ def upload(task: UploadTask) -> Uploaded:
         _logger.warning("The model is not registered. %s", task.reason)
         return Uploaded()
     _check_upload(task)
+    # The weights are in Cloud Storage, and read by nobody here: the server that loads them hashes.
+    verify(task.saved_model, contents=False)
     vertex = Vertex(task.project, task.location, task.regional_endpoint)
     registered = vertex_models.register(vertex, _described(task))
     name = vertex_models.version_name(registered.resource)

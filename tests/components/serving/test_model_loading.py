@@ -10,6 +10,7 @@ import fsspec
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.manifest import write_manifest
 from kfp_llm_tuning.components.generation.engine import GenerationRequest, Listener
 from kfp_llm_tuning.components.models.checkpoint_files import local_file
 from kfp_llm_tuning.components.models.safetensors_header import read_header
@@ -141,3 +142,29 @@ def test_a_model_that_does_not_answer_is_not_served(
     monkeypatch.setattr(TransformersEngine, "submit", submit)
     with pytest.raises(RuntimeError, match="no kernel"):
         load_model(ServerSettings(model=str(served_folder), engine="transformers"))
+
+
+def test_a_copy_that_was_cut_off_or_changed_is_refused(folder: Path, cache: Path) -> None:
+    write_manifest(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    upload(folder, "memory://models/whole")
+    assert fetch("memory://models/whole").is_relative_to(cache)
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    (folder / "tokenizer.json").write_text("{}")
+    upload(folder, "memory://models/changed")
+    told = refused("memory://models/changed")
+    assert "model.safetensors is corrupt" in told
+    assert "tokenizer.json has 2 bytes" in told
+    assert "memory://models/changed is not whole, or was changed: copy it there again" in told
+    assert not list(cache.glob("changed*[!.lock]"))
+
+
+def test_weights_changed_on_this_machine_are_not_loaded(folder: Path) -> None:
+    write_manifest(folder)
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="model.safetensors is corrupt"):
+        load_model(ServerSettings(str(folder), engine="transformers"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from kfp_llm_tuning.components.upload.catalogue import (
 from kfp_llm_tuning.components.upload.connection import connect
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 from kfp_llm_tuning.components.upload.names import parse_address
+from kfp_llm_tuning.components.upload.registry_location import database_file
 
 
 @pytest.fixture
@@ -127,3 +129,31 @@ def test_model_of_another_tool_is_listed(two_versions: str, tmp_path: Path) -> N
     client.create_model_version("it's theirs", source=tmp_path.as_uri())
     (theirs,) = [v for v in list_versions(two_versions) if v.name == "it's theirs"]
     assert (theirs.base_model, theirs.run_id, theirs.metrics) == ("", "", {})
+
+
+def test_a_registry_that_was_moved_finds_its_weights(
+    two_versions: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = database_file(two_versions)
+    assert made is not None
+    moved = made.parent.with_name("a new name, 100 % of it")
+    made.parent.rename(moved)
+    uri = f"sqlite:///{moved}/mlflow.db"
+    version = find_version(uri, parse_address("intents"))
+    folder = download(uri, version)
+    assert folder.is_relative_to(moved)
+    assert (folder / "config.json").is_file()
+    assert "was moved: its models are now in" in caplog.text
+    assert not made.parent.exists()
+    caplog.clear()
+    delete(uri, list_versions(uri))
+    assert not folder.exists()
+    assert "was moved" not in caplog.text
+
+
+def test_a_copy_of_a_registry_leaves_the_weights_where_they_are(two_versions: str) -> None:
+    made = database_file(two_versions)
+    assert made is not None
+    copy = shutil.copytree(made.parent, made.parent.with_name("copy"))
+    uri = f"sqlite:///{copy}/mlflow.db"
+    assert download(uri, list_versions(uri)[0]).is_relative_to(made.parent)

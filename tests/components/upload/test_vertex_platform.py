@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from google_cloud_pipeline_components.proto.gcp_resources_pb2 import GcpResources
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.manifest import write_manifest
 from kfp_llm_tuning.components.upload import platforms, vertex_platform
 from kfp_llm_tuning.components.upload.tasks import Uploaded
 from tests.components.upload.vertex_tasks import deploy_task, upload_task
@@ -83,3 +84,14 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_weights_that_were_cut_off_are_not_registered(
+    vertex_server: LocalVertex, tmp_path: Path
+) -> None:
+    task = upload_task(vertex_server, tmp_path)
+    write_manifest(task.saved_model)
+    (task.saved_model / "model.safetensors").write_bytes(bytes(750_000))
+    with pytest.raises(UserError, match="model.safetensors has 750,000 bytes, not 1,500,000"):
+        platforms.upload(task)
+    assert vertex_server.requests == []
