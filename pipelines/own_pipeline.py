@@ -14,15 +14,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
+from kfp_llm_tuning.components.common.documents import (
+    parse_yaml,
+    size_problems,
+    unknown_names,
+    value_problems,
+)
 from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
+from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.pipelines import compile as compiling
 from kfp_llm_tuning.pipelines import platforms, run_directory
 from kfp_llm_tuning.pipelines.commands.run_directory_options import (
@@ -214,7 +219,7 @@ def _arguments(
     """Gathers the values of the inputs: later sources take the place of earlier ones."""
     inputs = pipeline.component_spec.inputs or {}
     given = {
-        key: text if inputs[key].type == "String" else yaml.safe_load(text)
+        key: text if inputs[key].type == "String" else parse_yaml(text, option_name(key))
         for key, text in options.items()
         if text is not None
     }
@@ -233,18 +238,20 @@ def _platform(name: str, options_file: Path | None) -> Platform:
 
 
 def _checked(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    problems: list[Problem] = []
+    unknown = (key for key in values if key not in inputs)
+    fix = f"The inputs are {', '.join(inputs)}."
+    problems = unknown_names(unknown, list(inputs), "no such input.", fix)
     for key, value in values.items():
         if key not in inputs:
-            close = get_close_matches(key, inputs, n=1)
-            fix = f"Did you mean {close[0]}?" if close else ""
-            problems.append(Problem("no such input.", key, ", ".join(inputs), fix))
+            continue
+        if unfit := value_problems(value, key):
+            problems += unfit
         elif type(value) not in _types(inputs[key]):
-            problems.append(Problem(f"{value!r} is of another type.", key, inputs[key].type))
+            problems.append(Problem(f"{short(value)} is of another type.", key, inputs[key].type))
     for key, wanted in inputs.items():
         if not wanted.optional and key not in values:
             problems.append(Problem("a value is needed.", key, fix=f"Give {option_name(key)}."))
-    raise_all(problems)
+    raise_all([*problems, *size_problems(values)])
     # kfp takes no whole number for a Float.
     return {key: _types(inputs[key])[0](value) for key, value in values.items()}
 

@@ -7,12 +7,18 @@ from here, and the command its options. Nothing heavy is imported.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
-from difflib import get_close_matches
 from typing import Any, get_type_hints
 
+from kfp_llm_tuning.components.common.documents import (
+    size_problems,
+    unknown_names,
+    value_problems,
+)
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
+from kfp_llm_tuning.components.common.wording import short
 
 
 def _parameter(default: Any = MISSING, *, help: str, published: bool = True) -> Any:
@@ -207,11 +213,15 @@ def sort_out(
         Every parameter whose value is of its type, and a problem for every other: ``where`` is its
         name.
     """
-    problems: list[Problem] = []
+    fix = "See kfp-llm-tuning run --help."
+    unknown = (name for name in values if name not in parameters)
+    problems = unknown_names(unknown, list(parameters), "unknown parameter.", fix)
     parsed: dict[str, Any] = {}
     for name, value in values.items():
         if name not in parameters:
-            problems.append(_unknown(name, list(parameters)))
+            continue
+        if unfit := value_problems(value, name):
+            problems += unfit
         elif (converted := _convert(value, parameters[name].type)) is None:
             problems.append(_wrong_type(value, parameters[name]))
         else:
@@ -221,7 +231,7 @@ def sort_out(
             problems.append(
                 Problem("a value is needed.", where=name, fix=f"Give {option_name(name)}.")
             )
-    return parsed, problems
+    return parsed, problems + size_problems(parsed)
 
 
 def option_name(name: str) -> str:
@@ -229,16 +239,10 @@ def option_name(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _unknown(name: str, known: Sequence[str]) -> Problem:
-    close = get_close_matches(name.strip(" :").replace("-", "_"), known, n=1, cutoff=0.6)
-    fix = f"Did you mean {close[0]}?" if close else "See kfp-llm-tuning run --help."
-    return Problem("unknown parameter.", where=repr(name), fix=fix)
-
-
 def _wrong_type(value: Any, parameter: Parameter) -> Problem:
     words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     return Problem(
-        f"{value!r} is not {words[parameter.type]}.",
+        f"{short(value)} is not {words[parameter.type]}.",
         where=parameter.name,
         allowed=words[parameter.type],
     )
@@ -257,6 +261,8 @@ def _convert(value: Any, type_: type) -> str | int | float | bool | None:
         return None
     try:
         number = float(value)
+        if not math.isfinite(number) or (type_ is int and abs(number) >= 2**63):
+            return None
         return number if type_ is float else int(value) if number.is_integer() else None
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError):  # "inf" is no whole number; a long one is no float
         return None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from kfp_llm_tuning.components.common.documents import parse_json, parse_yaml, read_text
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.wording import one_line, short
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES, sort_out
 
 DEFAULT_TEMPLATE = "tune-large-model"
@@ -83,7 +82,7 @@ def read_parameters_file(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If the file cannot be read or is no mapping.
     """
-    document = _load(path, yaml.safe_load, yaml.YAMLError, "YAML")
+    document = parse_yaml(read_text(path), str(path))
     if not isinstance(document, dict):
         raise UserError(
             Problem("is no mapping.", str(path), allowed="lines such as `train_steps: 300`")
@@ -104,7 +103,7 @@ def read_request(path: Path) -> Request:
     Raises:
         UserError: If the file is no such body.
     """
-    body = _load(path, json.loads, ValueError, "JSON")
+    body = parse_json(read_text(path), str(path))
     config = body.get("runtimeConfig") if isinstance(body, dict) else None
     values = config.get("parameterValues") if isinstance(config, dict) else None
     if not isinstance(body, dict) or not isinstance(config, dict) or not isinstance(values, dict):
@@ -139,7 +138,7 @@ def _cloud_fields_of(body: Mapping[str, Any], path: Path) -> dict[str, Any]:
     given = {name: body[name] for name in _CLOUD_FIELDS if body.get(name)}
     raise_all(
         [
-            Problem(f"{value!r} is not {words[kind]}.", f"{path}: {name}", words[kind])
+            Problem(f"{short(value)} is not {words[kind]}.", f"{path}: {name}", words[kind])
             for name, value in given.items()
             if not isinstance(value, kind := _CLOUD_FIELDS[name])
         ]
@@ -163,17 +162,8 @@ def _template_of(body: Mapping[str, Any], path: Path) -> str:
             return name
     raise UserError(
         Problem(
-            f"no template of ours stands for {uri}.",
+            f"no template of ours stands for {one_line(uri)}.",
             where=f"{path}: templateUri",
             allowed=", ".join(TEMPLATES),
         )
     )
-
-
-def _load(path: Path, load: Any, error_type: type[Exception], language: str) -> Any:
-    try:
-        return load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(Problem(f"cannot be read: {error.strerror}.", str(path))) from error
-    except (error_type, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(Problem(f"is not {language}: {error}", str(path))) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfp_llm_tuning.components.common.documents import parse_yaml_documents, read_text
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES
@@ -149,26 +150,12 @@ def _compiled(
     _check_registry(image_registry, "kfp-llm-tuning submit --image-registry " + _REGISTRY_FORM)
     from kfp_llm_tuning.pipelines.compile import template_text
 
-    return _parse(template_text(template, platform(), image_registry))
+    return parse_yaml_documents(template_text(template, platform(), image_registry), template)
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
-    import yaml
-
-    try:
-        documents = _parse(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(Problem(f"cannot be read: {error.strerror}.", str(path))) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(Problem(f"is not YAML: {error}", str(path))) from error
+    documents = parse_yaml_documents(read_text(path), str(path))
     return [document for document in documents if isinstance(document, dict)]
-
-
-def _parse(text: str) -> list[Any]:
-    import yaml
-
-    # The loader written in C, where there is one, is ten times as fast.
-    return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
 def _check_registry(registry: str, command: str, where: str = "") -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
+from kfp_llm_tuning.components.common.wording import shorten
 
 EXIT_USER_ERROR = 1
 EXIT_INTERNAL_ERROR = 13
@@ -42,6 +43,10 @@ _MACHINE_TEXTS = re.compile(
     "|File too large|Read-only file system|attempt to write a readonly database"
     "|PytorchStreamWriter failed|file write failed"
 )
+# What of an error's problems is shown: so many of them, each so long, so much of all.
+_SHOWN_PROBLEMS = 100
+_SHOWN_CHARACTERS_EACH = 2_000
+_SHOWN_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -96,20 +101,6 @@ class RunAgain(Exception):
     """The work was interrupted after saving its state: the same command goes on from there."""
 
 
-def shorten(text: str, characters: int = 200) -> str:
-    """Leaves out a text's middle where it is longer than a message may show."""
-    text = hide_credentials(text)  # Before a password that is cut in two is none any more.
-    if len(text) <= characters:
-        return text
-    half = (characters - 1) // 2
-    return f"{text[:half]}…{text[-half:]}"
-
-
-def escape(text: str) -> str:
-    r"""Writes characters that cannot be seen as ``\u....``, so that a message stays one line."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-
-
 def format_problems(problems: Sequence[Problem]) -> str:
     """Writes one problem as a line, several as a counted list.
 
@@ -117,12 +108,21 @@ def format_problems(problems: Sequence[Problem]) -> str:
         problems: At least one problem.
 
     Returns:
-        The text, without a newline at its end.
+        The text, without a newline at its end; of very many or very long problems the first.
     """
+    texts: list[str] = []
+    left = _SHOWN_CHARACTERS
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        texts.append(shorten(str(problem), _SHOWN_CHARACTERS_EACH))
+        left -= len(texts[-1])
+        if left < 0:
+            break
     if len(problems) == 1:
-        return str(problems[0])
-    lines = [f"{len(problems)} problems:"]
-    lines += [f"  {number}. {problem}" for number, problem in enumerate(problems, start=1)]
+        return texts[0]
+    lines = [f"{len(problems):,} problems:"]
+    lines += [f"  {number}. {text}" for number, text in enumerate(texts, start=1)]
+    if hidden := len(problems) - len(texts):
+        lines.append(f"  ... and {hidden:,} more.")
     return "\n".join(lines)
 
 

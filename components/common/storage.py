@@ -20,8 +20,9 @@ from fsspec.core import OpenFile, get_compression, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, escape, shorten
+from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.input_stream import InputStream
+from kfp_llm_tuning.components.common.wording import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def failures_told(what: str, where: str, fix: str = "") -> Iterator[None]:
         yield
     except Exception as error:
         raise UserError(
-            Problem(f"cannot {escape(shorten(what))} ({_reason(error)}).", where, fix=fix)
+            Problem(f"cannot {one_line(what)} ({_reason(error)}).", where, fix=fix)
         ) from error
 
 
@@ -164,7 +165,7 @@ def _reason(error: Exception) -> str:
     """Says why; an error of the operating system names its file again, which may be long."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return escape(shorten(f"{type(error).__name__}: {error}", 500))
+    return one_line(f"{type(error).__name__}: {error}", 500)
 
 
 def file_state(uri: str, where: str = "") -> str:
@@ -192,7 +193,7 @@ def file_state(uri: str, where: str = "") -> str:
 
 def _cannot_open(uri: str, where: str, error: Exception) -> Problem:
     scheme = uri.partition("://")[0] if "://" in uri else ""
-    name = escape(shorten(uri))
+    name = one_line(uri)
     if isinstance(error, ImportError):
         package = _PACKAGE_OF_SCHEME.get(scheme, f"the fsspec package for {scheme}://")
         return Problem(f"cannot read {name}.", where, fix=f"Install it: pip install {package}.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from kfp_llm_tuning.components.common.errors import escape
 from kfp_llm_tuning.components.common.report import render
+from kfp_llm_tuning.components.common.wording import escape
 from kfp_llm_tuning.components.validation.dataset import Validation
 from kfp_llm_tuning.components.validation.rows import RowFormat
 from kfp_llm_tuning.components.validation.summary import Summary

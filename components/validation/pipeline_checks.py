@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.validation import regions, resource_names
@@ -28,7 +29,7 @@ from kfp_llm_tuning.components.validation.platform_checks import (
     check_registry,
     check_run_time,
 )
-from kfp_llm_tuning.components.validation.problem_texts import short, unknown
+from kfp_llm_tuning.components.validation.problem_texts import unknown
 from kfp_llm_tuning.components.validation.resource_names import MANAGED_DATASET
 from kfp_llm_tuning.components.validation.vertex_checks import (
     check_deployment,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from kfp_llm_tuning.components.common.errors import escape
+from kfp_llm_tuning.components.common.wording import escape
 from kfp_llm_tuning.components.validation.findings import Finding
 from kfp_llm_tuning.components.validation.lines import BYTE_ORDER_MARK
 from kfp_llm_tuning.components.validation.rows import DECODE_ERRORS

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     TUNING_STRATEGIES,
     PipelineParameters,
 )
-from kfp_llm_tuning.components.validation.problem_texts import short, unknown, wrong_form
+from kfp_llm_tuning.components.validation.problem_texts import unknown, wrong_form
 from kfp_llm_tuning.components.validation.resource_names import (
     ENCRYPTION_KEY,
     ENDPOINT,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 
-from kfp_llm_tuning.components.common.errors import escape
+from kfp_llm_tuning.components.common.wording import escape
 
 # Fields and authors of other tools' formats, each list in order of likelihood.
 _FIELD_SYNONYMS = {

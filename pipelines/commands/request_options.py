@@ -11,8 +11,10 @@ from typing import Any
 
 import click
 
+from kfp_llm_tuning.components.common.documents import size_problems, value_problems
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
 from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES, TEXT, option_name
 from kfp_llm_tuning.pipelines.requests import (
@@ -108,6 +110,7 @@ def gather_request(source: RequestSource) -> Request:
     values |= source.options
     with collect(problems):
         labels |= parse_labels(source.labels)
+    problems += value_problems(labels, "labels") + size_problems(labels)
     if not values:
         nothing = Problem("nothing to tune.", fix="Give --dataset-uri or --params; see --help.")
         raise UserError(*problems or [nothing])
@@ -156,7 +159,10 @@ def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:
     wrong = [pair for pair in pairs if not pair.partition("=")[0] or "=" not in pair]
     if wrong:
         raise UserError(
-            *(Problem(f"{pair!r} is no label.", "--label", allowed="KEY=VALUE") for pair in wrong)
+            *(
+                Problem(f"{short(pair)} is no label.", "--label", allowed="KEY=VALUE")
+                for pair in wrong
+            )
         )
     return {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
 

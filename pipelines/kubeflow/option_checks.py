@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
-from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from kfp_llm_tuning.components.common.documents import unknown_names
 from kfp_llm_tuning.components.common.errors import Problem, collect
 from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.upload.registry_location import (
     checked_registry_uri,
     credentials_problem,
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
     from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions, Pod
+
+# More are not told anyway.
+_MOST_ERRORS = 200
 
 
 def check_schema(given: Any, schema: Any) -> Iterator[Problem]:
@@ -36,7 +41,9 @@ def check_schema(given: Any, schema: Any) -> Iterator[Problem]:
     import jsonschema
 
     validator = jsonschema.validators.validator_for(schema)(schema)
-    errors = sorted(validator.iter_errors(given), key=lambda error: error.json_path)
+    errors = sorted(
+        islice(validator.iter_errors(given), _MOST_ERRORS), key=lambda error: error.json_path
+    )
     # An entry that lacks two names is two errors, which are told as one.
     yield from dict.fromkeys(problem for error in errors for problem in _told(error))
 
@@ -45,10 +52,11 @@ def _told(error: ValidationError) -> Iterator[Problem]:
     place = error.json_path.removeprefix("$").removeprefix(".")
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
-        for name in sorted(set(map(str, error.instance)) - set(known)):
-            close = get_close_matches(name, known, n=1)
-            fix = f"Did you mean {close[0]}?" if close else ""
-            yield Problem("unknown option.", f"{place}.{name}".lstrip("."), ", ".join(known), fix)
+        unknown = sorted(set(map(str, error.instance)) - set(known))
+        fix = f"The options are {', '.join(known)}."
+        yield from unknown_names(
+            unknown, known, "unknown option.", fix, f"{place}." if place else ""
+        )
     elif error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
         yield Problem(f"{', '.join(missing)} is missing.", place)
@@ -56,7 +64,7 @@ def _told(error: ValidationError) -> Iterator[Problem]:
         allowed = error.schema.get("description") or ", ".join(
             repr(value) if value == "" else str(value) for value in error.schema.get("enum", [])
         )
-        yield Problem(f"{error.instance!r} cannot be here.", place, allowed)
+        yield Problem(f"{short(error.instance)} cannot be here.", place, allowed)
 
 
 def check_options(options: KubeflowOptions) -> Iterator[Problem]:

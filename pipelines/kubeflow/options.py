@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.documents import parse_yaml, read_text
+from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.pipelines.kubeflow.machines import gpu_count
 from kfp_llm_tuning.pipelines.platforms import Role
 
@@ -220,14 +221,7 @@ def read_options(path: Path) -> KubeflowOptions:
     Raises:
         UserError: If the file cannot be read, and for everything in it that cannot be.
     """
-    import yaml
-
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(Problem(f"cannot be read: {error.strerror}.", str(path))) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(Problem(f"is not YAML: {error}", str(path))) from error
+    document = parse_yaml(read_text(path), str(path))
     return options_from({} if document is None else document, str(path))
 
 

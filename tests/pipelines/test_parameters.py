@@ -79,7 +79,7 @@ def test_values_are_converted_where_the_meaning_stays(
         ({"accelerator_type:": "GPU"}, "unknown parameter. Did you mean accelerator_type?"),
         ({"train-steps": 3}, "Did you mean train_steps?"),
         ({"learing_rate": 3}, "Did you mean learning_rate?"),
-        ({"zzzzzzzz": 3}, "'zzzzzzzz': unknown parameter. See kfp-llm-tuning run --help."),
+        ({"zzzzzzzz": 3}, "zzzzzzzz: unknown parameter. See kfp-llm-tuning run --help."),
         ({"train_steps": "many"}, "train_steps: 'many' is not a whole number."),
         ({"train_steps": 1.5}, "train_steps: 1.5 is not a whole number."),
         ({"train_steps": True}, "train_steps: True is not a whole number."),
@@ -89,6 +89,14 @@ def test_values_are_converted_where_the_meaning_stays(
         ({"dataset_uri": 5}, "dataset_uri: 5 is not text."),
         ({"dataset_uri": None}, "dataset_uri: None is not text."),
         ({"dataset_uri": {"a": 1}}, "is not text."),
+        ({"dataset_uri": ["x"] * 10**6}, "dataset_uri: ['x', 'x', 'x', 'x', 'x', 'x', ...] is"),
+        ({"train_steps": "9" * 5000}, "9' is not a whole number."),
+        ({"learning_rate": "nan"}, "learning_rate: 'nan' is not a number."),
+        ({"learning_rate": float("inf")}, "learning_rate: inf is no finite number."),
+        ({"default_context": "\ud800"}, "default_context: the text has \\ud800, half"),
+        ({"default_context": "a\0"}, "default_context: the text has the character U+0000"),
+        ({"default_context": "a" * 100_000}, "default_context: 100,002 bytes,"),
+        ({f"p{n}": 1 for n in range(100_000)}, "99,980 more: unknown parameter."),
     ],
 )
 def test_wrong_values_are_told(values: dict[str, object], message: str) -> None:

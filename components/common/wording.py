@@ -1,0 +1,54 @@
+"""Values in messages: one line each, of bounded length, whatever was given."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from kfp_llm_tuning.components.common.credentials import hide_credentials
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 80
+# Longer names are no misspellings.
+_LONGEST_NAME = 60
+
+
+def shorten(text: str, characters: int = 200) -> str:
+    """Leaves out a text's middle where it is longer than a message may show."""
+    text = hide_credentials(text)  # Before a password that is cut in two is none any more.
+    if len(text) <= characters:
+        return text
+    half = (characters - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def escape(text: str) -> str:
+    r"""Writes characters that cannot be seen as ``\u....``, so that a message stays one line."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+def one_line(text: object, characters: int = 200) -> str:
+    """Writes a name or a path: shortened, characters that cannot be seen escaped."""
+    return escape(shorten(str(text), characters))
+
+
+def short(value: object) -> str:
+    """Writes any value as Python does, its middle left out before a long one is written out."""
+    if isinstance(value, str):
+        value = hide_credentials(value)
+    return hide_credentials(escape(_BRIEF.repr(value)))
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Finds the known name that a wrong one may mean; empty where none is near."""
+    if len(name) > _LONGEST_NAME:
+        return ""
+    close = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return close[0] if close else ""
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Asks whether the known name is meant that is nearest to a wrong one."""
+    found = nearest(name, known)
+    return f"Did you mean {found}?" if found else otherwise
