@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 _HIDDEN = "***"
@@ -55,3 +56,15 @@ def without_credentials(uri: str) -> str:
     if _PASSWORD.search(uri) or _TOKEN.search(uri):
         uri = _USERINFO.sub(r"\1", uri)
     return _QUERY.sub(r"\1", uri)
+
+
+def hide_credentials_in_logs() -> None:
+    """Has every logger of this process, a library's too, hide them from now on."""
+    logging.setLogRecordFactory(_Record)
+
+
+class _Record(logging.LogRecord):
+    """A message whose secrets are hidden, whatever handler writes it."""
+
+    def getMessage(self) -> str:  # noqa: N802
+        return hide_credentials(super().getMessage())

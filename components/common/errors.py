@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kfp_llm_tuning.components.common.credentials import hide_credentials
+from kfp_llm_tuning.components.common.credentials import hide_credentials, hide_credentials_in_logs
 from kfp_llm_tuning.components.common.wording import shorten
 
 EXIT_USER_ERROR = 1
@@ -212,6 +212,7 @@ def exit_on_error() -> Iterator[None]:
         SystemExit: 1 for a user's mistake or what the machine refuses (message only), 75 for work
             that asks to be run again, 13 for anything else (with its traceback).
     """
+    hide_credentials_in_logs()
     try:
         yield
     except UserError as error:

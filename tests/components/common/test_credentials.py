@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from kfp_llm_tuning.components.common.credentials import (
     has_credentials,
     hide_credentials,
+    hide_credentials_in_logs,
     without_credentials,
 )
 
@@ -59,6 +62,16 @@ def test_what_is_secret_is_hidden_and_taken_out(uri: str) -> None:
     assert hide_credentials(hidden) == hidden
     assert without_credentials(uri) == bare
     assert not has_credentials(bare)
+
+
+def test_no_logger_writes_them(caplog: pytest.LogCaptureFixture) -> None:
+    before = logging.getLogRecordFactory()
+    try:
+        hide_credentials_in_logs()
+        logging.getLogger("a.library").warning("retrying %s", "https://ann:s3cret@host/rows")
+    finally:
+        logging.setLogRecordFactory(before)
+    assert "retrying https://ann:***@host/rows" in caplog.text
 
 
 @pytest.mark.parametrize("uri", HARMLESS)
