@@ -12,7 +12,7 @@ VLLM_INSTALLED := $(VLLM)/.installed
 # mypy does not follow an editable install, so the namespace package is laid out for it.
 LINT_ROOT := build/lint
 
-.PHONY: help install run test lint format unit test-slow test-clients test-images test-vllm coverage compile readme images \
+.PHONY: help install run test lint format unit test-slow test-kills test-clients test-images test-vllm coverage compile readme images \
 	bench bench-gpu wheel clean
 
 help: ## List the targets.
@@ -51,6 +51,9 @@ unit: install
 
 test-slow: install ## The tests marked slow: long runs on real data (needs ../shared/data).
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m slow
+
+test-kills: install ## Runs killed 200 times in their whole life (half an hour; KILLS=12 for fewer, SEED=...).
+	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.campaigns.kills --kills $(or $(KILLS),200) --seed $(or $(SEED),11)
 
 test-clients: install ## Clients that others wrote against the local Vertex AI, each in a venv of its own.
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist loadscope -m clients tests/clients

@@ -32,6 +32,8 @@ _OF_THE_MACHINE = (
     errno.EACCES,
     errno.EPERM,
     errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
     errno.ENAMETOOLONG,
     errno.EMFILE,
     errno.ENFILE,

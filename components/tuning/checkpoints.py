@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 PREFIX = "step-"
 # Written last: sizes and hashes of every other file. A checkpoint without it does not count.
 MARKER = "complete.json"
-# Names the run that a folder of checkpoints belongs to.
+# Names the run that a folder of checkpoints belongs to; each checkpoint has a copy.
 OWNER = "run.json"
 _LOCK = ".lock"
 _KEEP = 2
@@ -88,10 +88,11 @@ class CheckpointDirectory:
             logger.warning("%s cannot be locked: let only one tuner write to it.", self.path)
 
     def _check_owner(self, fingerprint: str) -> None:
-        owner = self.path / OWNER
-        if not owner.exists():
-            write_atomically(owner, json.dumps({"fingerprint": fingerprint}))
-        elif json.loads(owner.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
+        owner = _owner_of(self.path) or self._owner_by_checkpoints()
+        if not owner:
+            owner = fingerprint
+            write_atomically(self.path / OWNER, json.dumps({"fingerprint": owner}))
+        if owner != fingerprint:
             raise UserError(
                 Problem(
                     f"{self.path} belongs to another run: other arguments, data or model.",
@@ -99,6 +100,21 @@ class CheckpointDirectory:
                     fix="Name an empty folder, or delete this one to begin anew.",
                 )
             )
+
+    def _owner_by_checkpoints(self) -> str:
+        """Finds whose the folder is where its own file does not say; empty where it is nobody's."""
+        if not self.newest_first():
+            return ""
+        newest = self.newest()
+        owner = _owner_of(newest.path) if newest else ""
+        if newest and owner:
+            logger.warning("%s is damaged: put back from %s.", OWNER, newest.path.name)
+            shutil.copyfile(newest.path / OWNER, self.path / OWNER)
+            return owner
+        logger.warning("%s is damaged, and no checkpoint says whose it is: all are deleted.", OWNER)
+        for checkpoint in self.newest_first():
+            shutil.rmtree(checkpoint.path)
+        return ""
 
     def newest_first(self) -> list[Checkpoint]:
         """Lists the checkpoints, without a look at whether they are whole."""
@@ -142,6 +158,8 @@ class CheckpointDirectory:
             best_step: A step whose checkpoint is kept besides the newest two; 0 means none.
         """
         folder = self.writing(step)
+        if (self.path / OWNER).exists():
+            shutil.copyfile(self.path / OWNER, folder / OWNER)
         sync_tree(folder)
         write_manifest(folder, MARKER)
         self._put_in_place(step)
@@ -174,6 +192,14 @@ class CheckpointDirectory:
         for checkpoint in self.newest_first()[_KEEP:]:
             if checkpoint.step != best_step:
                 shutil.rmtree(checkpoint.path, ignore_errors=True)
+
+
+def _owner_of(folder: Path) -> str:
+    """Reads whose a folder is; empty where its file is missing or damaged."""
+    try:
+        return str(json.loads((folder / OWNER).read_text(encoding="utf-8"))["fingerprint"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _damage(folder: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.upload import registry_location
+from kfp_llm_tuning.components.upload import registry_location, registry_moves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,6 +70,7 @@ def connect(registry_uri: str, create: bool = True) -> MlflowClient:
     try:
         if database:
             _ensure_whole(uri, database)
+            registry_moves.take_along(database, EXPERIMENT)
         return when_unlocked(uri, lambda: _opened(uri))
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise UserError(

@@ -138,3 +138,32 @@ def test_two_tuners_never_share_a_folder(directory: CheckpointDirectory) -> None
     other.join()
     with directory.claimed("run"):
         pass
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b"\xff", b"[" * 100_000])
+def test_whose_a_folder_is_survives_damage(
+    directory: CheckpointDirectory, content: bytes | None
+) -> None:
+    owner = directory.path / "run.json"
+    with directory.claimed("mine"):
+        write(directory, 3)
+    owner.unlink()
+    if content is not None:
+        owner.write_bytes(content)
+    with pytest.raises(UserError, match="another run"), directory.claimed("other"):
+        pass
+    with directory.claimed("mine"):
+        assert steps(directory) == [3]
+
+
+def test_checkpoints_that_may_be_anybodys_are_not_gone_on_with(
+    directory: CheckpointDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(directory, 3)
+    (directory.path / "run.json").write_text("{", encoding="utf-8")
+    with directory.claimed("mine"):
+        assert steps(directory) == []
+    assert "no checkpoint says whose it is" in caplog.text
+    caplog.clear()
+    with directory.claimed("mine"):
+        assert not caplog.messages

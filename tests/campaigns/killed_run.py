@@ -1,0 +1,232 @@
+"""One run on this machine that is killed at given moments and resumed until it is done."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+
+COMMAND = (sys.executable, "-m", "kfp_llm_tuning.pipelines.cli", "run")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
+# Before the first task, the command itself is at work.
+START = "(start)"
+_LOOK_SECONDS = 0.04
+# No task of these runs works for so long on a machine that is shared.
+_PATIENCE_SECONDS = 600.0
+_INTERNAL_ERROR = 13
+_TASK = re.compile(r"/tasks/[^/\"]+/([^/\"]+)/executor_output\.json")
+
+
+@dataclass(frozen=True, order=True)
+class Moment:
+    """A point in a run's life.
+
+    Attributes:
+        number: Of the task in the order of the timeline.
+        task: The task at work.
+        seconds: Since its process was seen.
+    """
+
+    number: int
+    task: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each task of an undisturbed run began.
+
+    Attributes:
+        starts: Task and seconds since the command began, in order; the command's own start first.
+        seconds: The whole of it.
+    """
+
+    starts: Sequence[tuple[str, float]]
+    seconds: float
+
+    def moment(self, seconds: float) -> Moment:
+        """Finds what is at work so many seconds after the start."""
+        ends = [*(start for _, start in self.starts[1:]), float("inf")]
+        number = next(index for index, end in enumerate(ends) if seconds < end)
+        task, start = self.starts[number]
+        return Moment(number, task, seconds - start)
+
+    def span(self, task: str) -> tuple[float, float]:
+        """Gives the seconds in which a task works, or what comes after it before the next."""
+        for (name, start), (_, end) in pairwise([*self.starts, ("", self.seconds)]):
+            if name == task:
+                return start, end
+        raise KeyError(task)
+
+
+def _signal(number: int) -> Callable[[psutil.Process], None]:
+    return lambda command: command.send_signal(number)
+
+
+def _kill_task(command: psutil.Process) -> None:
+    """Kills the task's processes, as a machine does that has no memory left."""
+    for process in command.children(recursive=True) or [command]:
+        process.kill()
+
+
+def _kill_all(command: psutil.Process) -> None:
+    """Kills everything, as a power cut does."""
+    children = command.children(recursive=True)
+    command.kill()
+    for process in children:
+        process.kill()
+
+
+METHODS: Mapping[str, Callable[[psutil.Process], None]] = {
+    "kill command": _signal(signal.SIGKILL),
+    "kill task": _kill_task,
+    "kill all": _kill_all,
+    "SIGTERM": _signal(signal.SIGTERM),
+    "SIGINT": _signal(signal.SIGINT),
+}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill that was done.
+
+    Attributes:
+        moment: When.
+        method: A name of ``METHODS``.
+        exit_code: The command's, negative for a signal.
+    """
+
+    moment: Moment
+    method: str
+    exit_code: int
+
+
+@dataclass
+class KilledRun:
+    """A run in an output folder, which other runs may share.
+
+    Attributes:
+        output: The output folder.
+        name: Of the model; no other run in the folder has it.
+        kills: Those done so far.
+        faults: What no command may do, whatever was killed.
+    """
+
+    output: Path
+    name: str
+    kills: list[Kill] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def live(self, plan: Sequence[tuple[Moment, str]]) -> None:
+        """Runs, is killed at every moment and resumed, and goes on to the end.
+
+        Args:
+            plan: Moments in the order of the timeline, and the method of each kill.
+        """
+        for moment, method in plan:
+            process = self._start()
+            if not _wait_for(process, moment):
+                return self._end(process)
+            METHODS[method](psutil.Process(process.pid))
+            exit_code = self._exit_code(process)
+            self.kills.append(Kill(moment, method, exit_code))
+        return self._end(self._start())
+
+    def timeline(self) -> Timeline:
+        """Runs undisturbed, and notes when each task began."""
+        begun = time.monotonic()
+        process = self._start()
+        starts = [(START, 0.0)]
+        while process.poll() is None:
+            if (task := _task_of(process)) and task not in dict(starts):
+                starts.append((task, time.monotonic() - begun))
+            time.sleep(_LOOK_SECONDS)
+        self._end(process)
+        return Timeline(starts, time.monotonic() - begun)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if code := self._exit_code(process):
+            self.faults.append(f"ends with exit code {code}")
+
+    def _exit_code(self, process: subprocess.Popen[bytes]) -> int:
+        try:
+            code = process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            _kill_all(psutil.Process(process.pid))
+            code = process.wait()
+            self.faults.append(f"did not end within {_PATIENCE_SECONDS:.0f} seconds")
+        if code == _INTERNAL_ERROR:
+            self.faults.append("tells of a fault of ours (exit code 13)")
+        return code
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with (self.output / f"{self.name}.txt").open("ab") as printed:
+            return subprocess.Popen(
+                [*COMMAND, *self._words(), "--output-dir", str(self.output)],
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _words(self) -> Sequence[str]:
+        for record in self.output.glob(f"{self.name}-*/run.json"):
+            return ["--resume", record.parent.name]
+        options = {
+            "--model-display-name": self.name,
+            "--large-model-reference": "byte-tiny",
+            "--dataset-uri": str(self.output / "train.jsonl"),
+            "--evaluation-data-uri": str(self.output / "evaluation.jsonl"),
+            "--train-steps": "12",
+            "--evaluation-interval": "3",
+        }
+        return [word for option in options.items() for word in option]
+
+
+def write_data(output: Path) -> None:
+    """Writes a few rows of the shipped example where the runs of an output folder read them."""
+    output.mkdir(parents=True)
+    for name, rows in (("train", 32), ("evaluation", 12)):
+        lines = (EXAMPLE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[:rows]
+        (output / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def left_behind(output: Path) -> list[str]:
+    """Says what runs that are done left: processes at work, and folders half written."""
+    left = [str(path.relative_to(output)) for path in output.rglob(".*writing-*")]
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("KFP_LLM_TUNING_RUN", "").startswith(f"{output}{os.sep}"):
+                left.append(f"process {process.pid}: {' '.join(process.cmdline())[:80]}")
+        except psutil.Error:
+            continue
+    return left
+
+
+def _wait_for(process: subprocess.Popen[bytes], moment: Moment) -> bool:
+    """Waits for a moment; says whether the command is still at work then."""
+    while moment.task not in (START, _task_of(process)):
+        if process.poll() is not None:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    time.sleep(moment.seconds)
+    return process.poll() is None
+
+
+def _task_of(process: subprocess.Popen[bytes]) -> str:
+    """Names the task that a command has at work; empty where there is none."""
+    try:
+        for child in psutil.Process(process.pid).children():
+            if found := _TASK.search(" ".join(child.cmdline())):
+                return found[1]
+    except psutil.Error:
+        return ""
+    return ""

@@ -1,0 +1,208 @@
+"""Kills runs at random moments of their whole life, and compares what comes of them.
+
+Every run must end with the weights and metrics of one that was left alone, and with exactly one
+registered version. Each output folder is new, so that first uploads are killed too, and every third
+is shared by two runs. 200 kills take about half an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kfp_llm_tuning.components.upload.connection import connect
+from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
+from tests.campaigns.killed_run import (
+    METHODS,
+    KilledRun,
+    Moment,
+    Timeline,
+    left_behind,
+    write_data,
+)
+
+_KILLS_A_RUN = 10
+# Each fourth kill falls into the upload, which is short and writes what all runs share.
+_UPLOAD, _UPLOAD_SHARE = "upload-llm-model", 0.25
+_SHARED_EVERY = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves.
+
+    Attributes:
+        weights: SHA-256 of the registered model's weights.
+        metrics: Of its evaluation.
+    """
+
+    weights: str
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """An output folder after its runs.
+
+    Attributes:
+        number: Of the folder.
+        runs: What was done to each.
+        faults: What is wrong with what they left.
+    """
+
+    number: int
+    runs: Sequence[KilledRun]
+    faults: Sequence[str]
+
+
+class Campaign:
+    """Kills runs until there were enough kills."""
+
+    def __init__(self, root: Path, kills: int, seed: int) -> None:
+        """Runs once undisturbed, to learn how long every task takes and what must come out."""
+        self._root = root
+        self._wanted = kills
+        self._random = random.Random(seed)
+        output = root / "reference"
+        write_data(output)
+        reference = KilledRun(output, "reference")
+        self.timeline: Timeline = reference.timeline()
+        if reference.faults:
+            sys.exit(f"The undisturbed run {reference.faults}: see {output}.")
+        self._expected, _ = _outcome(output, "reference")
+
+    def folders(self, parallel: int) -> list[Folder]:
+        """Kills runs, several folders side by side."""
+        done: list[Folder] = []
+        numbers = itertools.count(1)
+        with ThreadPoolExecutor(parallel) as pool:
+            # A run may be done before its last kills come: they are made up for.
+            while (missing := self._wanted - _kills_of(done)) > 0:
+                plans = []
+                while missing > 0:
+                    plans.append(self._plans(missing, shared=len(plans) % _SHARED_EVERY == 1))
+                    missing -= sum(len(plan) for plan in plans[-1])
+                done += pool.map(self._folder, itertools.islice(numbers, len(plans)), plans)
+        return done
+
+    def _plans(self, kills: int, shared: bool) -> list[list[tuple[Moment, str]]]:
+        count = min(kills, _KILLS_A_RUN)
+        if not shared:
+            return [self._plan(count)]
+        return [self._plan((count + 1) // 2), self._plan(count // 2)]
+
+    def _plan(self, kills: int) -> list[tuple[Moment, str]]:
+        moments = sorted(self._moment() for _ in range(kills))
+        return [(moment, self._random.choice(list(METHODS))) for moment in moments]
+
+    def _moment(self) -> Moment:
+        span = (0.0, self.timeline.seconds)
+        if self._random.random() < _UPLOAD_SHARE:
+            span = self.timeline.span(_UPLOAD)
+        return self.timeline.moment(self._random.uniform(*span))
+
+    def _folder(self, number: int, plans: Sequence[Sequence[tuple[Moment, str]]]) -> Folder:
+        output = self._root / str(number)
+        write_data(output)
+        runs = [KilledRun(output, f"model-{letter}") for letter in "ab"[: len(plans)]]
+        with ThreadPoolExecutor(len(runs)) as pool:
+            list(pool.map(KilledRun.live, runs, plans))
+        faults = [f"{run.name} {fault}" for run in runs for fault in run.faults]
+        for run in runs:
+            outcome, registered = _outcome(output, run.name)
+            faults += [f"{run.name}: {fault}" for fault in registered]
+            if not registered and outcome != self._expected:
+                faults.append(f"{run.name} has other weights or metrics")
+        faults += [f"left behind: {left}" for left in left_behind(output)]
+        if not faults:
+            shutil.rmtree(output)
+        return Folder(number, runs, faults)
+
+
+def _outcome(output: Path, name: str) -> tuple[Outcome, list[str]]:
+    """Looks at what a run registered; says what is wrong with it."""
+    versions = []
+    if (output / "mlflow.db").is_file():
+        client = connect(default_registry_uri(output), create=False)
+        versions = client.search_model_versions(f"name = '{name}'")
+    faults = []
+    if [(str(version.version), version.status) for version in versions] != [("1", "READY")]:
+        faults.append(f"has the versions {[(v.version, v.status) for v in versions]}")
+        return Outcome("", {}), faults
+    artifacts = output / "mlartifacts" / versions[0].run_id / "artifacts"
+    evaluation = json.loads((artifacts / "reports/evaluation.json").read_text(encoding="utf-8"))
+    weights = [_sha256(path) for path in artifacts.glob("model/*.safetensors")]
+    return Outcome(",".join(weights), evaluation["metrics"]), faults
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _kills_of(folders: Sequence[Folder]) -> int:
+    return sum(len(run.kills) for folder in folders for run in folder.runs)
+
+
+def _table(timeline: Timeline, folders: Sequence[Folder]) -> Table:
+    """Counts kills by task and method, with the exit codes that the command ended with."""
+    kills = [kill for folder in folders for run in folder.runs for kill in run.kills]
+    table = Table("at work", *METHODS, "kills", title=f"{len(kills)} kills")
+    for task, _ in timeline.starts:
+        of_task = [kill for kill in kills if kill.moment.task == task]
+        cells = [
+            _counted([kill.exit_code for kill in of_task if kill.method == method])
+            for method in METHODS
+        ]
+        table.add_row(task, *cells, str(len(of_task)))
+    return table
+
+
+def _counted(exit_codes: Sequence[int]) -> str:
+    counts = sorted(Counter(exit_codes).items())
+    return ", ".join(f"{count} x exit {code}" for code, count in counts)
+
+
+def main() -> None:
+    """Runs the campaign; ends with exit code 1 where a run came out differently."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--parallel", type=int, default=2, help="Output folders at a time.")
+    given = parser.parse_args()
+    begun = time.monotonic()
+    root = Path(tempfile.mkdtemp(prefix="kill-campaign-"))
+    campaign = Campaign(root, given.kills, given.seed)
+    folders = campaign.folders(given.parallel)
+    console = Console(width=140)
+    console.print(_table(campaign.timeline, folders))
+    runs = sum(len(folder.runs) for folder in folders)
+    faults = [(folder.number, fault) for folder in folders for fault in folder.faults]
+    for number, fault in faults:
+        console.print(f"{root / str(number)}: {fault}", style="red", soft_wrap=True)
+    console.print(
+        f"{_kills_of(folders)} kills (seed {given.seed}) of {runs} runs in {len(folders)} output "
+        f"folders; {len(faults)} faults; {(time.monotonic() - begun) / 60:.1f} minutes."
+    )
+    if faults:
+        sys.exit(1)
+    shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()
