@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kfp_llm_tuning.components.evaluation.statistics import (
-    CONFIDENCE,
+    FEW_EXAMPLES,
     RESAMPLES,
     SEED,
     Interval,
+    interval_of_resamples,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class WeightedClassification:
 def bootstrap_intervals(
     truth: NDArray[np.int_], probabilities: NDArray[np.float64]
 ) -> list[Interval]:
-    """Computes percentile bootstrap intervals.
+    """Computes bootstrap intervals.
 
     Args:
         truth: Number of the right label of each example.
@@ -94,13 +95,22 @@ def bootstrap_intervals(
     generator = np.random.default_rng(SEED)
     examples = len(truth)
     equal = np.full(examples, 1 / examples)
-    estimates = [
-        model.measure(generator.multinomial(examples, equal).astype(float))
-        for _ in range(RESAMPLES)
+    estimates = np.array(
+        [
+            model.measure(generator.multinomial(examples, equal).astype(float))
+            for _ in range(RESAMPLES)
+        ]
+    )
+    whole = np.ones(examples)
+    without_each = np.zeros((examples, len(RESAMPLED_METRICS)))
+    if 1 < examples <= FEW_EXAMPLES:
+        without_each = np.array([model.measure(row) for row in whole - np.eye(examples)])
+    return [
+        interval_of_resamples(resampled, float(value), left_out)
+        for resampled, value, left_out in zip(
+            estimates.T, model.measure(whole), without_each.T, strict=True
+        )
     ]
-    outside = (1 - CONFIDENCE) / 2
-    ends = np.quantile(estimates, [outside, 1 - outside], axis=0)
-    return [Interval(float(low), float(high)) for low, high in ends.T]
 
 
 def paired_p_values(

@@ -20,8 +20,9 @@ from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS, Verdict, jud
 from kfp_llm_tuning.components.evaluation.paired_answers import Example, pair_answers
 from kfp_llm_tuning.components.evaluation.statistics import (
     Interval,
-    bootstrap_interval,
+    mean_interval,
     paired_p_value,
+    ratio_interval,
     sacrebleu_interval_and_p_value,
 )
 from kfp_llm_tuning.components.evaluation.text_metrics import (
@@ -48,7 +49,7 @@ class MetricComparison:
         name: Name of the metric.
         base: The base model's value.
         tuned: The tuned model's value.
-        base_interval: 95 % bootstrap interval of ``base``.
+        base_interval: 95 % confidence interval of ``base``.
         tuned_interval: The same of ``tuned``.
         p_value: Of the paired test.
     """
@@ -213,8 +214,8 @@ def _mean_comparison(
         name,
         float(base.mean()),
         float(tuned.mean()),
-        bootstrap_interval(base),
-        bootstrap_interval(tuned),
+        mean_interval(base),
+        mean_interval(tuned),
         paired_p_value(base, tuned),
     )
 
@@ -236,22 +237,37 @@ def _corpus_metrics(base: PredictionSet, tuned: PredictionSet) -> list[MetricCom
 def _loss_metrics(base: PredictionSet, tuned: PredictionSet) -> list[MetricComparison]:
     """Computes the mean loss of a reference token, in nats, and its exponential."""
     tokens = np.array([float(row.reference_tokens) for row in tuned.predictions])
-    losses = [
+    before, after = (
         np.array([-row.reference_log_likelihood for row in model.predictions])
         for model in (base, tuned)
-    ]
-    before, after = (float(loss.sum() / tokens.sum()) for loss in losses)
-    first, second = (bootstrap_interval(loss, tokens) for loss in losses)
-    loss = MetricComparison("loss", before, after, first, second, paired_p_value(*losses))
+    )
+    loss = _loss_comparison("loss", before, after, tokens)
+    first, second = loss.base_interval, loss.tuned_interval
     perplexity = MetricComparison(
         "perplexity",
-        _exponential(before),
-        _exponential(after),
+        _exponential(loss.base),
+        _exponential(loss.tuned),
         Interval(_exponential(first.low), _exponential(first.high)),
         Interval(_exponential(second.low), _exponential(second.high)),
         loss.p_value,
     )
     return [loss, perplexity]
+
+
+def _loss_comparison(
+    name: str,
+    base: NDArray[np.float64],
+    tuned: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> MetricComparison:
+    return MetricComparison(
+        name,
+        float(base.sum() / weights.sum()),
+        float(tuned.sum() / weights.sum()),
+        ratio_interval(base, weights),
+        ratio_interval(tuned, weights),
+        paired_p_value(base, tuned),
+    )
 
 
 def _exponential(value: float) -> float:
@@ -285,7 +301,7 @@ def _classification_metrics(
     return [
         _mean_comparison("accuracy", *right),
         *(MetricComparison(*facts) for facts in resampled),
-        _mean_comparison("logLoss", *losses),
+        _loss_comparison("logLoss", losses[0], losses[1], np.ones(len(truth))),
     ]
 
 

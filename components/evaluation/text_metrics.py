@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 ROUGE_METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 # Means over the examples: each example has a value of its own.
 EXAMPLE_METRICS = ("exact_match", "token_f1", *ROUGE_METRICS)
-# Computed over the whole set at once, from 0 to 100.
+# Computed over the whole set at once, from 0 to the largest score.
 CORPUS_METRICS = ("bleu", "chrf")
+LARGEST_CORPUS_SCORE = 100.0
 
 # rouge_score.tokenize: lower case, everything but a-z and 0-9 separates (without its stemmer).
 _ROUGE_TOKEN = re.compile(r"[a-z0-9]+")

@@ -9,6 +9,7 @@ from kfp_llm_tuning.components.evaluation.classification_resampling import (
     bootstrap_intervals,
     paired_p_values,
 )
+from kfp_llm_tuning.components.evaluation.statistics import wilson_interval
 
 LABELS = 5
 
@@ -54,7 +55,7 @@ def test_intervals_hold_the_value_and_are_the_same_every_time(truth):
 def test_a_label_that_a_resample_lacks_does_no_harm():
     truth = np.array([0, 0, 0, 0, 1])
     scores = np.array([[0.9, 0.1]] * 4 + [[0.2, 0.8]])
-    assert [(i.low, i.high) for i in bootstrap_intervals(truth, scores)] == [(1, 1)] * 3
+    assert bootstrap_intervals(truth, scores) == [wilson_interval(1.0, 5)] * 3
 
 
 def test_equal_models_do_not_differ(truth):
