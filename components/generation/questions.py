@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 # The spellings of a text prompt: datasets', and the two of the published endpoint's clients.
 _TEXT_FIELDS = ("input_text", "prompt", "content")
 _AUTHORS = ("user", "assistant")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,17 @@ class Question:
     messages: tuple[Message, ...]
     context: str = ""
     is_chat: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses what is no text.
+
+        Raises:
+            UserError: If half of a surrogate pair stands in it, as JSON and command lines allow.
+        """
+        for text in (self.context, *(message.content for message in self.messages)):
+            if not text.isascii() and _SURROGATE.search(text):
+                what = "half of a surrogate pair is no character."
+                raise UserError(Problem(what, allowed="whole characters"))
 
 
 def text_question(text: str) -> Question:
@@ -79,7 +92,7 @@ def question(row: Any) -> Question:
         The question.
 
     Raises:
-        UserError: If the row asks nothing.
+        UserError: If the row asks nothing, or holds half of a character.
     """
     from kfp_llm_tuning.components.data.rows import Message
 

@@ -112,6 +112,11 @@ class TunedModel:
         [tokens] = self._as_it_stands.prompts([text], [None])
         return tokens
 
+    @property
+    def has_template(self) -> bool:
+        """Whether the model's own chat template writes its prompts."""
+        return self._formatter.prompt_format != "plain"
+
     @cached_property
     def infilling(self) -> Infilling | None:
         """How the model is asked to fill a gap; None where it never learned to."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
 from kfp_llm_tuning.components.generation.questions import Question
 from kfp_llm_tuning.components.serving.refusals import Refusal
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.engine import Tokens
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
-# Texts up to this length are turned into tokens faster than another thread would begin to.
+# Texts up to this length are turned into tokens faster than another thread would begin to. What a
+# template does with them is not known: it may take until it is stopped.
 _SHORT = 20_000
 
 
@@ -67,13 +69,14 @@ async def write_prompts(model: TunedModel, asked: Sequence[Asking]) -> list[Prom
         One prompt each.
 
     Raises:
-        Refusal: With every prompt that is too long, or asks what the model never learned.
+        Refusal: With every prompt that is too long, or asks what the model never learned; or if
+            the model's template cannot write one.
     """
     _refuse_gaps(model, asked)
     lengths = [sum(map(len, one.words)) for one in asked]
     least = [length // model.longest_token for length in lengths]
     _refuse_long(model, asked, least, "at least ")
-    if sum(lengths) <= _SHORT:
+    if sum(lengths) <= _SHORT and not model.has_template:
         prompts = _write(model, asked)
     else:
         prompts = await asyncio.to_thread(_write, model, asked)
@@ -83,7 +86,10 @@ async def write_prompts(model: TunedModel, asked: Sequence[Asking]) -> list[Prom
 
 def _write(model: TunedModel, asked: Sequence[Asking]) -> list[Prompt]:
     plain = [one.question for one in asked if not one.suffix and not one.tokens]
-    written = iter(model.prompts(plain, cut=False))
+    try:
+        written = iter(model.prompts(plain, cut=False))
+    except UnusableTemplateError as error:
+        raise Refusal(500, *error.problems) from error
     return [
         _gap(model, one)
         if one.suffix

@@ -1,16 +1,18 @@
 """Control tokens that users spell in their texts: text like any other, not what steers the model.
 
 Rendered texts say which is which: transformers' private-use marks stand around a control token that
-a user wrote (`mark_control_tokens`), and `encode_marked_chat` turns it into the tokens of its
-letters. `as_people_read` takes the marks away.
+a user wrote (`mark_control_tokens`), and `encode_marked` turns it into the tokens of its letters.
+`as_people_read` takes the marks away.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -106,7 +108,9 @@ def as_people_read(rendered: str) -> str:
 
 
 def encode_marked(tokenizer: Any, rendered: str) -> list[int]:
-    """Turns a rendered text with marks into tokens.
+    """Turns a rendered text with marks into tokens, as transformers' ``encode_marked_chat`` does.
+
+    That function's parameters differ among the versions of transformers that are allowed.
 
     Args:
         tokenizer: The model's tokenizer.
@@ -116,12 +120,28 @@ def encode_marked(tokenizer: Any, rendered: str) -> list[int]:
         Token ids.
 
     Raises:
-        ValueError: If the tokenizer has no other tokens for a control token's letters.
+        UserError: If the tokenizer has no other tokens for a control token's letters.
     """
-    from transformers.utils.chat_template_utils import encode_marked_chat
-
-    ids: list[int] = encode_marked_chat(tokenizer, rendered)
+    encode = partial(tokenizer.encode, add_special_tokens=False)
+    as_text = tokenizer._encode_without_added_tokens
+    # Between two marks stands a control token: every other piece.
+    first, *pieces = re.split("[{}{}]".format(*_marks()), rendered)
+    ids: list[int] = encode(first)
+    for position, piece in enumerate(pieces):
+        is_control_token = position % 2 == 0
+        encoded = _encode_within(as_text if is_control_token else encode, piece)
+        if is_control_token and tokenizer.convert_tokens_to_ids(piece) in encoded:
+            what = f'the model\'s tokenizer cannot read "{piece}" as text.'
+            raise UserError(Problem(what, fix="Take it out of the data."))
+        ids += encoded
     return ids
+
+
+def _encode_within(encode: Callable[[str], list[int]], piece: str) -> list[int]:
+    """Encodes a piece as it stands within a text: some tokenizers put a space before a text."""
+    newline = encode("\n")
+    ids = encode("\n" + piece)
+    return ids[len(newline) :] if ids[: len(newline)] == newline else encode(piece)
 
 
 @cache
@@ -130,8 +150,3 @@ def _marks() -> tuple[str, str]:
 
     start, end = mark_control_tokens("a", re.compile("a")).split("a")
     return start, end
-
-
-def one_of(spellings: Iterable[str]) -> str:
-    """Lists control tokens for a message."""
-    return ", ".join(f'"{spelling}"' for spelling in spellings)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.rendering.control_tokens import encode_marked, has_marks
@@ -167,7 +167,7 @@ class Tokenization:
             self._encode_batch([text for row, text in enumerate(texts) if row not in marked])
         )
         return [
-            self._encode_marked(text) if row in marked else next(unmarked)
+            encode_marked(self._tokenizer, text) if row in marked else next(unmarked)
             for row, text in enumerate(texts)
         ]
 
@@ -178,20 +178,11 @@ class Tokenization:
         if backend is None:
             ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
             return ids
-        # What the tokenizer's own batch call does, without character offsets and masks. What
-        # earlier calls asked for has stayed with the backend.
-        backend.no_truncation()
-        backend.no_padding()
-        backend.encode_special_tokens = self._tokenizer.split_special_tokens
+        # What the tokenizer's own batch call does, without character offsets and masks.
+        _settle(backend, self._tokenizer.split_special_tokens)
         return [
             encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)
         ]
-
-    def _encode_marked(self, text: str) -> list[int]:
-        try:
-            return encode_marked(self._tokenizer, text)
-        except ValueError as error:
-            raise UserError(f"{error}.") from error
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -216,6 +207,16 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
         },
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _settle(backend: Any, split_special_tokens: bool) -> None:
+    """Takes back what earlier calls asked for; nothing is set while another thread encodes."""
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+    if backend.encode_special_tokens != split_special_tokens:
+        backend.encode_special_tokens = split_special_tokens
 
 
 def _opening_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -67,8 +67,9 @@ def test_a_tokenizer_without_other_tokens_for_the_letters_says_so(
     tokenizer = chat_tokenizers["chatml"]
     formatter = prompt_formatter(tokenizer)
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    monkeypatch.setattr(tokenizer, "_encode_without_added_tokens", lambda text: [end])
-    with pytest.raises(UserError, match="produces it from plain text"):
+    whole = {"\n": [0], "\n<|im_end|>": [0, end], "\n<|im_start|>": [0, 1]}
+    monkeypatch.setattr(tokenizer, "_encode_without_added_tokens", whole.__getitem__)
+    with pytest.raises(UserError, match="cannot read .* as text"):
         Tokenization(tokenizer, formatter, 1000, 1000).prompts(
             [formatter.text_prompt(INJECTED)], [None]
         )
