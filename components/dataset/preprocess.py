@@ -12,9 +12,8 @@ import msgspec
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.components.data.rendering.examples import row_examples
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, RowRefusedError
-from kfp_llm_tuning.components.data.rows import ChatRow, Row
+from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
 from kfp_llm_tuning.components.dataset.artifacts import (
     RECORDS_FILE,
     Record,
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _logger = logging.getLogger(__name__)
+
+# Where a conversation's first answer stands.
+_FIRST_ANSWER = "messages[1].content"
 
 # Every bad row is counted; so many are told in full.
 MAX_PROBLEMS_LISTED = 20
@@ -108,16 +110,10 @@ def _write_records(
 ) -> RecordsInfo:
     findings = Findings(MAX_PROBLEMS_LISTED)
     with path.open("wb") as stream:
-        writer = _RecordWriter(formatter, source, stream)
-
-        def write(place: Place, row: Row) -> None:
-            try:
-                writer.add(place, row)
-            except RowRefusedError as error:
-                for finding in refused_row(error, place.line, place.path):
-                    findings.add(replace(finding, file=name_files(source.uri)[0]))
-
-        scan(source.uri, facts.row_format, findings, write, window=sys.maxsize)
+        writer = _RecordWriter(stream, name_files(source.uri)[0], findings)
+        renderer = RowRenderer(formatter, source.default_context, writer.take)
+        scan(source.uri, facts.row_format, findings, renderer.add, window=sys.maxsize)
+        renderer.finish()
     raise_all(list_problems(findings))
     if not writer.examples:
         raise UserError(
@@ -151,25 +147,35 @@ def _check_context(source: Source, facts: Survey) -> None:
 
 
 class _RecordWriter:
-    """Writes the records of one row after the other."""
+    """Writes the records of one row after the other; those of one line are counted by `turn`."""
 
-    def __init__(self, formatter: PromptFormatter, source: Source, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], name: str, findings: Findings) -> None:
         self.examples = 0
         self.conversations = 0
-        self._formatter = formatter
-        self._default_context = source.default_context
         self._stream = stream
+        self._name = name
+        self._findings = findings
         self._encode = msgspec.json.Encoder().encode
         self._line = 0
         self._turn = 0
 
-    def add(self, place: Place, row: Row) -> None:
-        """Writes the records of a row; those of one line are counted through by `turn`."""
+    def take(self, written: RowExample[Place]) -> None:
+        """Writes an example, or takes note of why it cannot be."""
+        place, example = written.place, written.example
+        if isinstance(example, UserError):
+            found = [
+                replace(finding, file=self._name)
+                for finding in refused_row(example, place.line, place.path)
+            ]
+            if isinstance(example, UnusableTemplateError):
+                raise UnusableTemplateError(*(finding.problem() for finding in found))
+            for finding in found:
+                self._findings.add(finding)
+            return
         if place.line != self._line:
             self._line, self._turn = place.line, 0
-        for (prompt, answer), _, head in row_examples(self._formatter, row, self._default_context):
-            record = Record(prompt, answer, self._line, self._turn, head)
-            self._stream.write(self._encode(record) + b"\n")
-            self._turn += 1
-            self.examples += 1
-        self.conversations += isinstance(row, ChatRow)
+        self.conversations += written.path == _FIRST_ANSWER
+        record = Record(*example, self._line, self._turn, written.head)
+        self._stream.write(self._encode(record) + b"\n")
+        self._turn += 1
+        self.examples += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ from kfp_llm_tuning.components.validation.summarise import (
 from kfp_llm_tuning.components.validation.summary import StepsSummary, Summary
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.validation.tokens import TokenCounter
+    from kfp_llm_tuning.components.validation.tokens import TokenCounter, TokenCounts
 
 MAX_PRINTED_PROBLEMS = 20
 
@@ -171,7 +171,7 @@ class _Validator:
 
         self._uncounted_uri = uri
         scanned = scan(uri, self._format, self._findings, visit, name=name)
-        tokens = self._counter.finish() if self._counter and not self._uncounted_uri else None
+        tokens = self._finish_counting()
         checked = Checked(scanned, memory, tokens)
         self._add(tokens.findings if tokens else (), checked)
         self._add(list_notes(scanned), checked)
@@ -187,7 +187,7 @@ class _Validator:
                 self._start_counting(self._counter)
                 self._counter.add(place, row)
         except UnusableTemplateError as error:
-            self._refuse_template(error, 0 if self._uncounted_uri else place.line)
+            self._refuse_template(error)
         except UserError as error:
             self._give_up_counting(str(error).rstrip("."))
 
@@ -208,10 +208,18 @@ class _Validator:
             counter.start(self._uncounted_uri, self._format)
             self._uncounted_uri = ""
 
-    def _refuse_template(self, error: UnusableTemplateError, line: int) -> None:
-        for problem in error.problems:
-            what = problem.what
-            self._findings.add(Finding("unusable_template", what, fix=problem.fix, line=line))
+    def _finish_counting(self) -> TokenCounts | None:
+        if not self._counter or self._uncounted_uri:
+            return None
+        try:
+            return self._counter.finish()
+        except UnusableTemplateError as error:
+            self._refuse_template(error)
+            return None
+
+    def _refuse_template(self, error: UnusableTemplateError) -> None:
+        for what, where, allowed, fix in map(astuple, error.problems):
+            self._findings.add(Finding("unusable_template", what, allowed, fix, path=where))
         self._counter = None
         self._can_count = False
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kfp_llm_tuning.components.data.rendering.examples import row_examples
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, RowRefusedError
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
@@ -80,6 +81,7 @@ class TokenCounter:
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         # A normaliser may turn one byte into several; without it every token is a byte or more.
         self._bytes_bound_tokens = backend is not None and backend.normalizer is None
+        self._row: _Texts | None = None
         self._batch: list[_Texts] = []
         self._counted_bytes = 0
         self._counts = TokenCounts()
@@ -97,6 +99,7 @@ class TokenCounter:
         self._formatter: PromptFormatter = formatter_for_dataset(self._tokenizer, uri, row_format)
         self._tokens = Tokenization(self._tokenizer, self._formatter, _NO_LIMIT, _NO_LIMIT)
         self._advice = TextAdvice(self._formatter, self._tokens.stop_text)
+        self._renderer = RowRenderer(self._formatter, self._default_context, self._take)
         # Tokens that the format adds, whatever the text: at most what an empty prompt has.
         self._overhead = len(
             self._tokens.prompts([self._formatter.text_prompt("a")], [None])[0].ids
@@ -105,16 +108,44 @@ class TokenCounter:
         self._counted_bytes = 0
 
     def add(self, place: Place, row: Row) -> None:
-        """Takes one example; counts when a batch is full.
+        """Takes one row; counts when a batch is full.
 
         Raises:
             UserError: If the model's template cannot be used any further.
         """
         self._counts.findings += self._advice.of_row(place, row)
-        try:
-            texts = self._render(place, row)
-        except RowRefusedError as error:
-            self._counts.findings += refused_row(error, place.line, place.path)
+        self._renderer.add(place, row)
+
+    def finish(self) -> TokenCounts:
+        """Counts what is left, and gives the counts of this dataset.
+
+        Raises:
+            UserError: As `add`.
+        """
+        self._renderer.finish()
+        self._close_row()
+        self._count_batch()
+        return self._counts
+
+    def _take(self, written: RowExample[Place]) -> None:
+        """Collects the examples of one row after the other."""
+        place, example = written.place, written.example
+        if isinstance(example, UnusableTemplateError):
+            where = f"line {place.line}"
+            problems = (replace(problem, where=where) for problem in example.problems)
+            raise UnusableTemplateError(*problems)
+        if isinstance(example, UserError):
+            self._counts.findings += refused_row(example, place.line, place.path)
+            return
+        if self._row is None or self._row.place != place:
+            self._close_row()
+            self._row = _Texts(place, example.prompt, {})
+        self._row = replace(self._row, prompt=example.prompt)
+        self._row.answers[written.path] = example.answer
+
+    def _close_row(self) -> None:
+        texts, self._row = self._row, None
+        if texts is None:
             return
         size = len(texts.prompt.encode())
         longest = max(len(answer.encode()) for answer in texts.answers.values())
@@ -125,17 +156,6 @@ class TokenCounter:
         self._batch.append(texts)
         if len(self._batch) == _BATCH:
             self._count_batch()
-
-    def finish(self) -> TokenCounts:
-        """Counts what is left, and gives the counts of this dataset."""
-        self._count_batch()
-        return self._counts
-
-    def _render(self, place: Place, row: Row) -> _Texts:
-        answers = {}
-        for example in row_examples(self._formatter, row, self._default_context):
-            prompt, answers[example.path] = example.example
-        return _Texts(place, prompt, answers)
 
     def _surely_fits(self, prompt_bytes: int, completion_bytes: int) -> bool:
         return (

@@ -15,6 +15,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import (
     PromptFormat,
     PromptFormatter,
     RowRefusedError,
+    Turn,
     UnusableTemplateError,
 )
 from kfp_llm_tuning.components.data.rendering.reasoning import (
@@ -23,6 +24,7 @@ from kfp_llm_tuning.components.data.rendering.reasoning import (
     split_reasoning,
 )
 from kfp_llm_tuning.components.data.rendering.template_process import (
+    Conversation,
     TemplateError,
     TemplateLimitError,
     template_process,
@@ -83,31 +85,41 @@ class TemplateFormatter(PromptFormatter):
         """Writes the input as the user's first message."""
         return self.chat_prompt([Message("user", input_text)])
 
-    def text_example(self, input_text: str, output_text: str) -> Example:
-        """Writes the output as the assistant's answer to the input."""
-        return self.chat_example([Message("user", input_text), Message("assistant", output_text)])
-
     def chat_prompt(self, messages: Sequence[Message], context: str = "") -> str:
         """Renders the history and the opening of the assistant's message."""
-        [prompt] = self._render((messages,), context)
+        [prompt] = self._render([(messages, context)])
+        if isinstance(prompt, RowRefusedError):
+            raise prompt
         return prompt + self._lead
 
-    def chat_example(self, messages: Sequence[Message], context: str = "") -> Example:
+    def examples(self, turns: Sequence[Turn]) -> list[Example | RowRefusedError]:
         """Cuts prompt and end off the rendered conversation: the exact rest is the answer."""
-        asked, whole = self._render((messages[:-1], messages), context)
-        prompt = asked + self._lead
-        if not whole.startswith(prompt):
-            what = "writes an answer that does not continue the prompt that asks for it."
-            fix = "Remove what it takes out of the answer or the history."
-            raise RowRefusedError(Problem(f"{_TEMPLATE} {what}", fix=fix))
-        if not whole.endswith(self.end):
-            what = "writes something else behind this answer than behind others."
-            raise RowRefusedError(f"{_TEMPLATE} {what}")
-        return Example(prompt, whole[len(prompt) : len(whole) - len(self.end)])
+        prompts = [(turn.messages[:-1], turn.context) for turn in turns]
+        wholes = [(turn.messages, turn.context) for turn in turns]
+        rendered = self._render([*prompts, *wholes])
+        pairs = zip(rendered[: len(turns)], rendered[len(turns) :], strict=True)
+        return [self._cut(asked, whole) for asked, whole in pairs]
 
     def head_length(self, context: str) -> int:
         """Counts what the template writes before the first message's own words."""
         return self._cached_head_length(context)
+
+    def _cut(
+        self, asked: str | RowRefusedError, whole: str | RowRefusedError
+    ) -> Example | RowRefusedError:
+        if isinstance(asked, RowRefusedError):
+            return asked
+        if isinstance(whole, RowRefusedError):
+            return whole
+        prompt = asked + self._lead
+        if not whole.startswith(prompt):
+            what = "writes an answer that does not continue the prompt that asks for it."
+            fix = "Remove what it takes out of the answer or the history."
+            return RowRefusedError(Problem(f"{_TEMPLATE} {what}", fix=fix))
+        if not whole.endswith(self.end):
+            what = "writes something else behind this answer than behind others."
+            return RowRefusedError(f"{_TEMPLATE} {what}")
+        return Example(prompt, whole[len(prompt) : len(whole) - len(self.end)])
 
     def _probe(self, tokenizer: PreTrainedTokenizerBase, template_text: str) -> None:
         self.control_tokens = ControlTokens(tokenizer, template_text)
@@ -129,29 +141,31 @@ class TemplateFormatter(PromptFormatter):
 
     def _knows_system_message(self, question: Message) -> bool:
         conversation = [_role("system", _PROBES[1]), _role("user", question.content)]
-        try:
-            [rendered] = template_process().render(
-                self._template, self._variables, [(conversation, False)]
-            )
-        except TemplateError:
-            return False
+        [rendered] = self._rendered([(conversation, False)])
         # Some templates pass over a system message without a word.
-        return _PROBES[1] in rendered
+        return isinstance(rendered, str) and _PROBES[1] in rendered
 
-    def _render(self, histories: Sequence[Sequence[Message]], context: str) -> list[str]:
-        """Renders histories; one that ends with the user's words asks for an answer."""
-        disguise = Disguise(self.control_tokens)
+    def _render(
+        self, histories: Sequence[tuple[Sequence[Message], str]]
+    ) -> list[str | RowRefusedError]:
+        """Renders histories with their contexts; one that ends with the user asks for an answer."""
+        disguises = [Disguise(self.control_tokens) for _ in histories]
+        conversations = [
+            (self._roles(messages, context, disguise), messages[-1].author == "user")
+            for (messages, context), disguise in zip(histories, disguises, strict=True)
+        ]
+        return [
+            disguise.reveal(text)
+            if isinstance(text, str)
+            else RowRefusedError(f"{_TEMPLATE} refuses the conversation: {text}")
+            for text, disguise in zip(self._rendered(conversations), disguises, strict=True)
+        ]
+
+    def _rendered(self, conversations: Sequence[Conversation]) -> list[str | TemplateError]:
         try:
-            conversations = [
-                (self._roles(messages, context, disguise), messages[-1].author == "user")
-                for messages in histories
-            ]
-            rendered = template_process().render(self._template, self._variables, conversations)
-        except (TemplateError, OverflowError) as error:
-            raise RowRefusedError(f"{_TEMPLATE} refuses the conversation: {error}") from error
-        except TemplateLimitError as error:
+            return template_process().render(self._template, self._variables, conversations)
+        except (TemplateError, TemplateLimitError) as error:
             raise _unusable_template(f"{error}.") from error
-        return [disguise.reveal(text) for text in rendered]
 
     def _roles(
         self, messages: Sequence[Message], context: str, disguise: Disguise

@@ -73,11 +73,7 @@ class Disguise:
         self._signs: dict[str, str] = {}
 
     def hide(self, text: str) -> str:
-        """Puts a sign in the place of every control token.
-
-        Raises:
-            OverflowError: If a conversation spells more different ones than there are signs.
-        """
+        """Puts a sign in the place of every control token."""
         start, end = _marks()
         return self._tokens.pattern.sub(self._sign, text.replace(start, "").replace(end, ""))
 
@@ -90,10 +86,14 @@ class Disguise:
         return _SIGNS.sub(lambda found: spellings.get(found[0], found[0]), rendered)
 
     def _sign(self, found: re.Match[str]) -> str:
-        code = _FIRST_SIGN + len(self._signs)
-        if code > _LAST_SIGN:
-            raise OverflowError("too many different control tokens in one conversation")
-        return self._signs.setdefault(found[0], chr(code))
+        token = found[0]
+        if token not in self._signs:
+            code = _FIRST_SIGN + len(self._signs)
+            if code > _LAST_SIGN:
+                # So many different ones nobody writes but to try: text still, though not hidden.
+                return self._tokens.mark(token)
+            self._signs[token] = chr(code)
+        return self._signs[token]
 
 
 def has_marks(rendered: str) -> bool:

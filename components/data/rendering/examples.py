@@ -1,78 +1,132 @@
-"""What a model learns from one row: the one place where rows become prompts and answers."""
+"""What a model learns from rows: the one place where rows become prompts and answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from msgspec import UNSET
 
+from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.prompts import (
     Example,
     PromptFormatter,
-    RowRefusedError,
+    Turn,
+    UnusableTemplateError,
 )
-from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow
+from kfp_llm_tuning.components.data.rows import Message, Row, TextRow
+
+PlaceType = TypeVar("PlaceType")
+
+# Rendered together: few enough to hold in memory, enough for a template's process to be worth
+# asking.
+_TURNS = 64
+_CHARACTERS = 2**20
 
 
-class RowExample(NamedTuple):
+@dataclass(frozen=True)
+class RowExample(Generic[PlaceType]):
     """One example of a row.
 
     Attributes:
-        example: Prompt and answer.
+        place: Where the row stands.
         path: Where in the row the answer stands.
+        example: Prompt and answer; else a `RowRefusedError`, or the `UnusableTemplateError` after
+            which no more are written.
         head: Characters at the prompt's start (a conversation's context) that stay when an
             over-long prompt loses its oldest part; None where the start is what stays (text).
     """
 
-    example: Example
+    place: PlaceType
     path: str
+    example: Example | UserError
     head: int | None = None
 
 
-def row_examples(
-    formatter: PromptFormatter, row: Row, default_context: str
-) -> Iterator[RowExample]:
-    """Writes what a model learns from a row.
+class RowRenderer(Generic[PlaceType]):
+    """Writes what a model learns from rows, in their order.
 
-    Args:
-        formatter: Writes it.
-        row: A text gives one example; a conversation one for each assistant message, with the whole
-            history before it.
-        default_context: Context of a conversation that has none of its own.
-
-    Yields:
-        The examples, in the row's order.
-
-    Raises:
-        RowRefusedError: If the row cannot be written for the model, with the place in the row.
-        UserError: If no row can.
+    A text gives one example; a conversation one for each assistant message, with the whole history
+    before it.
     """
+
+    def __init__(
+        self,
+        formatter: PromptFormatter,
+        default_context: str,
+        take: Callable[[RowExample[PlaceType]], None],
+    ) -> None:
+        """Starts with no row.
+
+        Args:
+            formatter: Writes the examples.
+            default_context: Context of conversations that have none of their own.
+            take: Called with every example, at the latest by `finish`; told the
+                `UnusableTemplateError`, it may raise one that says where.
+        """
+        self._formatter = formatter
+        self._default_context = default_context
+        self._take = take
+        self._waiting: list[tuple[PlaceType, str, Turn]] = []
+        self._characters = 0
+
+    def add(self, place: PlaceType, row: Row) -> None:
+        """Takes a row.
+
+        Args:
+            place: Where it stands.
+            row: The row.
+
+        Raises:
+            UnusableTemplateError: If no row can be written for the model.
+        """
+        for path, turn in _turns(row, self._default_context):
+            self._waiting.append((place, path, turn))
+            self._characters += sum(len(message.content) for message in turn.messages)
+            if len(self._waiting) == _TURNS or self._characters > _CHARACTERS:
+                self.finish()
+
+    def finish(self) -> None:
+        """Writes what was not written yet.
+
+        Raises:
+            UnusableTemplateError: If no row can be written for the model.
+        """
+        waiting, self._waiting, self._characters = self._waiting, [], 0
+        examples: Iterable[Example | UserError]
+        try:
+            examples = self._formatter.examples([turn for _, _, turn in waiting])
+        except UnusableTemplateError:
+            # One after the other: which is it?
+            examples = map(self._last_example, (turn for _, _, turn in waiting))
+        for (place, path, turn), example in zip(waiting, examples, strict=True):
+            head = self._formatter.head_length(turn.context) if turn.is_chat else None
+            self._take(RowExample(place, path, _at(path, example), head))
+            if isinstance(example, UnusableTemplateError):
+                raise example
+
+    def _last_example(self, turn: Turn) -> Example | UserError:
+        try:
+            [example] = self._formatter.examples([turn])
+        except UnusableTemplateError as error:
+            return error
+        return example
+
+
+def _at(path: str, example: Example | UserError) -> Example | UserError:
+    """Names the answer that cannot be written."""
+    if isinstance(example, Example):
+        return example
+    return type(example)(*(replace(problem, where=path) for problem in example.problems))
+
+
+def _turns(row: Row, default_context: str) -> Iterator[tuple[str, Turn]]:
+    """Lists a row's answers: where they stand, and what was said before."""
     if isinstance(row, TextRow):
-        path = "output_text"
-        with _named(path):
-            example = formatter.text_example(row.input_text, row.output_text)
-        yield RowExample(example, path)
+        messages = [Message("user", row.input_text), Message("assistant", row.output_text)]
+        yield "output_text", Turn(messages, is_chat=False)
         return
-    context = _context_of(row, default_context)
+    context = default_context if row.context is UNSET else str(row.context)
     for end in range(2, len(row.messages) + 1, 2):
-        path = f"messages[{end - 1}].content"
-        with _named(path):
-            example = formatter.chat_example(row.messages[:end], context)
-        yield RowExample(example, path, formatter.head_length(context))
-
-
-def _context_of(row: ChatRow, default_context: str) -> str:
-    """Gives what a conversation's assistant is told beforehand."""
-    return default_context if row.context is UNSET else str(row.context)
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Tells where in a row the answer stands that cannot be written."""
-    try:
-        yield
-    except RowRefusedError as error:
-        raise RowRefusedError(*(replace(each, where=path) for each in error.problems)) from error
+        yield f"messages[{end - 1}].content", Turn(row.messages[:end], context)

@@ -49,6 +49,20 @@ class Example(NamedTuple):
     answer: str
 
 
+class Turn(NamedTuple):
+    """An answer, and all that was said before it.
+
+    Attributes:
+        messages: The history and, last, the assistant's answer.
+        context: What the assistant is told beforehand.
+        is_chat: Whether it is a conversation; else a text example, of two messages.
+    """
+
+    messages: Sequence[Message]
+    context: str = ""
+    is_chat: bool = True
+
+
 class RowRefusedError(UserError):
     """One row cannot be written for the model; others can."""
 
@@ -81,14 +95,6 @@ class PromptFormatter(ABC):
         """Writes the prompt of a text example."""
 
     @abstractmethod
-    def text_example(self, input_text: str, output_text: str) -> Example:
-        """Writes a text example.
-
-        Raises:
-            RowRefusedError: If it cannot be written.
-        """
-
-    @abstractmethod
     def chat_prompt(self, messages: Sequence[Message], context: str = "") -> str:
         """Writes the prompt that asks for the assistant's next message.
 
@@ -101,6 +107,28 @@ class PromptFormatter(ABC):
         """
 
     @abstractmethod
+    def examples(self, turns: Sequence[Turn]) -> list[Example | RowRefusedError]:
+        """Writes examples: many at once take less time.
+
+        Args:
+            turns: Answers with their histories.
+
+        Returns:
+            One example each, or why it cannot be written.
+
+        Raises:
+            UnusableTemplateError: If none can, or too much is needed for one of them.
+        """
+
+    def text_example(self, input_text: str, output_text: str) -> Example:
+        """Writes a text example.
+
+        Raises:
+            RowRefusedError: If it cannot be written.
+        """
+        messages = [Message("user", input_text), Message("assistant", output_text)]
+        return self._example(Turn(messages, is_chat=False))
+
     def chat_example(self, messages: Sequence[Message], context: str = "") -> Example:
         """Writes the prompt that asks for the last message, and that message.
 
@@ -111,6 +139,13 @@ class PromptFormatter(ABC):
         Raises:
             RowRefusedError: If it cannot be written.
         """
+        return self._example(Turn(messages, context))
+
+    def _example(self, turn: Turn) -> Example:
+        [example] = self.examples([turn])
+        if isinstance(example, RowRefusedError):
+            raise example
+        return example
 
     def spelled_tokens(self, message: Message) -> list[str]:
         """Lists the control tokens that a message spells, and that are read as text."""
@@ -139,22 +174,26 @@ class PlainFormatter(PromptFormatter):
         """Puts the input on its own line(s)."""
         return f"{self._mark(input_text)}\n"
 
-    def text_example(self, input_text: str, output_text: str) -> Example:
-        """Gives the output as it stands."""
-        return Example(self.text_prompt(input_text), self._mark(output_text))
-
     def chat_prompt(self, messages: Sequence[Message], context: str = "") -> str:
         """Writes the context, each message under its author's name, and the assistant's name."""
         turns = "".join(f"{message.author}:\n{message.content}\n" for message in messages)
         return f"{self._opening(context)}{self._mark(turns)}assistant:\n"
 
-    def chat_example(self, messages: Sequence[Message], context: str = "") -> Example:
-        """Gives the last message as it stands."""
-        return Example(self.chat_prompt(messages[:-1], context), self._mark(messages[-1].content))
+    def examples(self, turns: Sequence[Turn]) -> list[Example | RowRefusedError]:
+        """Gives the answers as they stand."""
+        return [self._plain_example(turn) for turn in turns]
 
     def head_length(self, context: str) -> int:
         """Counts the context and the blank line after it."""
         return len(self._opening(context))
+
+    def _plain_example(self, turn: Turn) -> Example:
+        *history, answer = turn.messages
+        if turn.is_chat:
+            prompt = self.chat_prompt(history, turn.context)
+        else:
+            prompt = self.text_prompt(history[0].content)
+        return Example(prompt, self._mark(answer.content))
 
     def _opening(self, context: str) -> str:
         return f"{self._mark(context)}\n\n" if context else ""

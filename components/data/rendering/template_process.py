@@ -43,7 +43,7 @@ class TemplateProcess:
 
     def render(
         self, template: str, variables: Mapping[str, str], conversations: Sequence[Conversation]
-    ) -> list[str]:
+    ) -> list[str | TemplateError]:
         """Renders conversations.
 
         Args:
@@ -52,15 +52,16 @@ class TemplateProcess:
             conversations: What is rendered.
 
         Returns:
-            One text each.
+            One text each, or why there is none.
 
         Raises:
-            TemplateError: If the template refuses one of them, or is faulty.
             TemplateLimitError: If it took too much memory or time.
         """
         request = {"template": template, "variables": variables, "conversations": conversations}
-        texts: list[str] = self._ask(request)["rendered"]
-        return texts
+        return [
+            one["text"] if "text" in one else TemplateError(one["error"])
+            for one in self._ask(request)["rendered"]
+        ]
 
     def literals(self, template: str) -> str:
         """Gives all texts that stand in a template, with NUL between them.

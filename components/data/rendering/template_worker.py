@@ -56,9 +56,9 @@ def _answer(line: bytes) -> bytes:
         return json.dumps({"limit": "it needs more memory than a conversation can"}).encode()
     except RecursionError:
         return json.dumps({"limit": "it calls itself without end"}).encode()
-    # Whatever a template raises is the template's fault, or the conversation's.
+    # A template that cannot even be read.
     except Exception as error:
-        return json.dumps({"error": f"{type(error).__name__}: {error}"[:_COMPLAINT]}).encode()
+        return json.dumps(_complaint(error)).encode()
 
 
 def _render(request: dict[str, Any], most_characters: int) -> dict[str, Any]:
@@ -70,15 +70,26 @@ def _render(request: dict[str, Any], most_characters: int) -> dict[str, Any]:
     template, variables = request["template"], request["variables"]
     if "conversations" not in request:
         return {"literals": _get_template_literal_text(template)}
-    rendered = []
+    rendered: list[dict[str, str]] = []
     for messages, asks in request["conversations"]:
-        [text], _ = render_jinja_template(
-            [messages], chat_template=template, add_generation_prompt=asks, **variables
-        )
+        try:
+            [text], _ = render_jinja_template(
+                [messages], chat_template=template, add_generation_prompt=asks, **variables
+            )
+        except (MemoryError, RecursionError):
+            raise
+        # Whatever a template raises is the template's fault, or the conversation's.
+        except Exception as error:
+            rendered.append(_complaint(error))
+            continue
         if len(text) > most_characters:
             return {"limit": f"it writes {len(text):,} characters for one conversation"}
-        rendered.append(text)
+        rendered.append({"text": text})
     return {"rendered": rendered}
+
+
+def _complaint(error: Exception) -> dict[str, str]:
+    return {"error": f"{type(error).__name__}: {error}"[:_COMPLAINT]}
 
 
 def _limit(own_bytes: int, request_bytes: int) -> None:

@@ -61,6 +61,20 @@ def test_a_row_that_the_template_refuses_is_named(
         preprocess_dataset(source, tokenizer, tmp_path / "records")
 
 
+def test_a_template_that_one_row_sets_off_is_told_with_its_line(
+    check: Check, chat_tokenizers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tokenizer = chat_tokenizers["chatml"]
+    monkeypatch.setattr(
+        tokenizer, "chat_template", REFUSES.replace("raise_exception('Say yes')", "'a' * 10**10")
+    )
+    [problem] = told(check(tokenizer, answer="nope"), Severity.ERROR, "unusable_template")
+    assert problem.startswith("line 3: the model's chat template cannot be used: it needs more")
+    source = Source(str(tmp_path / "train.jsonl"), "a model")
+    with pytest.raises(UserError, match="train.jsonl line 3, output_text: .* more memory"):
+        preprocess_dataset(source, tokenizer, tmp_path / "records")
+
+
 @pytest.mark.parametrize(
     ("template", "says"),
     [

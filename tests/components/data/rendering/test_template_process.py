@@ -22,6 +22,8 @@ ENDLESS = "calls itself without end"
 
 def render(template: str, conversation: Any = CONVERSATION) -> str:
     [text] = template_process().render(template, {"bos_token": "<s>"}, [conversation])
+    if isinstance(text, TemplateError):
+        raise text
     return text
 
 
