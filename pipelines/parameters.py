@@ -46,12 +46,16 @@ class TuneLargeModelParameters:
     large_model_reference: str = _parameter(
         "text-bison@001", help="What to tune: a name of the table, hf://org/name, or a folder."
     )
-    train_steps: int = _parameter(300, help="Batches to train on.")
+    train_steps: int = _parameter(300, help="Batches to train on; 0 or less: the method's own.")
     learning_rate: float = _parameter(
-        -1.0, help="Learning rate; negative: the one recommended for the model."
+        -1.0,
+        help="Learning rate; negative: the one recommended for the model. The legacy method tune "
+        "recommends 3.0; others take at most 1.",
     )
     learning_rate_multiplier: float = _parameter(1.0, help="Multiplies the learning rate.")
-    dataset_uri: str = _parameter("", help="Training data, JSONL: a path or any fsspec URI.")
+    dataset_uri: str = _parameter(
+        "", help="Training data, JSONL: a path or URI; /gcs/B/F is gs://B/F."
+    )
     dataset_name: str = _parameter("", help="Vertex AI managed dataset, instead of dataset_uri.")
     default_context: str = _parameter("", help="Context of chat examples that have none.")
     evaluation_data_uri: str = _parameter("", help="Evaluation data, JSONL.")
@@ -65,7 +69,9 @@ class TuneLargeModelParameters:
     accelerator_type: str = _parameter(
         "", help="GPU; empty: by the region. TPU, as published, is refused: nothing tunes on it."
     )
-    tensorboard_resource_id: str = _parameter("", help="Vertex AI TensorBoard to upload to.")
+    tensorboard_resource_id: str = _parameter(
+        "", help="Vertex AI TensorBoard to upload to: its resource name, or its number alone."
+    )
     encryption_spec_key_name: str = _parameter("", help="Customer-managed encryption key.")
     tpu_training_skip_cmek: bool = _parameter(
         False, help="As published; no effect, for nothing tunes on TPU."

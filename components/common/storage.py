@@ -41,10 +41,38 @@ _LASTING = (
 # fsspec's own packages for schemes that a plain install does not open.
 _PACKAGE_OF_SCHEME = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "abfs": "adlfs", "az": "adlfs"}
 
+# Where Vertex AI mounts buckets, each in a folder of its name.
+_MOUNT = "/gcs/"
+
 
 def is_local(uri: str) -> bool:
-    """Tells whether the URI is a path of this machine."""
-    return "://" not in uri or uri.startswith("file://")
+    """Tells whether the URI is a path of this machine; a bucket's that is not mounted is none."""
+    return ("://" not in uri or uri.startswith("file://")) and without_mount(uri) == uri
+
+
+def is_mounted_bucket(uri: str) -> bool:
+    """Tells whether the path is of the form in which Vertex AI mounts buckets."""
+    return uri.startswith(_MOUNT) and uri != _MOUNT
+
+
+def without_mount(uri: str) -> str:
+    """Gives ``gs://BUCKET/OBJECT`` for ``/gcs/BUCKET/OBJECT`` where that bucket is not mounted.
+
+    Args:
+        uri: Local path or any URI.
+
+    Returns:
+        The same object under a name that this machine can open; every other URI as it is.
+    """
+    if not is_mounted_bucket(uri):
+        return uri
+    bucket = uri.removeprefix(_MOUNT).partition("/")[0]
+    return uri if Path(_MOUNT, bucket).is_dir() else bucket_uri(uri)
+
+
+def bucket_uri(uri: str) -> str:
+    """Gives ``gs://BUCKET/OBJECT`` for ``/gcs/BUCKET/OBJECT``; every other URI as it is."""
+    return f"gs://{uri.removeprefix(_MOUNT)}" if is_mounted_bucket(uri) else uri
 
 
 def local_path(uri: str) -> Path:
@@ -80,6 +108,7 @@ def locate(uri: str) -> tuple[Any, str]:
         ImportError: If a package is missing.
         ValueError: If the scheme is unknown.
     """
+    uri = without_mount(uri)
     if is_local(uri):
         return LocalFileSystem(), str(local_path(uri).absolute())
     scheme = uri.partition("://")[0]

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.common.storage import (
+    bucket_uri,
+    is_local,
+    is_mounted_bucket,
+    local_path,
+)
 from kfp_llm_tuning.components.serving import logs
 
 if TYPE_CHECKING:
@@ -18,8 +23,6 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
     from kfp_llm_tuning.components.serving.settings import ServerSettings
 
-# Where Vertex AI mounts Cloud Storage in jobs, but not beside a server.
-_MOUNT = "/gcs/"
 _WHERE = "model"
 # The first is computed in another way than those after it.
 _FIRST_TOKENS = 3
@@ -113,9 +116,6 @@ class _Answered:
 
 
 def _uri(model: str) -> str:
-    if not is_local(model):
-        return model
-    path = local_path(model).absolute()
-    if model.startswith(_MOUNT) and not path.is_dir():
-        return f"gs://{model.removeprefix(_MOUNT)}"
-    return str(path)
+    if is_mounted_bucket(model) and not Path(model).is_dir():
+        return bucket_uri(model)
+    return str(local_path(model).absolute()) if is_local(model) else model

@@ -159,27 +159,27 @@ def _plain(value: Any, name: str) -> Any:
     return value
 
 
-# Inclusive lower bound, upper bound and whether the lower bound itself is excluded.
-_RANGES: dict[str, tuple[float, float, bool]] = {
-    "train_steps": (1, 10_000_000, False),
-    "batch_size": (1, 1_000_000, False),
-    "micro_batch_size": (0, 1_000_000, False),
-    "learning_rate": (0.0, 100.0, True),
-    "learning_rate_multiplier": (0.0, 1e6, True),
-    "lora_rank": (1, 4096, False),
-    "lora_alpha": (1, 65_536, False),
-    "lora_dropout": (0.0, 0.9, False),
-    "warmup_ratio": (0.0, 1.0, False),
-    "weight_decay": (0.0, 10.0, False),
-    "adam_beta1": (0.0, 0.9999, False),
-    "adam_beta2": (0.0, 0.999999, False),
-    "max_grad_norm": (0.0, 1e9, False),
-    "seed": (0, 2**32 - 1, False),
-    "evaluation_interval": (1, 10_000_000, False),
-    "early_stopping_patience": (1, 10_000, False),
-    "early_stopping_tolerance": (0.0, 1.0, False),
-    "checkpoint_interval": (0, 10_000_000, False),
-    "logging_interval": (1, 10_000_000, False),
+# Lower and upper bound, both included.
+_RANGES: dict[str, tuple[float, float]] = {
+    "train_steps": (1, 10_000_000),
+    "batch_size": (1, 1_000_000),
+    "micro_batch_size": (0, 1_000_000),
+    "learning_rate": (0.0, 100.0),
+    "learning_rate_multiplier": (0.0, 1e6),
+    "lora_rank": (1, 4096),
+    "lora_alpha": (1, 65_536),
+    "lora_dropout": (0.0, 0.9),
+    "warmup_ratio": (0.0, 1.0),
+    "weight_decay": (0.0, 10.0),
+    "adam_beta1": (0.0, 0.9999),
+    "adam_beta2": (0.0, 0.999999),
+    "max_grad_norm": (0.0, 1e9),
+    "seed": (0, 2**32 - 1),
+    "evaluation_interval": (1, 10_000_000),
+    "early_stopping_patience": (1, 10_000),
+    "early_stopping_tolerance": (0.0, 1.0),
+    "checkpoint_interval": (0, 10_000_000),
+    "logging_interval": (1, 10_000_000),
 }
 _CHOICES = {"tuning": TUNING_KINDS, "schedule": SCHEDULES, "precision": PRECISIONS}
 
@@ -202,11 +202,7 @@ def _problems(arguments: TuningArguments) -> list[Problem]:
 
 
 def _range_problems(name: str, value: float) -> list[Problem]:
-    lower, upper, excluded = _RANGES[name]
-    above = value > lower if excluded else value >= lower
-    if above and value <= upper:  # NaN fails both comparisons
+    lower, upper = _RANGES[name]
+    if lower <= value <= upper:  # NaN fails both comparisons
         return []
-    allowed = (
-        f"{'above' if excluded else 'from'} {lower:g} {'and' if excluded else ''} up to {upper:g}"
-    )
-    return [Problem(f"{value!r} is out of range.", name, " ".join(allowed.split()))]
+    return [Problem(f"{value!r} is out of range.", name, f"from {lower:g} up to {upper:g}")]

@@ -10,7 +10,12 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.dataset.artifacts import Encoding, read_encoding
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
+from kfp_llm_tuning.components.tuning.model_references import (
+    LEGACY_RATE,
+    ModelReference,
+    check_learning_rate,
+    resolve,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +29,7 @@ class TuningRequest:
     Attributes:
         large_model_reference: What is tuned.
         model_display_name: Name of the tuned model.
-        train_steps: Batches to train on.
+        train_steps: Batches to train on; 0 or less means the method's own.
         learning_rate: Negative means the model's own.
         learning_rate_multiplier: Factor on the learning rate.
         tuning_method: A name of ``model_references.TUNING_METHODS``.
@@ -106,15 +111,16 @@ def compose_arguments(
         accelerator=request.accelerator,
         max_context_length=request.max_context_length,
     )
+    check_learning_rate(request.learning_rate, request.tuning_method)
     has_evaluation = evaluation.examples > 0
     # From values: JSON, and so KFP, hands the number 1.0 over as 1.
     arguments = TuningArguments.from_values(
         {
             "model_reference": reference.name,
             "display_name": request.model_display_name,
-            "train_steps": request.train_steps,
+            "train_steps": reference.steps(request.train_steps),
             "batch_size": reference.batch_sizes[request.accelerator],
-            "learning_rate": _learning_rate(request, reference),
+            "learning_rate": reference.rate(request.learning_rate, request.tuning_method),
             "learning_rate_multiplier": request.learning_rate_multiplier,
             "tuning": reference.tuning,
             "seed": request.seed,
@@ -124,10 +130,6 @@ def compose_arguments(
         }
     )
     return arguments, _decisions(request, reference, arguments, training, evaluation)
-
-
-def _learning_rate(request: TuningRequest, reference: ModelReference) -> float:
-    return reference.learning_rate if request.learning_rate < 0 else request.learning_rate
 
 
 def _selection(request: TuningRequest, reference: ModelReference) -> bool:
@@ -150,7 +152,6 @@ def _decisions(
     evaluation: Encoding,
 ) -> list[str]:
     seen = arguments.train_steps * arguments.batch_size
-    rate_source = "as given" if request.learning_rate >= 0 else f"recommended for {reference.name}"
     method = "LoRA adapter" if arguments.tuning == "adapter" else "every weight"
     decisions = [
         reference.substitution_notice,
@@ -159,8 +160,8 @@ def _decisions(
         f"batch size {arguments.batch_size}: from the table for {reference.name} on "
         f"{request.accelerator}",
         f"learning rate {arguments.peak_learning_rate:g}: {arguments.learning_rate:g} "
-        f"({rate_source}) x {arguments.learning_rate_multiplier:g}",
-        f"{arguments.train_steps} steps: {seen} examples seen, "
+        f"({_rate_source(request, reference)}) x {arguments.learning_rate_multiplier:g}",
+        f"{arguments.train_steps} steps{_steps_source(request)}: {seen} examples seen, "
         f"{seen / training.examples:.2f} epochs of {training.examples}",
     ]
     if not evaluation.examples:
@@ -177,6 +178,18 @@ def _decisions(
             + _selection_source(request, reference),
         ]
     return [decision for decision in decisions if decision]
+
+
+def _rate_source(request: TuningRequest, reference: ModelReference) -> str:
+    if request.learning_rate < 0:
+        return f"recommended for {reference.name}"
+    if request.tuning_method != "tune":
+        return "as given"
+    return f"{request.learning_rate:g} as given, where {LEGACY_RATE:g} is what tune recommends"
+
+
+def _steps_source(request: TuningRequest) -> str:
+    return "" if request.train_steps > 0 else f" (the default of {request.tuning_method})"
 
 
 def _selection_source(request: TuningRequest, reference: ModelReference) -> str:

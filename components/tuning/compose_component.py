@@ -92,6 +92,7 @@ def compose_params_for_model_tuner(
     from pathlib import Path
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
+    from kfp_llm_tuning.components.common.resource_paths import full_name
     from kfp_llm_tuning.components.tuning.compose import TuningRequest, compose
     from kfp_llm_tuning.components.tuning.custom_job import CustomJob
     from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec
@@ -130,7 +131,7 @@ def compose_params_for_model_tuner(
             max_wait=max_wait,
             timeout=timeout,
             restart_on_preemption=restart_on_preemption,
-            tensorboard=tensorboard,
+            tensorboard=full_name(tensorboard, "tensorboards", project, pipeline_region),
             model_label=request.model_label,
         )
         first_part, second_part = job.payload_parts()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,10 @@ from kfp_llm_tuning.components.common.tables import load_table
 ACCELERATORS = ("TPU", "GPU")
 # tune_v2 is the model's own recommended way; tune its published predecessor; the others force one.
 TUNING_METHODS = ("tune_v2", "tune", "adapter", "full")
+# The rate that the published method tune recommends, and the greatest of each method: 1 where it is
+# not named.
+LEGACY_RATE = 3.0
+_GREATEST_RATES = {"tune": 1000.0}
 # Input and output tokens together; the first is 8,192 input tokens besides the output.
 CONTEXT_LENGTHS = {"8k": 8192, "32k": 32_768}
 # Resource names that clients put in front of published names.
@@ -65,6 +70,25 @@ class ModelReference:
     substitute_for: str
     label: str
 
+    def steps(self, asked: int) -> int:
+        """Gives the optimiser steps of a run: those asked for, the method's own for 0 or less."""
+        return asked if asked > 0 else self.train_steps
+
+    def rate(self, asked: float, tuning_method: str) -> float:
+        """Gives the peak learning rate of a run, before the multiplier.
+
+        Args:
+            asked: Negative for the method's own; of ``tune`` in the units of its own optimiser, in
+                which 3.0 is the rate that it recommends, so that 3.0 is ours that we recommend.
+            tuning_method: One of TUNING_METHODS.
+
+        Returns:
+            The rate.
+        """
+        if asked < 0:
+            return self.learning_rate
+        return asked * self.learning_rate / LEGACY_RATE if tuning_method == "tune" else asked
+
     @property
     def chat_only(self) -> bool:
         """Whether the model takes conversations and nothing else."""
@@ -94,6 +118,29 @@ class ModelReference:
 def names() -> list[str]:
     """Lists every name of the table, the published ones first."""
     return [*_published_names(), *load_table(_TABLE)["models"]]
+
+
+def check_learning_rate(rate: float, tuning_method: str) -> None:
+    """Checks a learning rate as it was asked for.
+
+    Args:
+        rate: Negative for the method's own.
+        tuning_method: One of TUNING_METHODS.
+
+    Raises:
+        UserError: If no run can have it.
+    """
+    most = _GREATEST_RATES.get(tuning_method, 1.0)
+    if -math.inf < rate <= most:
+        return
+    fix = ""
+    if tuning_method != "tune" and 1 < rate < math.inf:
+        fix = (
+            "Rates such as 3.0 are those of the former method tune: with this one the first steps "
+            "would overwrite the weights, and nothing of the model would be left."
+        )
+    allowed = f"negative for the model's own, or from 0 to {most:g}"
+    raise UserError(Problem(f"{rate!r} is out of range.", "learning_rate", allowed, fix))
 
 
 def resolve(
@@ -193,6 +240,7 @@ def _find(reference: str) -> _Entry:
     if "://" in name or name.startswith(_PATH_BEGINNINGS):
         return _direct(name)
     key = name.lower().removesuffix("@latest")
+    key = _dash_names().get(key, key)
     if key in _published_names():
         return _published(key, *_published_names()[key])
     model = _open_names().get(_slug(key)) if "@" not in key else None
@@ -212,6 +260,12 @@ def _published_names() -> dict[str, tuple[str, str]]:
         for family in published["families"]
         for version in published["versions"]
     }
+
+
+@cache
+def _dash_names() -> dict[str, str]:
+    """Maps the published names with a dash before the version, text-bison-001, to the others."""
+    return {name.replace("@", "-"): name for name in _published_names()}
 
 
 @cache

@@ -24,6 +24,7 @@ from google.cloud.aiplatform_v1.types import (
 )
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.resource_paths import full_name
 from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
 
@@ -131,7 +132,7 @@ def tensorboard_name(vertex: Vertex, tensorboard: str) -> str:
     Raises:
         UserError: If the TensorBoard is in another region.
     """
-    full = tensorboard if "/" in tensorboard else f"{vertex.parent}/tensorboards/{tensorboard}"
+    full = full_name(tensorboard, "tensorboards", vertex.project, vertex.location)
     parts = aiplatform_v1.TensorboardServiceClient.parse_tensorboard_path(full)
     if parts.get("location") != vertex.location:
         raise UserError(

@@ -55,7 +55,7 @@ class Request:
         evaluation_data_uri: The evaluation set; empty for none.
         large_model_reference: The model, which decides format, limits, tokenizer and batch size.
         default_context: Context of conversations that have none; not for text.
-        train_steps: Optimiser steps, for the number of epochs.
+        train_steps: Optimiser steps, for the number of epochs; 0 or less: the method's own.
         tuning_method: As in `model_references.resolve`.
         accelerator_type: "GPU"; "TPU" is refused; empty means GPU.
         max_context_length: As in `model_references.resolve`.
@@ -241,10 +241,11 @@ class _Validator:
     def _steps(self, training: Checked) -> StepsSummary | None:
         examples = count_training_examples(training.scan)
         batch = self._model.batch_sizes[self._accelerator]
-        seen = self._request.train_steps * batch
+        asked = self._model.steps(self._request.train_steps)
+        seen = asked * batch
         if not examples:
             return None
-        return StepsSummary(self._request.train_steps, batch, seen, seen / examples)
+        return StepsSummary(asked, batch, seen, seen / examples)
 
     def _result(
         self, training: Checked, evaluation: Checked | None, steps: StepsSummary | None
@@ -286,10 +287,8 @@ def _check_parameters(request: Request) -> Iterator[Problem]:
         yield Problem(what, "accelerator_type", offered)
     elif refusal := no_engine("tune", accelerator):
         yield Problem(refusal, "accelerator_type", offered)
-    for name in ("train_steps", "max_printed_problems"):
-        value = getattr(request, name)
-        if value < 1:
-            yield Problem(f"{value} is too few.", name, "1 or more")
+    if (most := request.max_printed_problems) < 1:
+        yield Problem(f"{most} is too few.", "max_printed_problems", "1 or more")
 
 
 def _compare_reasoning(training: Checked, evaluation: Checked | None) -> Iterator[Finding]:

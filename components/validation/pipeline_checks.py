@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.components.common.errors import Problem, collect
+from kfp_llm_tuning.components.common.storage import is_local, is_mounted_bucket
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
-from kfp_llm_tuning.components.tuning.model_references import ModelReference
+from kfp_llm_tuning.components.tuning.model_references import ModelReference, check_learning_rate
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import check_engine
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
@@ -148,7 +148,7 @@ def _storage_problems(parameters: PipelineParameters, where: str) -> list[Proble
     uri = getattr(parameters, where)
     if uri and not uri.strip():
         return [Problem("is blank.", where, "a URI, or empty for none")]
-    if uri and parameters.on_vertex and is_local(uri):
+    if uri and parameters.on_vertex and is_local(uri) and not is_mounted_bucket(uri):
         what = f"{short(uri)} is a path of one machine, which Vertex AI cannot read."
         return [Problem(what, where, "gs://BUCKET/PATH", "Copy it to a bucket.")]
     return []
@@ -158,19 +158,25 @@ def _check_numbers(parameters: PipelineParameters) -> list[Problem]:
     problems = [
         Problem(f"{getattr(parameters, name)!r} is out of range.", name, allowed)
         for name, in_range, allowed in (
-            ("train_steps", lambda n: 1 <= n <= 10_000_000, "from 1 to 10,000,000"),
-            ("evaluation_interval", lambda n: 1 <= n <= 10_000_000, "from 1 to 10,000,000"),
-            ("learning_rate_multiplier", lambda x: 0 < x <= 1000, "above 0 up to 1,000"),
             (
-                "learning_rate",
-                lambda x: x != 0 and -math.inf < x <= 1,
-                "negative for the model's own, or above 0 up to 1",
+                "train_steps",
+                lambda n: n <= 10_000_000,
+                "up to 10,000,000; 0 or less for the method's own",
             ),
+            ("evaluation_interval", lambda n: 1 <= n <= 10_000_000, "from 1 to 10,000,000"),
+            ("learning_rate_multiplier", lambda x: 0 <= x <= 1000, "from 0 to 1,000"),
             ("seed", lambda n: 0 <= n < 2**32, "from 0 to 4,294,967,295"),
             ("gate_threshold", math.isfinite, "a finite number"),
         )
         if not in_range(getattr(parameters, name))
     ]
+    return problems + _rate_problems(parameters)
+
+
+def _rate_problems(parameters: PipelineParameters) -> list[Problem]:
+    problems: list[Problem] = []
+    with collect(problems):
+        check_learning_rate(parameters.learning_rate, parameters.tuning_method)
     return problems
 
 

@@ -139,7 +139,7 @@ def _settings(
         with_tensorboard=bool(parameters.tensorboard_resource_id),
         machine=machine,
         registry_uri=parameters.registry,
-        warnings=tuple(warnings_about(parameters)),
+        warnings=tuple(warnings_about(parameters, reference)),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from kfp_llm_tuning.components.common.storage import bucket_uri
+from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     DEFAULT_EVALUATION_INTERVAL,
     PipelineParameters,
@@ -32,11 +34,12 @@ _MODEL_REGISTRY = (
 )
 
 
-def warnings_about(parameters: PipelineParameters) -> list[str]:
+def warnings_about(parameters: PipelineParameters, reference: ModelReference) -> list[str]:
     """Finds what is legal but surely not meant.
 
     Args:
         parameters: Valid parameters.
+        reference: The model that they name.
 
     Returns:
         One sentence each.
@@ -50,9 +53,12 @@ def warnings_about(parameters: PipelineParameters) -> list[str]:
     if parameters.tpu_training_skip_cmek:
         warnings.append("tpu_training_skip_cmek has no effect: nothing tunes on TPU.")
     warnings += _without_effect(parameters)
-    if parameters.dataset_uri and parameters.dataset_uri == parameters.evaluation_data_uri:
+    training, evaluation = parameters.dataset_uri, parameters.evaluation_data_uri
+    if training and bucket_uri(training) == bucket_uri(evaluation):
         warnings.append("The evaluation set is the training set: its metrics say nothing.")
-    return warnings + _evaluation_warnings(parameters)
+    if parameters.learning_rate == 0 or parameters.learning_rate_multiplier == 0:
+        warnings.append("The learning rate is 0: the tuned model will be the base model.")
+    return warnings + _evaluation_warnings(parameters, reference.steps(parameters.train_steps))
 
 
 def _without_effect(parameters: PipelineParameters) -> Iterator[str]:
@@ -76,12 +82,12 @@ def _given(parameters: PipelineParameters, *names: str) -> Iterator[str]:
     return (name for name in names if getattr(parameters, name) != defaults[name])
 
 
-def _evaluation_warnings(parameters: PipelineParameters) -> list[str]:
+def _evaluation_warnings(parameters: PipelineParameters, steps: int) -> list[str]:
     if parameters.evaluation_data_uri:
-        if parameters.evaluation_interval > parameters.train_steps:
+        if parameters.evaluation_interval > steps:
             return [
                 f"evaluation_interval {parameters.evaluation_interval} is more than train_steps "
-                f"{parameters.train_steps}: the only evaluation is at the end."
+                f"{steps}: the only evaluation is at the end."
             ]
         return []
     unused = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 
@@ -17,10 +18,16 @@ class ResourceForm:
     Attributes:
         template: The form as shown to people.
         pattern: Its regular expression; the group ``location`` holds the region.
+        identifier: Regular expression of an id that may stand alone; empty where none may.
     """
 
     template: str
     pattern: re.Pattern[str]
+    identifier: str = ""
+
+    def is_id(self, name: str) -> bool:
+        """Tells whether the name is an id alone, which is meant in the run's project and region."""
+        return bool(self.identifier) and re.fullmatch(self.identifier, name) is not None
 
     def location(self, name: str) -> str | None:
         """Reads the region out of a name; None where the name has another form."""
@@ -33,13 +40,17 @@ def _form(collection: str, identifier: str, *, template: str) -> ResourceForm:
     return ResourceForm(template, re.compile(rf"{prefix}/{collection}/{identifier}"))
 
 
-TENSORBOARD = _form(
-    "tensorboards",
-    "[0-9]{1,20}",
-    template="projects/PROJECT/locations/REGION/tensorboards/NUMBER",
+_NUMBER = "[0-9]{1,20}"
+TENSORBOARD = dataclasses.replace(
+    _form(
+        "tensorboards",
+        _NUMBER,
+        template="projects/PROJECT/locations/REGION/tensorboards/NUMBER, or NUMBER alone",
+    ),
+    identifier=_NUMBER,
 )
 MANAGED_DATASET = _form(
-    "datasets", "[0-9]{1,20}", template="projects/PROJECT/locations/REGION/datasets/NUMBER"
+    "datasets", _NUMBER, template="projects/PROJECT/locations/REGION/datasets/NUMBER"
 )
 ENCRYPTION_KEY = _form(
     "keyRings",

@@ -24,7 +24,7 @@ from kfp_llm_tuning.components.validation.resource_names import (
 def check_tensorboard(parameters: PipelineParameters) -> list[Problem]:
     """Checks that the TensorBoard is in the region of the pipeline."""
     name, where = parameters.tensorboard_resource_id, "tensorboard_resource_id"
-    if not name or not parameters.on_vertex:
+    if not name or not parameters.on_vertex or TENSORBOARD.is_id(name):
         return []
     location = TENSORBOARD.location(name)
     if location is None:

@@ -33,10 +33,10 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 @click.option("--default-context", default="", help="Context of conversations that have none.")
 @click.option(
     "--train-steps",
-    type=click.IntRange(min=1),
+    type=int,
     default=300,
     show_default=True,
-    help="Optimiser steps, for the number of epochs.",
+    help="Optimiser steps, for the number of epochs; 0 or less: the model's own.",
 )
 @click.option(
     "--report",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from kfp_llm_tuning.components.common.resource_paths import full_name
 from kfp_llm_tuning.components.common.vertex import READ, Vertex, or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.pipelines.planning.checks import Check
@@ -152,6 +153,9 @@ def check_vertex_resources(vertex: Vertex, run: VertexRun) -> list[Check]:
             "endpoint_resource_name",
         )
     }
+    names["tensorboard_resource_id"] = full_name(
+        names["tensorboard_resource_id"], "tensorboards", vertex.project, run.settings.region
+    )
     names["persistent_resource"] = run.settings.persistent_resource_name
     checks: list[Check] = []
     for parameter, kind, method in (

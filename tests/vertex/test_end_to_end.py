@@ -162,8 +162,9 @@ def test_without_quota_for_predictions_only_a_gate_keeps_the_model_out(
     vertex.project_facts.quotas[metric] = {"us-central1": 0}
     job = submit(
         "tune-large-model",
-        dataset_uri=put_examples(vertex, "train.jsonl", 60),
-        evaluation_data_uri=put_examples(vertex, "evaluation.jsonl", 12),
+        # Forms that the published templates take.
+        dataset_uri=put_examples(vertex, "train.jsonl", 60).replace("gs://", "/gcs/"),
+        evaluation_data_uri=put_examples(vertex, "evaluation.jsonl", 12).replace("gs://", "/gcs/"),
         **gate,
     )
     with contextlib.suppress(RuntimeError):

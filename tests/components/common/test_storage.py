@@ -304,3 +304,16 @@ def test_an_empty_name_names_no_file(uri: str) -> None:
         storage.open_input(uri, "dataset_uri"),
     ):
         pass
+
+
+def test_a_mounted_path_is_the_object_of_the_bucket(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_MOUNT", f"{tmp_path}/gcs/")
+    path = f"{tmp_path}/gcs/bucket/folder/train.jsonl"
+    assert not storage.is_local(path)
+    assert storage.without_mount(path) == "gs://bucket/folder/train.jsonl"
+    assert storage.locate(path)[1] == "bucket/folder/train.jsonl"
+    (tmp_path / "gcs" / "bucket").mkdir(parents=True)
+    assert storage.is_local(path)
+    assert storage.locate(path)[1] == path
+    assert storage.bucket_uri(path) == "gs://bucket/folder/train.jsonl"
+    assert storage.is_local(f"{tmp_path}/gcs/") and storage.is_local("/tmp/gcs/bucket")

@@ -49,7 +49,7 @@ def test_overrides_win() -> None:
         ({"train_steps": True}, "train_steps"),
         ({"batch_size": -1}, "batch_size"),
         ({"micro_batch_size": -1}, "micro_batch_size"),
-        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": -0.5}, "learning_rate"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"learning_rate": float("inf")}, "learning_rate"),
         ({"learning_rate_multiplier": -2.0}, "learning_rate_multiplier"),

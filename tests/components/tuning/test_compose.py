@@ -51,6 +51,28 @@ def test_the_documents_example_of_steps_and_epochs() -> None:
     assert "15 steps: 120 examples seen, 0.50 epochs of 240" in on_gpu
 
 
+@pytest.mark.parametrize(("method", "steps"), [("tune_v2", 300), ("tune", 1000)])
+@pytest.mark.parametrize("asked", [0, -1])
+def test_no_steps_are_the_methods_own(asked: int, method: str, steps: int) -> None:
+    arguments, decisions = composed(
+        large_model_reference="text-bison-001", train_steps=asked, tuning_method=method
+    )
+    assert arguments.train_steps == steps
+    assert arguments.model_reference == "text-bison@001"
+    assert f"{steps} steps (the default of {method})" in decisions
+
+
+def test_the_legacy_methods_rate_is_in_units_of_its_own() -> None:
+    legacy = {"large_model_reference": "text-bison@001", "tuning_method": "tune"}
+    recommended, _ = composed(**legacy)
+    given, decisions = composed(**legacy, learning_rate=3.0)
+    assert given.learning_rate == recommended.learning_rate
+    assert "3 as given, where 3 is what tune recommends" in decisions
+    assert composed(**legacy, learning_rate=1.5)[0].learning_rate == given.learning_rate / 2
+    with pytest.raises(UserError, match="learning_rate: 3.0 is out of range"):
+        composed(learning_rate=3.0)
+
+
 def test_whole_numbers_may_have_lost_their_point() -> None:
     arguments, _ = composed(learning_rate=1, learning_rate_multiplier=1)
     assert repr(arguments.learning_rate) == repr(arguments.learning_rate_multiplier) == "1.0"

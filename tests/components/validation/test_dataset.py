@@ -459,11 +459,10 @@ def test_no_file_is_a_user_error(tmp_path: Path) -> None:
 
 def test_parameters_are_checked_too() -> None:
     with pytest.raises(UserError) as caught:
-        check("", accelerator_type="gpux", train_steps=0, max_printed_problems=-1)
+        check("", accelerator_type="gpux", max_printed_problems=-1)
     assert [str(problem) for problem in caught.value.problems] == [
         "dataset_uri: is empty. Allowed: the URI of a JSONL file.",
         "accelerator_type: 'gpux' is unknown. Allowed: GPU.",
-        "train_steps: 0 is too few. Allowed: 1 or more.",
         "max_printed_problems: -1 is too few. Allowed: 1 or more.",
     ]
 

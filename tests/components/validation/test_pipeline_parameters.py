@@ -233,36 +233,28 @@ BROKEN = {
         "traffic_percentage: 101 is out of range",
         "from 0 to 100",
     ),
-    "no steps": (
-        LOCAL,
-        {"train_steps": 0},
-        "train_steps: 0 is out of range",
-        "from 1 to 10,000,000",
-    ),
-    "negative steps": (LOCAL, {"train_steps": -5}, "train_steps: -5 is out of range", "from 1"),
-    "too many steps": (LOCAL, {"train_steps": 10**9}, "train_steps: 1000000000 is out", "from 1"),
+    "too many steps": (LOCAL, {"train_steps": 10**9}, "train_steps: 1000000000 is out", "up to"),
     "half a step": (LOCAL, {"train_steps": 1.5}, "train_steps: 1.5 is not a whole number", ""),
     "steps as text": (LOCAL, {"train_steps": "many"}, "train_steps: 'many' is not a whole", ""),
     "steps as boolean": (LOCAL, {"train_steps": True}, "train_steps: True is not a whole", ""),
-    "zero learning rate": (
-        LOCAL,
-        {"learning_rate": 0.0},
-        "learning_rate: 0.0 is out",
-        "above 0 up",
+    "the legacy method's rate": (
+        VERTEX,
+        {"learning_rate": 3.0},
+        "learning_rate: 3.0 is out",
+        "Rates such as 3.0 are those of the former method tune",
     ),
-    "huge learning rate": (LOCAL, {"learning_rate": 3.0}, "learning_rate: 3.0 is out", "up to 1"),
+    "huge legacy rate": (
+        VERTEX,
+        {"learning_rate": 1e4, "tuning_method": "tune"},
+        "learning_rate: 10000.0 is out",
+        "from 0 to 1000",
+    ),
     "NaN learning rate": (LOCAL, {"learning_rate": float("nan")}, "learning_rate: nan is out", ""),
     "infinite learning rate": (
         LOCAL,
         {"learning_rate": float("-inf")},
         "learning_rate: -inf is out of range",
         "negative for the model's own",
-    ),
-    "zero multiplier": (
-        LOCAL,
-        {"learning_rate_multiplier": 0.0},
-        "multiplier: 0.0 is out",
-        "above 0",
     ),
     "negative multiplier": (LOCAL, {"learning_rate_multiplier": -1}, "multiplier: -1.0 is out", ""),
     "NaN multiplier": (LOCAL, {"learning_rate_multiplier": float("nan")}, "multiplier: nan is", ""),
@@ -328,8 +320,8 @@ BROKEN = {
     ),
     "malformed TensorBoard": (
         VERTEX,
-        {"tensorboard_resource_id": "123"},
-        "tensorboard_resource_id: '123' has another form",
+        {"tensorboard_resource_id": "board-123"},
+        "tensorboard_resource_id: 'board-123' has another form",
         "projects/PROJECT/locations/REGION/tensorboards/NUMBER",
     ),
     "TensorBoard elsewhere": (
@@ -488,7 +480,7 @@ def test_all_problems_are_told_together() -> None:
         model="text-bisn",
         location="us-centrl1",
         dataset_uri="",
-        train_steps=0,
+        train_steps=10**9,
         learning_rate=float("nan"),
         accelerator_type="gpux",
         seed=-1,
@@ -500,6 +492,40 @@ def test_all_problems_are_told_together() -> None:
     )
     assert len(found) == 14
     assert len(set(found)) == 14
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        {"tensorboard_resource_id": "1234567890"},
+        {"model": "text-bison-001"},
+        {"model": "publishers/google/models/text-bison-002"},
+        {"train_steps": 0},
+        {"train_steps": -1},
+        {"learning_rate": 3.0, "tuning_method": "tune"},
+        {"dataset_uri": "/gcs/bucket/train.jsonl"},
+        {"evaluation_data_uri": "/gcs/bucket/evaluation.jsonl"},
+    ],
+    ids=str,
+)
+def test_what_the_published_templates_accept_is_accepted(accepted: dict[str, Any]) -> None:
+    assert not check(VERTEX, **accepted).warnings
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "learning_rate_multiplier"])
+def test_a_rate_of_zero_is_accepted_and_warned_of(name: str) -> None:
+    (warning,) = check(VERTEX, **{name: 0.0}).warnings
+    assert "the tuned model will be the base model" in warning
+
+
+def test_one_object_under_two_names_is_one() -> None:
+    evaluation = "/gcs/bucket/train.jsonl"
+    (warning,) = check(VERTEX, evaluation_data_uri=evaluation).warnings
+    assert "The evaluation set is the training set" in warning
+
+
+def test_a_tensorboard_s_number_is_that_of_the_pipelines_region() -> None:
+    assert check(VERTEX, tensorboard_resource_id="123").with_tensorboard
 
 
 def test_published_request() -> None:

@@ -159,7 +159,7 @@ def test_one_thing_that_is_wrong(
 def test_mistakes_in_parameters_do_not_hide_the_others(
     server: LocalVertex, call: Call, plan_words: list[str]
 ) -> None:
-    words = [*plan_words, "--train-steps", "0", "--accelerator-type", "NPU"]
+    words = [*plan_words, "--train-steps", "10000001", "--accelerator-type", "NPU"]
     result = call(*words, "--pipeline-root", "gs://no-such-bucket/x", "--json")
     texts = [check["text"] for check in json.loads(result.stdout)["checks"]]
     for text in ("train_steps", "accelerator_type", "there is no bucket no-such-bucket"):
