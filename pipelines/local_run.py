@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from kfp_llm_tuning.components.common.errors import (
     EXIT_INTERNAL_ERROR,
@@ -23,7 +24,8 @@ from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult, stop_
 from kfp_llm_tuning.pipelines.platforms import Platform
 from kfp_llm_tuning.pipelines.relocation import Relocation
 from kfp_llm_tuning.pipelines.run_advice import advise
-from kfp_llm_tuning.pipelines.run_display import RunDisplay, format_seconds
+from kfp_llm_tuning.pipelines.run_display import RunDisplay, format_seconds, output_console
+from kfp_llm_tuning.pipelines.run_progress import sure_tasks
 from kfp_llm_tuning.pipelines.run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def run_in(
     Raises:
         UserError: If the folder is no run, or if another process is at work in it.
     """
-    display = RunDisplay(console)
+    console = console or output_console()
     with run_directory.locked(directory):
         record = run_record.read(directory)
         made = Path(record.directory or directory)
@@ -77,26 +79,30 @@ def run_in(
         # A run that was copied is another's that may be at work.
         gone = [old for old in relocation.moved if not Path(old).exists()]
         if left := stop_left_behind(directory, *gone):
-            display.console.print(f"Stopped {left} processes that a killed run had left behind.")
+            console.print(f"Stopped {left} processes that a killed run had left behind.")
         remove_leftovers(directory / "tasks")
-        display.console.print(f"[bold]{record.template}[/]  run {directory.name}")
+        console.print(Text.assemble((record.template, "bold"), f"  run {directory.name}"))
         for old, new in relocation.moved.items():
-            display.console.print(f"{old} is now {new}: so are the paths in it.", soft_wrap=True)
+            console.print(f"{old} is now {new}: so are the paths in it.")
         own_registry = default_registry_uri(directory.parent)
         platform = platforms.local(
             directory, own_registry, record.labels, record.started_at, made.name
         )
         parameters = relocation.as_now(dict(record.parameters))
+        pipeline = build(record.template, platform)
+        display = RunDisplay(console, sure_tasks(pipeline))
         runner = LocalRunner(directory, display, relocation=relocation)
         begun = time.monotonic()
-        succeeded = runner.run(build(record.template, platform), parameters)
+        with display:
+            succeeded = runner.run(pipeline, parameters)
         seconds = time.monotonic() - begun
         state = "succeeded" if succeeded else "interrupted" if runner.interrupted else "failed"
         run_record.write(directory, _finished(record, state, seconds, runner.tasks))
     if not succeeded:
-        display.console.print(f"[red]{state}[/] after {format_seconds(seconds)}.")
+        took = format_seconds(seconds)
+        console.print(Text.assemble((state.capitalize(), "red"), f" after {took}."))
         for line in advise(runner.tasks, parameters, resume_command):
-            display.console.print(line, markup=False, soft_wrap=True)
+            console.print(line)
     exit_code = 0 if succeeded else _exit_code(runner)
     registry_uri = str(parameters.get("registry_uri") or own_registry)
     return LocalRun(registry_uri, seconds, runner.tasks, runner.outputs, exit_code)

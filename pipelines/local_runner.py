@@ -28,9 +28,12 @@ import psutil
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import PROBLEMS_VARIABLE, Problem, read_problems
+from kfp_llm_tuning.pipelines import task_process
 from kfp_llm_tuning.pipelines.kfp_repairs import repaired
+from kfp_llm_tuning.pipelines.process_output import read_lines
 from kfp_llm_tuning.pipelines.relocation import Relocation
 from kfp_llm_tuning.pipelines.task_containers import TaskContainer
+from kfp_llm_tuning.pipelines.task_lines import RUNNER_WARNS
 
 if TYPE_CHECKING:
     from kfp.local import DockerRunner, SubprocessRunner
@@ -48,7 +51,7 @@ class TaskResult:
 
     Attributes:
         name: The task's name in its graph, such as ``dataset-encoder``.
-        state: running, succeeded, cached or failed.
+        state: running, succeeded, cached, failed or interrupted.
         seconds: Wall-clock time.
         exit_code: Of its process or container; None where it had none (a cached task).
         outputs: Parameter values, and the path of each artifact.
@@ -72,10 +75,13 @@ class Observer(Protocol):
         """A task begins."""
 
     def printed(self, task: TaskResult, line: str) -> None:
-        """A task's process printed a line."""
+        """A task's process printed a line to standard output; its log has standard error too."""
 
     def finished(self, task: TaskResult) -> None:
         """A task has ended; its state and outputs are set."""
+
+    def interrupted(self, again: bool) -> None:
+        """A signal asked the run to stop, or once more to stop at once."""
 
 
 _current_task: ContextVar[TaskResult] = ContextVar("_current_task")
@@ -118,7 +124,7 @@ class LocalRunner:
         self._relocation = relocation or Relocation()
         self._failed = False
         self._runner = runner
-        self._at_work: set[subprocess.Popen[str] | TaskContainer] = set()
+        self._at_work: set[subprocess.Popen[bytes] | TaskContainer] = set()
 
     @property
     def current_task(self) -> TaskResult:
@@ -147,6 +153,7 @@ class LocalRunner:
         with (
             (logs / "kfp.log").open("a", encoding="utf-8") as kfp_log,
             contextlib.redirect_stdout(kfp_log),
+            contextlib.redirect_stderr(kfp_log),
             self._replaced_internals(),
             self._signals(),
             warnings.catch_warnings(),
@@ -203,7 +210,7 @@ class LocalRunner:
         task = TaskResult(name=name, log=self.directory / "logs" / f"{name}.log")
         self.tasks.append(task)
         if self.interrupted:
-            task.state = "failed"
+            task.state = "interrupted"
             return {}, status.Status.FAILURE
         self._observer.started(task)
         _current_task.set(task)
@@ -212,7 +219,7 @@ class LocalRunner:
         task.seconds = time.monotonic() - begun
         task.outputs = _paths_of(outputs)
         if outcome != status.Status.SUCCESS:
-            task.state = "failed"
+            task.state = "interrupted" if self.interrupted else "failed"
         else:
             task.state = "succeeded" if task.exit_code is not None else "cached"
         self._observer.finished(task)
@@ -220,7 +227,7 @@ class LocalRunner:
 
     def _warn(self, message: str) -> None:
         task = self.current_task
-        line = f"Warning: {message}"
+        line = f"{RUNNER_WARNS}{message}"
         with task.log.open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
         self._observer.printed(task, line)
@@ -230,17 +237,16 @@ class LocalRunner:
             told = Path(scratch) / "problems.json"
             own = {**self._environment(), PROBLEMS_VARIABLE: str(told)}
             with subprocess.Popen(
-                full_command,
+                [_in_task_process(part) for part in full_command],
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
+                stderr=subprocess.PIPE,
                 env={**os.environ, **own, **(env_vars or {})},
                 # A Ctrl-C reaches this process alone, which passes it on once.
                 start_new_session=True,
             ) as process:
                 assert process.stdout is not None
-                exit_code = self._follow(process, process.stdout)
+                assert process.stderr is not None
+                exit_code = self._follow(process, read_lines(process.stdout, process.stderr))
             self.current_task.problems = read_problems(told)
         return exit_code
 
@@ -249,16 +255,20 @@ class LocalRunner:
         # A container has process ids of its own: the tuner would find that of the runner gone.
         del variables[RUNNER_PID_VARIABLE]
         with TaskContainer(**given, environment=variables) as container:
-            return self._follow(container, container.lines())
+            return self._follow(container, ((line, False) for line in container.lines()))
 
-    def _follow(self, work: subprocess.Popen[str] | TaskContainer, lines: Iterable[str]) -> int:
+    def _follow(
+        self, work: subprocess.Popen[bytes] | TaskContainer, lines: Iterable[tuple[str, bool]]
+    ) -> int:
         task = self.current_task
         self._at_work.add(work)
         with task.log.open("a", encoding="utf-8") as log:
-            for line in map(hide_credentials, lines):
+            for raw, is_error in lines:
+                line = hide_credentials(raw)
                 log.write(line)
                 log.flush()
-                self._observer.printed(task, line.rstrip("\n"))
+                if not is_error:
+                    self._observer.printed(task, line.rstrip("\r\n"))
         task.exit_code = work.wait()
         self._at_work.remove(work)
         return task.exit_code
@@ -277,6 +287,7 @@ class LocalRunner:
         def stop(_number: int, _frame: object) -> None:
             # Set first: the next signal may come while containers are being asked.
             again, self.interrupted = self.interrupted, True
+            self._observer.interrupted(again)
             for work in list(self._at_work):
                 if isinstance(work, TaskContainer):
                     (work.kill if again else work.terminate)()
@@ -294,6 +305,13 @@ class LocalRunner:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _in_task_process(part: str) -> str:
+    """Puts our module in the place of KFP's executor, where a part of the command starts it."""
+    if '"$program_path/ephemeral_component.py"' not in part:
+        return part
+    return part.replace("-m kfp.dsl.executor_main", f"-m {task_process.__name__}")
 
 
 def _paths_of(outputs: Mapping[str, Any]) -> dict[str, Any]:

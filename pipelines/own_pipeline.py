@@ -107,9 +107,10 @@ def _run_in(directory: Path, build: Build) -> int:
     resume = f"python {sys.argv[0]} run --resume {directory.name} --output-dir {directory.parent}"
     done = run_in(directory, lambda _, platform: build(platform), resume, console)
     if not done.exit_code:
-        console.print(f"\n[bold green]Done[/] in {format_seconds(done.seconds)}: {directory}")
+        console.print("\nDone", style="bold green", end="")
+        console.print(f" in {format_seconds(done.seconds)}: {directory}")
         for key, value in done.outputs.items():
-            console.print(f"  {key}: {value}", markup=False, soft_wrap=True)
+            console.print(f"  {key}: {value}")
     return done.exit_code
 
 

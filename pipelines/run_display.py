@@ -1,118 +1,187 @@
-"""What a person sees while a pipeline runs on this machine."""
+"""What a person sees while a pipeline runs on this machine, in a terminal, a pipe or a log."""
 
 from __future__ import annotations
 
-import re
 import sys
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from kfp_llm_tuning.pipelines.local_runner import TaskResult
+from kfp_llm_tuning.pipelines.run_progress import RunProgress
+from kfp_llm_tuning.pipelines.task_lines import LineFilter
 
-_MARKS = {"succeeded": "[green]✓[/]", "cached": "[cyan]↺[/]", "failed": "[red]✗[/]"}
-# kfp's own launcher writes this before every log line of a component ...
-_PREFIX = re.compile(r"^\[KFP Executor [^]]*\]: ?")
-# ... and says this of itself, of no use to a person; the second is followed by a page of JSON.
-_LAUNCHER = ("Looking for component", "Loading KFP component", "Wrote executor output file")
-_INPUT_BEGINS, _INPUT_ENDS = "Got executor_input:", "}"
+_MARKS = {
+    "succeeded": ("✓", "green"),
+    "cached": ("↺", "cyan"),
+    "failed": ("✗", "red"),
+    "interrupted": ("■", "yellow"),
+}
 _ERROR_LINES = 12
+_REFRESHES_PER_SECOND = 4
+_BAR_COLUMNS = 20
+# A narrower terminal has no room for it beside the longest name of ours.
+_COLUMNS_WITH_BAR = 80
 
 
 def output_console() -> Console:
     """Makes a console for standard output as it is now: kfp.local runs with it redirected."""
-    return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class RunDisplay:
-    """Prints each task with its state and time; a task's own lines while it works.
+    """Prints each task with its state and time, what it says above that, and how it failed.
 
-    In a terminal the newest line of the running task stands below the finished tasks and is
-    overwritten; elsewhere, in a log say, every line stays.
+    Everything printed stays, and is the same in a terminal, a pipe and a log. A terminal has one
+    line more at its end: what is at work, how much of the run is done, and the time left.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Writes to standard output, or to the console given."""
-        self.console = console or output_console()
-        self._filters: dict[str, LauncherFilter] = {}
-        self._status = self.console.status("") if self.console.is_terminal else None
-
-    def started(self, task: TaskResult) -> None:
-        """Names the task that begins."""
-        if self._status:
-            self._status.update(f"{task.name} …")
-            self._status.start()
-        else:
-            self.console.print(f"  … {task.name}")
-
-    def printed(self, task: TaskResult, line: str) -> None:
-        """Shows a line of the running task."""
-        for told in self._filters.setdefault(task.name, LauncherFilter()).told(line):
-            if self._status:
-                self._status.update(f"{task.name}  [dim]{escape(told.strip()[:160])}[/]")
-            else:
-                self.console.print(f"      {told}", markup=False, soft_wrap=True)
-
-    def finished(self, task: TaskResult) -> None:
-        """Shows how the task ended; the end of its log where it failed."""
-        if self._status:
-            self._status.stop()
-        note = "  [dim]done before[/]" if task.state == "cached" else ""
-        mark = _MARKS[task.state]
-        self.console.print(f"  {mark} {task.name:<34} {format_seconds(task.seconds):>9}{note}")
-        if task.state == "failed":
-            for line in _last_lines(task):
-                self.console.print(f"      {line}", style="red", markup=False, soft_wrap=True)
-            self.console.print(f"      [dim]whole log: {escape(str(task.log))}[/]", soft_wrap=True)
-
-
-class LauncherFilter:
-    """Leaves of a task's output what the component itself said."""
-
-    def __init__(self) -> None:
-        """Begins outside of the launcher's page of JSON."""
-        self._inside_input = False
-
-    def told(self, line: str) -> list[str]:
-        """Gives the line without the launcher's prefix; nothing where the launcher speaks.
+    def __init__(self, console: Console | None = None, tasks: Sequence[str] = ()) -> None:
+        """Prepares the display; nothing is printed yet.
 
         Args:
-            line: Without its newline; lines must come in their order.
-
-        Returns:
-            One line or none.
+            console: Where to; standard output if none is given.
+            tasks: Names of the tasks that are sure to come, for the time left.
         """
-        text = _PREFIX.sub("", line)
-        if self._inside_input:
-            self._inside_input = line != _INPUT_ENDS
-            return []
-        if text.startswith(_INPUT_BEGINS):
-            self._inside_input = True
-            return []
-        return [] if not text.strip() or text.startswith(_LAUNCHER) else [text]
+        self.console = console or output_console()
+        self._progress = RunProgress(tasks)
+        self._filters: dict[str, LineFilter] = {}
+        self._announced: set[str] = set()
+        self._at_work: list[str] = []
+        self._stopping = False
+        # Iterations of a loop tell from threads of their own.
+        self._lock = threading.RLock()
+        self._live = Live(
+            console=self.console,
+            get_renderable=self._line,
+            refresh_per_second=_REFRESHES_PER_SECOND,
+            transient=True,
+            # The run's own redirection would be undone by it.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        """Shows the line of progress, in a terminal that can take it back."""
+        if self.console.is_interactive:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Takes the line of progress away."""
+        self._live.stop()
+
+    def started(self, task: TaskResult) -> None:
+        """Begins a task; it is named when it says something, or has ended."""
+        with self._lock:
+            self._at_work.append(task.name)
+            self._progress.started(task.name)
+
+    def printed(self, task: TaskResult, line: str) -> None:
+        """Prints what the running task says."""
+        with self._lock:
+            told = self._filters.setdefault(task.name, LineFilter()).told(line)
+            if told or not self.console.is_interactive:
+                self._announce(task)
+            if told is None:
+                return
+            self._progress.told(task.name, told.text)
+            mark, style = ("! ", "yellow") if told.warning else ("", "")
+            # Another program's text moves no cursor.
+            text = Text.assemble(f"      {mark}", Text.from_ansi(told.text), style=style)
+            self.console.print(text)
+
+    def finished(self, task: TaskResult) -> None:
+        """Prints how the task ended; the end of its log where it failed."""
+        with self._lock:
+            self._at_work.remove(task.name)
+            self._progress.finished(task.name, measured=task.state == "succeeded")
+            mark, style = _MARKS[task.state]
+            took = "done before" if task.state == "cached" else format_seconds(task.seconds)
+            self.console.print(Text.assemble("  ", (mark, style), f" {task.name:<34} {took:>11}"))
+            if task.state in ("failed", "interrupted"):
+                self._print_why(task)
+
+    def interrupted(self, again: bool) -> None:
+        """Says what a Ctrl-C does."""
+        self._stopping = True
+        what = "Stopping at once." if again else "Stopping: what is done is being saved."
+        how = "" if again else " Ctrl-C again stops at once."
+        self.console.print(f"{what}{how}", style="yellow")
+
+    def _announce(self, task: TaskResult) -> None:
+        """Names a task once: above what it says, and in a log as soon as it is at work."""
+        if task.name not in self._announced:
+            self._announced.add(task.name)
+            self.console.print(f"  … {task.name}")
+
+    def _print_why(self, task: TaskResult) -> None:
+        style = _MARKS[task.state][1]
+        for line in _last_lines(task):
+            self.console.print(Text(f"      {line}", style=style))
+        self.console.print(f"      whole log: {task.log}", style="dim")
+
+    def _line(self) -> Table:
+        """Makes the line of progress: no wider than the terminal, cut where it must be."""
+        progress = self._progress
+        number = f"{min(progress.ended + 1, progress.tasks)}/{progress.tasks}"
+        doing = "stopping " if self._stopping else ""
+        line = Table.grid(padding=(0, 1), expand=True)
+        line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        cells: list[Text | ProgressBar] = [Text(f"{number} {doing}{', '.join(self._at_work)}")]
+        if self.console.width >= _COLUMNS_WITH_BAR:
+            line.add_column(width=_BAR_COLUMNS)
+            cells.append(ProgressBar(completed=100 * (progress.share or 0)))
+        line.add_column(no_wrap=True, justify="right")
+        cells.append(Text(_time_left(progress)))
+        line.add_row(*cells)
+        return line
+
+
+def _time_left(progress: RunProgress) -> str:
+    left, share = progress.seconds_left, progress.share
+    if left is None or share is None:
+        return f"{format_seconds(progress.seconds, whole=True)} so far"
+    return f"{share:.0%} about {format_seconds(left, whole=True)} left"
 
 
 def _last_lines(task: TaskResult) -> list[str]:
+    """The error that ended a task, else the end of its log."""
     if not task.log.is_file():
         return []
-    log_filter = LauncherFilter()
+    line_filter = LineFilter()
     lines = task.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [text for line in lines for text in log_filter.told(line)]
-    starts = [number for number, line in enumerate(told) if line.startswith("Error:")]
+    told = [found.text for line in lines if (found := line_filter.told(line))]
+    starts = [
+        number for number, line in enumerate(told) if line.startswith(("Error:", "Interrupted:"))
+    ]
     return told[starts[-1] :] if starts else told[-_ERROR_LINES:]
 
 
-def format_seconds(seconds: float) -> str:
+def format_seconds(seconds: float, *, whole: bool = False) -> str:
     """Writes a time for people: ``0.4 s``, ``2 min 05 s``, ``1 h 02 min``.
 
     Args:
         seconds: Not negative.
+        whole: Whether to leave out tenths, as of an estimate.
 
     Returns:
         The text.
     """
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.0f} s" if whole else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"

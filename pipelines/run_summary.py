@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from kfp_llm_tuning.pipelines.local_runner import TaskResult
@@ -97,10 +96,12 @@ def print_summary(console: Console, summary: RunSummary, registry_uri: str, seco
         registry_uri: Where the model is registered.
         seconds: How long the run took.
     """
-    console.print(f"\n[bold green]Done[/] in {format_seconds(seconds)}.\n")
+    console.print("\nDone", style="bold green", end="")
+    console.print(f" in {format_seconds(seconds)}.\n")
     failures = summary.evaluation["failures"]
     for failure in failures:
-        console.print(f"[yellow]Evaluation:[/] {escape(failure)}", soft_wrap=True)
+        console.print("Evaluation: ", style="yellow", end="")
+        console.print(failure)
     if summary.evaluation["examples"]:
         console.print(_metrics_table(summary.evaluation))
     elif not failures:
@@ -110,13 +111,13 @@ def print_summary(console: Console, summary: RunSummary, registry_uri: str, seco
             f"{substitute} is closed: {summary.provenance['checkpoint']} was tuned in its place."
         )
     if summary.refused:
-        reason = escape(summary.evaluation["gate"]["reason"])
-        console.print(f"[red]Not registered.[/] {reason}", soft_wrap=True)
+        console.print("Not registered. ", style="red", end="")
+        console.print(summary.evaluation["gate"]["reason"])
     for name, value in _places(summary, registry_uri):
-        console.print(f"  {name:<13} {value}", markup=False, soft_wrap=True)
+        console.print(f"  {name:<13} {value}")
     console.print("\nNext:")
     for command in _next_commands(summary, registry_uri):
-        console.print(f"  {command}", markup=False, soft_wrap=True)
+        console.print(f"  {command}")
 
 
 def _metrics_table(evaluation: dict[str, Any]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -76,7 +77,7 @@ def main(
 
     Every folder and file may be a path or a URI (gs://, s3:// ...).
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     with exit_on_error():
         arguments = _arguments(payload, overrides)
         from kfp_llm_tuning.components.tuning.places import TuningPlaces

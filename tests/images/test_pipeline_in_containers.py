@@ -38,6 +38,8 @@ class Silent:
 
     def finished(self, task: TaskResult) -> None: ...
 
+    def interrupted(self, again: bool) -> None: ...
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:

@@ -34,6 +34,8 @@ class Recorder:
 
     def finished(self, task: TaskResult) -> None: ...
 
+    def interrupted(self, again: bool) -> None: ...
+
 
 @pytest.fixture
 def runner(podman: Podman, docker_host: str, tmp_path: Path) -> Callable[..., LocalRunner]:
@@ -171,7 +173,7 @@ def test_a_signal_reaches_the_program_in_the_container(
     assert not run.run(pythons, {"script": SAVER})
     assert run.interrupted
     assert recorder.lines == ["asleep", "saved"]
-    assert [(task.state, task.exit_code) for task in run.tasks] == [("failed", 75)]
+    assert [(task.state, task.exit_code) for task in run.tasks] == [("interrupted", 75)]
 
 
 def test_a_second_signal_ends_a_program_that_does_not_listen(
@@ -181,4 +183,4 @@ def test_a_second_signal_ends_a_program_that_does_not_listen(
     recorder = Interrupter(signal.SIGTERM, "asleep", "saved")
     run = runner(recorder)
     assert not run.run(pythons, {"script": deaf})
-    assert [(task.state, task.exit_code) for task in run.tasks] == [("failed", 137)]
+    assert [(task.state, task.exit_code) for task in run.tasks] == [("interrupted", 137)]

@@ -34,6 +34,9 @@ class Recorder:
     def finished(self, task: TaskResult) -> None:
         self.events.append(f"{task.state} {task.name}")
 
+    def interrupted(self, again: bool) -> None:
+        self.events.append("again" if again else "interrupted")
+
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def make_number(value: int) -> int:
@@ -143,6 +146,7 @@ SLEEPER = textwrap.dedent(
         def started(self, task): pass
         def printed(self, task, line): print(line, file=sys.__stdout__, flush=True)
         def finished(self, task): pass
+        def interrupted(self, again): pass
 
     @dsl.component(base_image=IMAGE, install_kfp_package=False)
     def sleeper():
@@ -190,7 +194,7 @@ def test_a_signal_is_passed_on_and_ends_the_run(
     sleeping.send_signal(number)
     printed, _ = sleeping.communicate(timeout=60)
     assert "saved" in printed
-    assert "False True [('sleeper', 'failed', 75)" in printed
+    assert "False True [('sleeper', 'interrupted', 75)" in printed
 
 
 def test_processes_of_a_killed_run_are_found_and_ended(

@@ -86,6 +86,8 @@ class Silent:
 
     def finished(self, task: TaskResult) -> None: ...
 
+    def interrupted(self, again: bool) -> None: ...
+
 
 def started(container: Container) -> TaskContainer:
     return TaskContainer(Client(container), "image", ["true"], {})

@@ -261,6 +261,9 @@ class _Silent:
     def finished(self, task: TaskResult) -> None:
         pass
 
+    def interrupted(self, again: bool) -> None:
+        pass
+
 
 def _task_path(keywords: dict[str, Any]) -> TaskPath:
     """Names the iterations of a loop as Vertex AI does, below their loop."""
