@@ -15,6 +15,7 @@ from kfp_llm_tuning.components.common.errors import (
     UserError,
     exit_on_error,
 )
+from kfp_llm_tuning.pipelines import terminal_output
 
 # name -> (module of pipelines/commands, help line). The line stands here so that --help imports
 # no subcommand.
@@ -83,6 +84,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Raises:
         SystemExit: Always, with the command's exit code.
     """
+    terminal_output.prepare()
     with exit_on_error():
         try:
             # What a command hands to `context.exit`; None where it simply returns.

@@ -29,7 +29,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.pipelines import compile as compiling
-from kfp_llm_tuning.pipelines import platforms, run_directory
+from kfp_llm_tuning.pipelines import platforms, run_directory, terminal_output
 from kfp_llm_tuning.pipelines.commands.run_directory_options import (
     directory_to_resume,
     run_directory_options,
@@ -60,6 +60,7 @@ class _Program(click.Group):
     """Ends with the exit codes of ``kfp-llm-tuning``; a mistake is told without a traceback."""
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        terminal_output.prepare()
         with exit_on_error():
             return super().__call__(*arguments, **keywords)
 

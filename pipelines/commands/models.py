@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -115,21 +115,61 @@ def show(model: str, registry: Registry, as_json: bool) -> None:
         click.echo(json.dumps(_as_json(version), indent=2))
         return
     deployed = " (deployed)" if version.deployed else ""
-    click.echo(f"{version.resource_name}{deployed}\n\n{version.description}\n")
+    click.echo(f"{version.resource_name}{deployed}\n\n{_prose(version.description)}\n")
     click.echo(f"registered  {version.created}")
     click.echo(f"weights     {version.location}")
     click.echo(f"run         {version.run_id} in {registry.place}")
-    for title, values in (
-        ("Labels", version.labels),
-        ("Metrics", version.metrics),
-        ("Parameters", version.parameters),
-    ):
-        if not values:
-            continue
-        click.echo(f"\n{title}")
-        width = max(map(len, values))
-        for name in sorted(values):
-            click.echo(f"  {name:<{width}}  {values[name]}")
+    _show_values("Labels", version.labels)
+    _show_metrics(version.metrics)
+    _show_values("Parameters", _told_once(version.parameters, "parameters/"))
+
+
+def _prose(description: str) -> str:
+    """Leaves out of a description what is shown as metrics."""
+    lines = [line for line in description.split("\n\n") if not line.startswith("- ")]
+    return "\n".join(lines)
+
+
+def _told_once(values: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Leaves out empty values, and those of a group that stand outside of it too."""
+    return {
+        name: value
+        for name, value in values.items()
+        if value != "" and (not name.startswith(group) or name.removeprefix(group) not in values)
+    }
+
+
+def _show_metrics(metrics: Mapping[str, float]) -> None:
+    """Shows what base and tuned model were compared by in one row each, then the others."""
+    compared = sorted(
+        name.removeprefix("tuned/")
+        for name in metrics
+        if name.startswith("tuned/") and f"base/{name.removeprefix('tuned/')}" in metrics
+    )
+    sides = {f"{side}/{name}" for side in ("base", "tuned") for name in compared}
+    if compared:
+        click.echo("")
+        rows = [
+            (f"  {name}", *(f"{metrics[f'{side}/{name}']:.4g}" for side in ("base", "tuned")))
+            for name in compared
+        ]
+        print_table(("Metrics", "base", "tuned"), rows)
+    others = {name: value for name, value in metrics.items() if name not in sides}
+    of_tuning = {name: _figure(value) for name, value in _told_once(others, "tuning/").items()}
+    _show_values("Metrics of tuning" if compared else "Metrics", of_tuning)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
+
+
+def _show_values(title: str, values: Mapping[str, Any]) -> None:
+    if not values:
+        return
+    click.echo(f"\n{title}")
+    width = max(map(len, values))
+    for name in sorted(values):
+        click.echo(f"  {name:<{width}}  {values[name]}")
 
 
 @models.command()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.serving.logs import configure_transformers
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 
@@ -63,12 +64,12 @@ def predict(
     the same question has the same answer.
     """
     questions = _questions(text, context, input_file)
-    folder = model_folder(model, registry_uri)
-    _hide_progress_from_logs()
+    with _said_to_be_working(model):
+        folder = model_folder(model, registry_uri)
+        configure_transformers()
+        from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
-    from kfp_llm_tuning.components.generation.tuned_model import TunedModel
-
-    answers = TunedModel(folder).answer(questions, max_output_tokens or 0)
+        answers = TunedModel(folder).answer(questions, max_output_tokens or 0)
     _warn(answers)
     for answer in answers:
         line = answer.content
@@ -92,12 +93,15 @@ def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> 
     return [questions.text_question(text or "")]
 
 
-def _hide_progress_from_logs() -> None:
-    """Leaves the bar of loading weights to terminals."""
-    from transformers.utils import logging as transformers_logging
+def _said_to_be_working(model: str) -> AbstractContextManager[object]:
+    """Shows in a terminal that the model is at work, until it has answered."""
+    from rich.console import Console
+    from rich.markup import escape
 
-    if not sys.stderr.isatty():
-        transformers_logging.disable_progress_bar()
+    console = Console(stderr=True)
+    if not console.is_interactive:
+        return nullcontext()
+    return console.status(f"Asking {escape(model)} …")
 
 
 def _warn(answers: Sequence[Answer]) -> None:

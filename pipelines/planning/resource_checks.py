@@ -120,7 +120,8 @@ def check_images(apis: GoogleApis, run: VertexRun) -> list[Check]:
         return []
     name = "projects/{project}/locations/{location}/repositories/{name}".format_map(match)
     if apis.find(f"{_IMAGES}/{name}", f"read the repository {name}") is None:
-        fix = f"Make it, and push the images: make images REGISTRY={run.image_registry}"
+        push = f"make images IMAGE_REGISTRY={run.image_registry} PUSH=1"
+        fix = f"Make it, and push the images: {push}"
         return [Check("images", "problem", f"there is no repository {name}.", fix)]
     what = f"{name} is there. A grant on it takes minutes to reach Vertex AI's service agent."
     return [Check("images", "ok", what)]

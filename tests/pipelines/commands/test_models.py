@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 from kfp_llm_tuning.pipelines.commands.models import models
+from tests.terminal import look
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,18 @@ def test_list(registry_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "yes" in lines[3] and "yes" not in lines[2]
 
 
+def test_a_narrow_terminal_breaks_no_name(registered: Path) -> None:
+    words = ["models", "list", "--registry-uri", f"sqlite:///{registered}/mlflow.db"]
+    command = [sys.executable, "-m", "kfp_llm_tuning.pipelines.cli", *words]
+    seen = look(command, columns=40)
+    assert seen.exit_code == 0, seen.shown
+    assert [line for line in seen.lines if line and not line.startswith(" ")] == [
+        "alerts@1", "intents@2", "intents@1"
+    ]  # fmt: skip
+    assert "  base model byte-tiny-latest" in seen.lines
+    assert "  metrics tuned/exact_match 0.75" in seen.lines
+
+
 def test_list_as_json_by_label(registry_uri: str) -> None:
     result = call(registry_uri, "list", "--json", "--label", "team=run-2")
     (found,) = json.loads(result.output)
@@ -91,7 +105,9 @@ def test_show(registry_uri: str, registered: Path) -> None:
     assert output.startswith("models/intents@1 (deployed)\n")
     assert f"weights     {(registered / 'mlartifacts').as_uri()}" in output
     assert "google-vertex-llm-tuning-base-model-id" in output
-    assert "tuned/exact_match  0.75" in output
+    # Once: not as a metric of each side and in the description too.
+    assert output.count("exact_match") == 1
+    assert "  exact_match  0     0.75" in output
 
 
 def test_show_as_json(registry_uri: str) -> None:

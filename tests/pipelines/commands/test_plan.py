@@ -110,7 +110,7 @@ def test_everything_that_is_wrong_is_told_at_once(
         ("bucket", "there is no bucket no-such-bucket", "gcloud storage buckets create"),
         ("service account", "there is no 1234-compute@", "Enable the Compute Engine API"),
         ("encryption key", "there is no key", ""),
-        ("images", "there is no repository", "make images"),
+        ("images", "there is no repository", "make images IMAGE_REGISTRY="),
         ("tensorboard_resource_id", "there is no", ""),
         ("parent_model", "there is no", ""),
         ("persistent_resource", "there is no", ""),

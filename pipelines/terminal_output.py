@@ -1,0 +1,26 @@
+"""What a command may write to standard error and output: its own words, in any encoding."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+
+_OURS = "kfp_llm_tuning"
+
+
+def prepare() -> None:
+    """Keeps libraries' logs and warnings off the terminal, and a narrow encoding from failing.
+
+    What libraries log stands in the logs of tasks and of the server; here a person is told what
+    this project warns of.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.name.partition(".")[0] == _OURS)
+    handler.setFormatter(logging.Formatter("! %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    # They become records of the logger py.warnings.
+    logging.captureWarnings(True)
