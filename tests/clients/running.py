@@ -13,8 +13,9 @@ from typing import Any
 
 from tests.clients.environments import node_modules, sdk_python
 from tests.vertex.local_vertex import LocalVertex
+from tests.vertex.templates import templates_with_registry
 
-TEMPLATES = Path(__file__).parents[2] / "compiled" / "vertex"
+TEMPLATES = templates_with_registry()
 TEXT_TEMPLATE = TEMPLATES / "tune-large-model.yaml"
 CHAT_TEMPLATE = TEMPLATES / "tune-large-chat-model.yaml"
 # A script that hangs must not hang the suite: seconds for one that only calls the service, and for

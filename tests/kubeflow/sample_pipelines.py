@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from kfp_llm_tuning.components.common.images import IMAGE
+from tests.vertex.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

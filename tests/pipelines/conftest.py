@@ -22,8 +22,9 @@ from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_body
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
 from tests.components.conftest import _vertex_server, no_backoff, vertex_server  # noqa: F401
 from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
+from tests.vertex import images
 
-REGISTRY = "us-docker.pkg.dev/test-project/images"
+REGISTRY = images.REGISTRY
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
 Call = Callable[..., Result]
 # What the commands read, and the developer may have set.

@@ -18,6 +18,7 @@ from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from kfp_llm_tuning.components.upload.mlflow_registry import deploy, register
 from kfp_llm_tuning.pipelines.registries import deployed_version
 from tests.components.upload.conftest import empty_database, registry_uri, upload  # noqa: F401
+from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex
 
 
@@ -44,7 +45,7 @@ def test_the_deployed_version_on_vertex_ai(vertex_server: LocalVertex, place: Ve
     model = Model(
         display_name="bot",
         artifact_uri="gs://bucket/model",
-        container_spec=ModelContainerSpec(image_uri="registry.test/serving:1"),
+        container_spec=ModelContainerSpec(image_uri=SERVING_IMAGE),
         labels={BASE_MODEL_LABEL: "byte-tiny"},
     )
     request = UploadModelRequest(parent=place.parent, model=model, model_id="bot-1")

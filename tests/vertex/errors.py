@@ -58,6 +58,11 @@ def invalid(message: str) -> ApiError:
     return ApiError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
+def field_error(field: str, message: str) -> ApiError:
+    """A field of a job is wrong, in the words of Vertex AI: 400 INVALID_ARGUMENT."""
+    return invalid(f"List of found errors:\t1.Field: {field}; Message: {message}\t")
+
+
 def failed_precondition(message: str) -> ApiError:
     """The state of a resource does not allow the call: 400 FAILED_PRECONDITION."""
     return ApiError(grpc.StatusCode.FAILED_PRECONDITION, message)

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output, OutputPath
 
-from kfp_llm_tuning.components.common.images import IMAGE
+from tests.vertex.images import IMAGE
 
 # Notes its last argument, and writes a text into a folder.
 _COPY = """

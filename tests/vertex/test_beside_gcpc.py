@@ -18,8 +18,9 @@ from google_cloud_pipeline_components.v1.endpoint import EndpointCreateOp, Model
 from google_cloud_pipeline_components.v1.model import ModelUploadOp
 from kfp import compiler, dsl
 
-from kfp_llm_tuning.components.common.images import IMAGE
+from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.components.dataset import preprocess_dataset
+from tests.vertex.images import IMAGE, REGISTRY
 from tests.vertex.local_vertex import LocalVertex, local_vertex
 from tests.vertex.sample_container import COMMAND
 
@@ -111,6 +112,8 @@ def vertex(tmp_path: Path) -> Iterator[LocalVertex]:
 def submit(pipeline: Any, folder: Path, **parameters: Any) -> aiplatform.PipelineJob:
     template = folder / "pipeline.yaml"
     compiler.Compiler().compile(pipeline, str(template))
+    text = template.read_text(encoding="utf-8")
+    template.write_text(text.replace(images.REGISTRY, REGISTRY), encoding="utf-8")
     job = aiplatform.PipelineJob(
         display_name="run",
         template_path=str(template),

@@ -17,9 +17,10 @@ from google.cloud.aiplatform_v1 import PipelineTaskDetail
 
 from tests.vertex.local_vertex import LocalVertex, local_vertex
 from tests.vertex.runner_protocol import job_uuid
+from tests.vertex.templates import templates_with_registry
 
 REPOSITORY = Path(__file__).parents[2]
-TEMPLATES = REPOSITORY / "compiled" / "vertex"
+TEMPLATES = templates_with_registry()
 EXAMPLES = REPOSITORY / "examples" / "support"
 PUBLISHED_TASKS = {
     "validate-pipeline",

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from kfp import compiler
 
-from kfp_llm_tuning.components.common.images import IMAGE
 from tests.vertex.execution import start_custom_job, start_pipeline
+from tests.vertex.images import IMAGE
 from tests.vertex.local_vertex import LocalVertex, local_vertex
 from tests.vertex.runner_protocol import Event, job_uuid, task_uuid
 from tests.vertex.sample_pipelines import failing, looping, many_kinds, retried, waiting, wrong

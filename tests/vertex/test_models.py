@@ -10,9 +10,10 @@ from google.api_core import exceptions
 from google.cloud import aiplatform, aiplatform_v1
 from google.protobuf import field_mask_pb2
 
+from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex
 
-_IMAGE = "europe-docker.pkg.dev/p/r/serve:1"
+_IMAGE = SERVING_IMAGE
 _MACHINE = "n1-standard-4"
 
 

@@ -19,6 +19,7 @@ from google.cloud import aiplatform, aiplatform_v1
 
 from kfp_llm_tuning.components.tuning import byte_tiny
 from tests.vertex.execution.serving_container import ServingContainer
+from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex, local_vertex
 from tests.vertex.sample_container import COMMAND
 
@@ -52,7 +53,7 @@ class Client:
 
     def upload(self, sample: str = "", **container: Any) -> str:
         spec = {
-            "image_uri": "us-docker.pkg.dev/p/r/image:1",
+            "image_uri": SERVING_IMAGE,
             "command": COMMAND,
             "env": [{"name": "SAMPLE", "value": sample}],
             **container,

@@ -12,6 +12,7 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from tests.pipelines.conftest import Call
+from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex
 
 PLACE = ["--project", "test-project", "--region", "us-central1"]
@@ -24,7 +25,7 @@ def model(vertex_server: LocalVertex, place: Vertex) -> None:
     made = Model(
         display_name="My router",
         artifact_uri="gs://bucket/model",
-        container_spec=ModelContainerSpec(image_uri="x/y:1"),
+        container_spec=ModelContainerSpec(image_uri=SERVING_IMAGE),
         labels={BASE_MODEL_LABEL: "text-bison-002", "team": "a"},
     )
     client.upload_model(

@@ -24,6 +24,7 @@ from kfp_llm_tuning.pipelines.vertex.model_catalogue import (
     list_versions,
 )
 from tests.vertex.faults import Kind
+from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex
 
 Upload = Callable[..., str]
@@ -39,7 +40,7 @@ def upload(vertex_server: LocalVertex, place: Vertex) -> Upload:
             display_name=name,
             artifact_uri="gs://bucket/model",
             version_description="described",
-            container_spec=ModelContainerSpec(image_uri="us-docker.pkg.dev/p/r/serving:1"),
+            container_spec=ModelContainerSpec(image_uri=SERVING_IMAGE),
             labels={BASE_MODEL_LABEL: "text-bison-002", **labels},
         )
         request = UploadModelRequest(
@@ -86,7 +87,7 @@ def test_list(upload: Upload, place: Vertex) -> None:
 
 def test_other_models_are_not_listed(upload: Upload, place: Vertex) -> None:
     client = place.client(aiplatform_v1.ModelServiceClient)
-    other = Model(display_name="other", container_spec=ModelContainerSpec(image_uri="x/y:1"))
+    other = Model(display_name="other", container_spec=ModelContainerSpec(image_uri=SERVING_IMAGE))
     client.upload_model(parent=place.parent, model=other).result()
     assert list_versions(place) == []
 

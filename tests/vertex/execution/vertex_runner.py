@@ -32,10 +32,12 @@ from tests.vertex.execution import placeholders
 from tests.vertex.execution.pipeline_job import PipelineJob
 from tests.vertex.execution.processes import container_environment, last_lines
 from tests.vertex.execution.task_values import outputs_written_or_not, split
+from tests.vertex.images import start_error
 from tests.vertex.redirect.sitecustomize import STORAGE_FOLDER_VARIABLE
 from tests.vertex.runner_protocol import Event, Report, State, TaskPath, task_uuid
 
 _path: ContextVar[TaskPath] = ContextVar("_path", default=())
+_container: ContextVar[Any] = ContextVar("_container")
 
 
 class VertexRunner(LocalRunner):
@@ -136,12 +138,23 @@ class VertexRunner(LocalRunner):
         _path.set(path)
         if self.interrupted:
             return super()._execute(execute, keywords)
+        _container.set(_executor(keywords).container)
         inputs = self._begin(path, keywords)
         outputs, outcome = super()._execute(execute, keywords)
         task = self.current_task
-        imported = _component(keywords).executor_label in _importers(keywords["executors"])
+        imported = _executor(keywords).WhichOneof("spec") == "importer"
         self._end(path, self._state(task, imported), inputs, outputs, _error(task))
         return outputs, outcome
+
+    def _start(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
+        resources = _container.get().resources.accelerator
+        accelerator = resources.resource_type or resources.type
+        if error := start_error(_container.get().image, accelerator):
+            task = self.current_task
+            task.log.write_text(f"{error}\n", encoding="utf-8")
+            task.exit_code = 1
+            return task.exit_code
+        return super()._start(full_command, env_vars)
 
     def _execute_graph(self, execute: Callable[..., Any], keywords: dict[str, Any]) -> Any:
         if _component(keywords).WhichOneof("implementation") != "dag" or self.interrupted:
@@ -279,8 +292,8 @@ def _component(keywords: dict[str, Any]) -> Any:
     return keywords["components"][keywords["task_spec"].component_ref.name]
 
 
-def _importers(executors: Mapping[str, Any]) -> set[str]:
-    return {label for label, spec in executors.items() if spec.WhichOneof("spec") == "importer"}
+def _executor(keywords: dict[str, Any]) -> Any:
+    return keywords["executors"][_component(keywords).executor_label]
 
 
 def _error(task: TaskResult) -> str:

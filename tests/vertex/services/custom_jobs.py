@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Backend, Call, handles, require
+from tests.vertex.images import start_error
+from tests.vertex.machines import accelerator_name, check_machine
 from tests.vertex.runner_protocol import Event
 from tests.vertex.services import checks, generic
 
@@ -97,6 +99,13 @@ def report(backend: Backend, name: str, event: Event) -> None:
 def _start(backend: Backend, name: str) -> None:
     if backend.runner is None:
         return
+    for pool in backend.store[name].job_spec.worker_pool_specs:
+        if pool.WhichOneof("task") != "container_spec":
+            continue
+        error = start_error(pool.container_spec.image_uri, accelerator_name(pool.machine_spec))
+        if error:
+            report(backend, name, Event((), "FAILED", error=error))
+            return
     folder = backend.folder / f"custom-job-{name.rsplit('/', 1)[-1]}"
     folder.mkdir(parents=True)
     backend.handles[name] = backend.runner.start_custom_job(
@@ -119,10 +128,7 @@ def _check_pools(pools: Any) -> None:
             raise errors.invalid(f"{where}.machine_spec.machine_type is required.")
         if task == "container_spec" and not pool.container_spec.image_uri:
             raise errors.invalid(f"{where}.container_spec.image_uri is required.")
-        if bool(pool.machine_spec.accelerator_type) != bool(pool.machine_spec.accelerator_count):
-            raise errors.invalid(
-                f"{where}.machine_spec needs both accelerator_type and accelerator_count, or none."
-            )
+        check_machine(f"{where}.machine_spec".removeprefix("custom_job."), pool.machine_spec)
         if pool.replica_count < 1:
             raise errors.invalid(f"{where}.replica_count must be at least 1.")
 

@@ -11,6 +11,8 @@ from google.protobuf import json_format
 
 from tests.vertex import errors
 from tests.vertex.backend import Backend
+from tests.vertex.images import start_error
+from tests.vertex.machines import accelerator_name
 from tests.vertex.runner_protocol import Container, ContainerError
 
 
@@ -33,6 +35,9 @@ def start(
     if backend.runner is None or backend.predictor is not None:
         commit()
         return None
+    machine = deployed.dedicated_resources.machine_spec
+    if error := start_error(model.container_spec.image_uri, accelerator_name(machine)):
+        raise errors.failed_precondition(f"Model server never became ready. {error}")
     deployment = (endpoint, deployed.id)
     folder = f"deployed-{deployed.id}-{backend.clock.timestamp().ToNanoseconds()}"
     try:

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, check_id, handles, require
+from tests.vertex.machines import check_machine
 from tests.vertex.services import checks, deployments, generic, models
 
 Endpoint = aiplatform_v1.Endpoint.pb()
@@ -187,6 +188,4 @@ def _check_resources(deployed: Any) -> None:
         raise errors.invalid("dedicated_resources.min_replica_count must be at least 1.")
     if 0 < resources.max_replica_count < resources.min_replica_count:
         raise errors.invalid("dedicated_resources.max_replica_count is below min_replica_count.")
-    machine = resources.machine_spec
-    if bool(machine.accelerator_type) != bool(machine.accelerator_count):
-        raise errors.invalid("machine_spec needs both accelerator_type and accelerator_count.")
+    check_machine("deployed_model.dedicated_resources.machine_spec", resources.machine_spec)

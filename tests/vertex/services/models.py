@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from tests.vertex import errors
 from tests.vertex.backend import Call, check_id, handles, require
+from tests.vertex.images import pull_error
 from tests.vertex.services import checks, generic, paging
 from tests.vertex.store import Store
 
@@ -231,6 +232,9 @@ def _check_model(model: Any) -> None:
             f"Invalid model.container_spec.image_uri {container.image_uri!r}: an image in a "
             "registry is needed."
         )
+    # The service takes the image in as the model is uploaded.
+    if model.HasField("container_spec") and (error := pull_error(container.image_uri)):
+        raise errors.failed_precondition(error)
     for field in ("predict_route", "health_route"):
         route = getattr(container, field)
         if route and not route.startswith("/"):
