@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kfp_llm_tuning.pipelines.compiled_spec import constants, containers
+
+_KSERVE = "deploy-to-kserve"
+
 
 @dataclass(frozen=True)
 class PodNeeds:
@@ -61,11 +65,7 @@ def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:
     """
     spec = documents[0]
     platform = _kubernetes(documents)
-    containers = {
-        label: executor["container"]
-        for label, executor in spec.get("deploymentSpec", {}).get("executors", {}).items()
-        if "container" in executor
-    }
+    tasks = containers(spec)
     settings = list(platform.values())
     settled = dict(_settled(spec))
     return ClusterNeeds(
@@ -75,19 +75,16 @@ def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:
         storage_classes=frozenset(
             [*_names(settings, "genericEphemeralVolume", "storageClassName"), *_made_classes(spec)]
         ),
-        images=frozenset(
-            container["image"] for container in containers.values() if _is_real(container)
-        ),
+        images=frozenset(_images(spec, tasks, settled)),
         pods=tuple(
             PodNeeds(
-                label.removeprefix("exec-"),
-                platform.get(label, {}).get("nodeSelector", {}).get("labels", {}),
+                task,
+                platform.get(f"exec-{task}", {}).get("nodeSelector", {}).get("labels", {}),
                 _resources(container, settled),
             )
-            for label, container in containers.items()
-            if _is_real(container)
+            for task, container in tasks.items()
         ),
-        kserve="exec-deploy-to-kserve" in containers,
+        kserve=_KSERVE in tasks,
     )
 
 
@@ -101,9 +98,15 @@ def _kubernetes(documents: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[
     return executors
 
 
-def _is_real(container: Mapping[str, Any]) -> bool:
-    """Tells a container from the marks of tasks that KFP's driver does itself."""
-    return not container["image"].startswith("argostub/")
+def _images(
+    spec: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], settled: Mapping[str, str]
+) -> Iterator[str]:
+    """Finds the images of the tasks, and that of the server which KServe is told to start."""
+    for container in tasks.values():
+        yield settled.get(container["image"], container["image"])
+    for task, name, value in constants(spec):
+        if (task, name) == (_KSERVE, "serving_image"):
+            yield value
 
 
 def _entries(settings: list[Mapping[str, Any]], kind: str) -> Iterator[Mapping[str, Any]]:
@@ -131,11 +134,7 @@ def _secrets(settings: list[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
 
 def _made_classes(spec: Mapping[str, Any]) -> Iterator[str]:
     """Names the storage classes of the claims that the pipeline makes."""
-    for component in (spec.get("root", {}), *spec.get("components", {}).values()):
-        for task in component.get("dag", {}).get("tasks", {}).values():
-            given = task.get("inputs", {}).get("parameters", {}).get("storage_class_name", {})
-            if name := given.get("runtimeValue", {}).get("constant"):
-                yield name
+    return (value for _, name, value in constants(spec) if name == "storage_class_name" and value)
 
 
 def _settled(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -118,6 +118,11 @@ def parameter_count(checkpoint: str) -> int:
     return (named_megabytes(checkpoint) or 0) * 10**6 // _BYTES_PER_PARAMETER
 
 
+def weight_megabytes(parameters: int) -> int:
+    """Reckons what the weights of a model weigh."""
+    return -(-parameters * _BYTES_PER_PARAMETER // 10**6)
+
+
 def estimate(work: Workload) -> Estimate:
     """Reckons time and cost.
 
@@ -209,9 +214,8 @@ def _endpoint_rate(work: Workload, table: Any) -> float | None:
         return 0.0
     if not work.on_vertex:
         return None
-    megabytes = work.parameters * _BYTES_PER_PARAMETER // 10**6
     try:
-        machine = serving_machine(megabytes or None)
+        machine = serving_machine(weight_megabytes(work.parameters) or None)
     except UserError:
         return None
     return _rate(table["serving"].get(machine.machine_type), "STANDARD", table)

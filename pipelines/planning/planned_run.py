@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import UserError
@@ -67,14 +67,14 @@ class VertexRun(PlannedRun):
 
     Attributes:
         settings: The rest of the job; not necessarily valid.
-        image_registry: Where the images are; empty where a compiled file says it.
         vertex: Where; None where project or region is missing.
+        spec: The pipeline spec that is sent; empty where something is wrong with it.
         price: US dollars an hour of the machine, in place of the list price.
     """
 
     settings: JobSettings
-    image_registry: str
     vertex: Vertex | None
+    spec: Mapping[str, Any] = field(default_factory=dict)
     price: float | None = None
 
     @property

@@ -1,16 +1,14 @@
-"""Looks at the project: whether it is there, what is enabled, permitted and allotted."""
+"""Looks at the project: whether it is there, what is enabled and permitted."""
 
 from __future__ import annotations
 
-from kfp_llm_tuning.components.common.tables import load_table
 from kfp_llm_tuning.pipelines.planning.checks import Check
-from kfp_llm_tuning.pipelines.planning.estimate import TABLE
 from kfp_llm_tuning.pipelines.planning.google_apis import GoogleApis
+from kfp_llm_tuning.pipelines.planning.image_checks import ARTIFACT_REGISTRY, uses_artifact_registry
 from kfp_llm_tuning.pipelines.planning.planned_run import VertexRun
 
 _PROJECTS = "https://cloudresourcemanager.googleapis.com/v3/projects"
 _SERVICES = "https://serviceusage.googleapis.com/v1/projects"
-_QUOTAS = "https://serviceusage.googleapis.com/v1beta1/projects"
 _VERTEX_API = "aiplatform.googleapis.com"
 # What whoever submits needs; the tasks themselves work as the service account.
 _PERMISSIONS = (
@@ -40,8 +38,8 @@ def project_number(apis: GoogleApis, project: str) -> str:
 def check_apis(apis: GoogleApis, run: VertexRun) -> list[Check]:
     """Looks whether every API that the run uses is enabled."""
     needed = [_VERTEX_API, "compute.googleapis.com", "storage.googleapis.com"]
-    if "pkg.dev" in run.image_registry:
-        needed.append("artifactregistry.googleapis.com")
+    if uses_artifact_registry(run):
+        needed.append(ARTIFACT_REGISTRY)
     if run.settings.encryption_key:
         needed.append("cloudkms.googleapis.com")
     project = run.settings.project
@@ -70,41 +68,3 @@ def check_permissions(apis: GoogleApis, run: VertexRun) -> list[Check]:
         return [Check("permissions", "ok", f"{apis.account} may submit pipelines.")]
     what = f"{apis.account} lacks {', '.join(missing)}."
     return [Check("permissions", "problem", what, "Grant roles/aiplatform.user on the project.")]
-
-
-def check_quota(apis: GoogleApis, run: VertexRun) -> list[Check]:
-    """Looks whether the quota of the tuning region holds the machine."""
-    if not (run.checked and run.checked.machine):
-        return []
-    needed, metric = _need(run)
-    region, project = run.checked.machine.region, run.settings.project
-    url = f"{_QUOTAS}/{project}/services/{_VERTEX_API}/consumerQuotaMetrics"
-    limit = None
-    for found in apis.pages(url, "metrics", "read quotas"):
-        if found.get("metric") == f"{_VERTEX_API}/{metric}":
-            limit = _limit(found, region)
-    name = f"{metric} in {region}"
-    if limit is None:
-        what = f"{name}: Vertex AI does not say how much there is; {run.machine} takes {needed}."
-        return [Check("quota", "unknown", what, "Look in the console: IAM & Admin, Quotas.")]
-    if limit < 0 or limit >= needed:
-        text = f"{name}: {'no limit' if limit < 0 else limit}, {run.machine} takes {needed}."
-        return [Check("quota", "ok", text)]
-    fix = "Ask for more (console: IAM & Admin, Quotas), or choose another --tuning-machine."
-    return [Check("quota", "problem", f"{name}: {limit}, but {run.machine} takes {needed}.", fix)]
-
-
-def _need(run: VertexRun) -> tuple[int, str]:
-    machine = load_table(TABLE)["machines"][run.machine]
-    preemptible = "" if run.strategy == "STANDARD" else "preemptible_"
-    return machine["quota_units"], f"custom_model_training_{preemptible}{machine['quota']}"
-
-
-def _limit(metric: dict[str, object], region: str) -> int | None:
-    """Reads a region's limit; that of all regions where it has none of its own."""
-    limits: dict[str, int] = {}
-    for limit in metric.get("consumerQuotaLimits", []):  # type: ignore[attr-defined]
-        for bucket in limit.get("quotaBuckets", []):
-            where = bucket.get("dimensions", {}).get("region", "")
-            limits[where] = int(bucket.get("effectiveLimit", 0))
-    return limits.get(region, limits.get(""))

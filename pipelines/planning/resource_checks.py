@@ -1,8 +1,7 @@
-"""Looks at what a run names: buckets, accounts, keys, images, and resources of Vertex AI."""
+"""Looks at what a run names: buckets, accounts, keys, and resources of Vertex AI."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -17,14 +16,10 @@ from kfp_llm_tuning.pipelines.planning.planned_run import VertexRun
 _BUCKETS = "https://storage.googleapis.com/storage/v1/b"
 _ACCOUNTS = "https://iam.googleapis.com/v1/projects/-/serviceAccounts"
 _KEYS = "https://cloudkms.googleapis.com/v1"
-_IMAGES = "https://artifactregistry.googleapis.com/v1"
 _POLICY = "https://cloudresourcemanager.googleapis.com/v3/projects/{}:getIamPolicy"
 _WRITES = ("storage.objects.create", "storage.objects.get", "storage.objects.delete")
 _ACT_AS = "iam.serviceAccounts.actAs"
 _VERTEX_ROLES = {"aiplatform.user", "aiplatform.admin", "editor", "owner"}
-_REPOSITORY = re.compile(
-    r"(?P<location>[\w-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<name>[^/]+)"
-)
 _FIRST_RUN = (
     "If the first run answers 500: create any Vertex AI dataset (console: Vertex AI, Datasets), "
     "wait five minutes, and submit again."
@@ -111,20 +106,6 @@ def check_key(apis: GoogleApis, run: VertexRun) -> list[Check]:
         what = f"{key} is {state.lower() or 'without a primary version'}."
         return [Check("encryption key", "problem", what, "Enable a version of it.")]
     return [Check("encryption key", "ok", f"{key} is enabled.")]
-
-
-def check_images(apis: GoogleApis, run: VertexRun) -> list[Check]:
-    """Looks whether the repository of the images is there, where it is an Artifact Registry."""
-    match = _REPOSITORY.match(run.image_registry)
-    if not match:
-        return []
-    name = "projects/{project}/locations/{location}/repositories/{name}".format_map(match)
-    if apis.find(f"{_IMAGES}/{name}", f"read the repository {name}") is None:
-        push = f"make images IMAGE_REGISTRY={run.image_registry} PUSH=1"
-        fix = f"Make it, and push the images: {push}"
-        return [Check("images", "problem", f"there is no repository {name}.", fix)]
-    what = f"{name} is there. A grant on it takes minutes to reach Vertex AI's service agent."
-    return [Check("images", "ok", what)]
 
 
 def check_metadata_store(vertex: Vertex) -> list[Check]:

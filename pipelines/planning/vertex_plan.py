@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.planning import project_checks, resource_checks
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
+from kfp_llm_tuning.pipelines.planning import (
+    image_checks,
+    machine_checks,
+    project_checks,
+    resource_checks,
+)
 from kfp_llm_tuning.pipelines.planning.checks import Check, looked_at
 from kfp_llm_tuning.pipelines.planning.dataset_check import check_dataset
 from kfp_llm_tuning.pipelines.planning.google_apis import GoogleApis
@@ -55,24 +60,24 @@ def _settle(
         parameters, checked = checked_parameters(request, settings)
         checks.append(Check("parameters", "ok", f"{len(parameters)} parameters are valid."))
         checks += [Check("parameters", "warning", text) for text in checked.warnings]
-        problems = settings_problems(settings, parameters)
-        checks += [Check.of("job", problem) for problem in problems]
+        found = settings_problems(settings, parameters)
+        checks += [Check.of("job", problem) for problem in found]
     except UserError as error:
         checks += [Check.of("parameters", problem) for problem in error.problems]
-    checks += looked_at("template", lambda: _check_template(request, source))
+    spec: dict[str, Any] = {}
+    problems: list[Problem] = []
+    with collect(problems):
+        spec = job_spec(request, source)
+        text = f"{request.template} is compiled, its images have a registry."
+        checks.append(Check("template", "ok", text))
+    checks += [Check.of("template", problem) for problem in problems]
     try:
         vertex = vertex_of(request, settings)
     except UserError:
         # validate-pipeline's own checks have said so.
         vertex = None
     values = {**request.values, **parameters}
-    registry = source.image_registry
-    return VertexRun(request.template, values, checked, settings, registry, vertex), checks
-
-
-def _check_template(request: Request, source: TemplateSource) -> list[Check]:
-    job_spec(request, source)
-    return [Check("template", "ok", f"{request.template} is compiled, its images have a registry.")]
+    return VertexRun(request.template, values, checked, settings, vertex, spec), checks
 
 
 def _ask_google(run: VertexRun) -> list[Check]:
@@ -86,14 +91,15 @@ def _ask_google(run: VertexRun) -> list[Check]:
     for subject, look in (
         ("APIs", lambda: project_checks.check_apis(apis, run)),
         ("permissions", lambda: project_checks.check_permissions(apis, run)),
-        ("quota", lambda: project_checks.check_quota(apis, run)),
+        ("machine", lambda: machine_checks.check_machines(apis, run)),
+        ("quota", lambda: machine_checks.check_quota(apis, run)),
         ("bucket", lambda: resource_checks.check_buckets(apis, run)),
         (
             "service account",
             lambda: resource_checks.check_service_account(apis, run, number),
         ),
         ("encryption key", lambda: resource_checks.check_key(apis, run)),
-        ("images", lambda: resource_checks.check_images(apis, run)),
+        ("images", lambda: image_checks.check_images(apis, run)),
     ):
         checks += looked_at(subject, look)
     if (vertex := run.vertex) is not None:

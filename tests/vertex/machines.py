@@ -49,6 +49,21 @@ _GPUS: dict[str, tuple[str, int]] = {
     "a3-ultragpu-8g": ("NVIDIA_H200_141GB", 8),
     "a4-highgpu-8g": ("NVIDIA_B200", 8),
 }
+# What the quotas of each GPU are called, behind custom_model_training_ and custom_model_serving_.
+_GPU_QUOTAS = {
+    "NVIDIA_TESLA_P4": "nvidia_p4_gpus",
+    "NVIDIA_TESLA_P100": "nvidia_p100_gpus",
+    "NVIDIA_TESLA_T4": "nvidia_t4_gpus",
+    "NVIDIA_TESLA_V100": "nvidia_v100_gpus",
+    "NVIDIA_L4": "nvidia_l4_gpus",
+    "NVIDIA_TESLA_A100": "nvidia_a100_gpus",
+    "NVIDIA_A100_80GB": "nvidia_a100_80gb_gpus",
+    "NVIDIA_H100_80GB": "nvidia_h100_gpus",
+    "NVIDIA_H100_MEGA_80GB": "nvidia_h100_mega_gpus",
+    "NVIDIA_H200_141GB": "nvidia_h200_gpus",
+    "NVIDIA_B200": "nvidia_b200_gpus",
+}
+_PURPOSES = ("training", "training_preemptible", "serving")
 _TPU_CORES: dict[str, tuple[int, ...]] = {
     "TPU_V2": (8, 32, 128, 256, 512),
     "TPU_V3": (8, 32, 64, 128, 256, 512, 1024, 2048),
@@ -95,6 +110,29 @@ def check_machine(where: str, machine: Any) -> None:
             f'{machine.accelerator_count} "{accelerator}" are not supported for machine type '
             f'"{kind}".',
         )
+
+
+def is_on_offer(machine_type: str) -> bool:
+    """Whether there is a machine type."""
+    return _accelerators(machine_type) is not None
+
+
+def accelerator_types() -> set[str]:
+    """The GPUs on offer, as the API of Vertex AI calls them."""
+    return {*_N1_GPUS, *(name for name, _ in _GPUS.values())}
+
+
+def training_quota(accelerator: str) -> str:
+    """The metric of a GPU's quota for custom jobs; empty for what has none here."""
+    kind = _GPU_QUOTAS.get(accelerator)
+    return f"aiplatform.googleapis.com/custom_model_training_{kind}" if kind else ""
+
+
+def quota_metrics() -> list[str]:
+    """Every metric of custom jobs and deployed models."""
+    kinds = (*_GPU_QUOTAS.values(), "cpus")
+    names = [f"custom_model_{purpose}_{kind}" for purpose in _PURPOSES for kind in kinds]
+    return [f"aiplatform.googleapis.com/{name}" for name in names]
 
 
 def accelerator_name(machine: Any) -> str:

@@ -24,10 +24,14 @@ class ProjectFacts:
             {"aiplatform.googleapis.com/custom_model_training_nvidia_a100_80gb_gpus":
             {"us-central1": 8}}; other metrics have `default_quota`.
         default_quota: The limit where `quotas` says nothing.
+        hidden_quotas: Metrics that the quota APIs do not tell of.
         role_members: Who has each role on every project, such as {"roles/aiplatform.user":
             {"serviceAccount:1234-compute@developer.gserviceaccount.com"}}.
         keys: Encryption keys and their states; None means that all are there and enabled.
         repositories: Artifact Registry repositories that exist; None means that all do.
+        missing_images: Full names of images that were not pushed, of those that `images.py` has.
+        regions: Those that Compute Engine has.
+        missing_machines: Machine types and accelerators that a region does not have, by region.
     """
 
     numbers: dict[str, str] = field(
@@ -38,9 +42,13 @@ class ProjectFacts:
     service_accounts: set[str] | None = None
     quotas: dict[str, dict[str, int]] = field(default_factory=dict)
     default_quota: int = 64
+    hidden_quotas: set[str] = field(default_factory=set)
     role_members: dict[str, set[str]] = field(default_factory=_default_role_members)
     keys: dict[str, str] | None = None
     repositories: set[str] | None = None
+    missing_images: set[str] = field(default_factory=set)
+    regions: tuple[str, ...] = ("us-central1", "us-west1", "europe-west4")
+    missing_machines: dict[str, set[str]] = field(default_factory=dict)
 
     def canonical_name(self, name: str) -> str:
         """A resource's name with the project's id in the place of its number."""

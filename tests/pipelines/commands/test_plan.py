@@ -10,14 +10,22 @@ from typing import Any
 
 import pytest
 
+from kfp_llm_tuning.components.common.images import image_name
 from kfp_llm_tuning.components.common.vertex import Vertex
 from tests.pipelines.conftest import EXAMPLE, REGISTRY, Call
+from tests.vertex.images import IMAGE, SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex
 from tests.vertex.project_facts import ProjectFacts
 
 QUOTA = "aiplatform.googleapis.com/custom_model_training_nvidia_a100_80gb_gpus"
 BOARD = "projects/test-project/locations/us-central1/tensorboards/1"
 KEY = "projects/test-project/locations/us-central1/keyRings/r/cryptoKeys/k"
+L4_QUOTA = "aiplatform.googleapis.com/custom_model_training_nvidia_l4_gpus"
+SERVING_QUOTA = "aiplatform.googleapis.com/custom_model_serving_cpus"
+TUNER_IMAGE = image_name("gpu", REGISTRY)
+PREDICTION_IMAGE = image_name("serving-gpu", REGISTRY)
+EVALUATED = ["--evaluation-data-uri", "gs://bucket/evaluation.jsonl"]
+GATED = ["--gate-metric", "exact_match", "--gate-threshold", "0.5"]
 # What asks and changes nothing.
 READING = (".get", ".list", "Get", "List", "testIamPermissions", "getIamPolicy", "unknown")
 
@@ -110,7 +118,7 @@ def test_everything_that_is_wrong_is_told_at_once(
         ("bucket", "there is no bucket no-such-bucket", "gcloud storage buckets create"),
         ("service account", "there is no 1234-compute@", "Enable the Compute Engine API"),
         ("encryption key", "there is no key", ""),
-        ("images", "there is no repository", "make images IMAGE_REGISTRY="),
+        ("images", "there is no repository", f"make images IMAGE_REGISTRY={REGISTRY} PUSH=1"),
         ("tensorboard_resource_id", "there is no", ""),
         ("parent_model", "there is no", ""),
         ("persistent_resource", "there is no", ""),
@@ -129,9 +137,30 @@ def test_everything_that_is_wrong_is_told_at_once(
         ({"role_members": {}}, [], "service account: warning", "aiplatform.metadataStores.get"),
         ({"keys": {KEY: "DISABLED"}}, ["--encryption-spec-key-name", KEY],
          "encryption key: problem", "is disabled"),
-        ({"quotas": {}}, [], "quota: unknown", "does not say how much there is"),
-        ({}, ["--tuning-strategy", "SPOT"], "quota: unknown",
-         "custom_model_training_preemptible_nvidia_a100_80gb_gpus"),
+        ({"hidden_quotas": {QUOTA}}, [], "quota: unknown", "does not say how much there is"),
+        ({}, ["--tuning-strategy", "SPOT"], "quota: ok",
+         "custom_model_training_preemptible_nvidia_a100_80gb_gpus in us-central1: 64"),
+        ({"missing_images": {TUNER_IMAGE}}, [], "images: problem",
+         f"there is no {TUNER_IMAGE}, for large-language-model-tuner"),
+        ({"missing_images": {PREDICTION_IMAGE}}, EVALUATED, "images: problem",
+         f"there is no {PREDICTION_IMAGE}, for batch-predict"),
+        ({"missing_images": {PREDICTION_IMAGE}}, [], "images: ok", "kfp-llm-tuning-serving:"),
+        ({"missing_images": {SERVING_IMAGE}}, [], "images: problem",
+         f"there is no {SERVING_IMAGE}, for the endpoint"),
+        ({"missing_images": {IMAGE}}, [], "images: problem", f"there is no {IMAGE}, for "),
+        ({"quotas": {L4_QUOTA: {"us-central1": 0}}}, [*EVALUATED, *GATED], "quota: problem",
+         f"{L4_QUOTA.rpartition('/')[2]} in us-central1: 0, but l4-1 takes 1 (for batch-predict)"),
+        ({"quotas": {L4_QUOTA: {"us-central1": 0}}}, EVALUATED, "quota: warning",
+         "Without it there is no evaluation, and the model is registered."),
+        ({"quotas": {L4_QUOTA: {"us-central1": 0}}}, [], "quota: ok", "a100-80gb-8 takes 8"),
+        ({"quotas": {SERVING_QUOTA: {"us-central1": 2}}}, [], "quota: problem",
+         "2, but e2-standard-4 takes 4 (for the endpoint)"),
+        ({"quotas": {SERVING_QUOTA: {"us-central1": 2}}}, ["--deploy-model", "false"],
+         "quota: ok", "for each other task"),
+        ({"missing_machines": {"us-central1": {"a2-ultragpu-8g"}}}, [], "machine: problem",
+         "us-central1 has no a2-ultragpu-8g, for large-language-model-tuner. It is in "),
+        ({"missing_machines": {"us-central1": {"g2-standard-12"}}}, EVALUATED, "machine: warning",
+         "us-central1 has no g2-standard-12, for batch-predict."),
         ({"numbers": {}}, [], "credentials: problem", "test-project"),
     ],
 )  # fmt: skip
@@ -154,6 +183,26 @@ def test_one_thing_that_is_wrong(
     ]
     assert any(text in one for one in texts), result.stdout
     assert (result.exit_code == 1) == subject.endswith("problem")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            ["--accelerator-type", "TPU"],
+            "accelerator_type: no engine of this version tunes on TPU.",
+        ),
+        (["--region", "europe-west4"], "is empty, which means TPU in europe-west4"),
+        (["--tuning-machine", "tpu-v6e-4"], "tuning_machine: tpu-v6e-4 is a TPU machine"),
+    ],
+)
+def test_what_nothing_tunes_on_is_neither_ready_nor_priced(
+    server: LocalVertex, call: Call, plan_words: list[str], words: list[str], text: str
+) -> None:
+    result = call(*plan_words, *words)
+    assert result.exit_code == 1
+    assert text in result.stdout and "Not ready" in result.stdout
+    assert "$" not in result.stdout
 
 
 def test_mistakes_in_parameters_do_not_hide_the_others(

@@ -21,7 +21,7 @@ def check(bucket: dict[str, Any], permissions: list[str]) -> tuple[str, str]:
         get=lambda *_: {"permissions": permissions} if permissions else {},
     )
     settings = JobSettings(region="us-central1", pipeline_root="gs://bucket/runs")
-    run = VertexRun("tune-large-model", {}, None, settings, "", None)
+    run = VertexRun("tune-large-model", {}, None, settings, None)
     (made,) = check_buckets(apis, run)
     return made.status, made.text
 

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from tests.vertex import errors
 from tests.vertex.backend import Backend, Call, handles, require
 from tests.vertex.images import start_error
-from tests.vertex.machines import accelerator_name, check_machine
+from tests.vertex.machines import accelerator_name, check_machine, training_quota
 from tests.vertex.runner_protocol import Event
 from tests.vertex.services import checks, generic
 
@@ -148,9 +148,7 @@ def _check_quota(call: Call, parent: str, pools: Any) -> None:
     """Refuse a job whose GPUs are more than the region's quota for custom jobs."""
     region = parent.split("/")[3]
     for pool in pools:
-        kind = aiplatform_v1.AcceleratorType(pool.machine_spec.accelerator_type).name.lower()
-        gpus = kind.replace("nvidia_tesla_", "nvidia_")
-        metric = f"aiplatform.googleapis.com/custom_model_training_{gpus}_gpus"
+        metric = training_quota(accelerator_name(pool.machine_spec))
         wanted = pool.machine_spec.accelerator_count * pool.replica_count
-        if wanted > call.backend.project_facts.quota(metric, region):
+        if metric and wanted > call.backend.project_facts.quota(metric, region):
             raise errors.exhausted(f"The following quota metrics exceed quota limits: {metric}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from tests.vertex import errors
+from tests.vertex import errors, images, machines
 from tests.vertex.backend import Backend, LoggedRequest
 
 Answer = dict[str, Any]
@@ -86,8 +87,10 @@ def _get_service(backend: Backend, project: str, service: str, **_: Any) -> Answ
 
 
 def _list_quotas(backend: Backend, project: str, service: str, **_: Any) -> Answer:
-    """The consumer quota metrics that the facts name."""
+    """The consumer quota metrics: what the facts say of some, of the others the default."""
     number = _project(backend, project)[1]
+    facts = backend.project_facts
+    limits = {metric: {} for metric in machines.quota_metrics()} | facts.quotas
     parent = f"projects/{number}/services/{service}/consumerQuotaMetrics"
     metrics = [
         {
@@ -97,14 +100,17 @@ def _list_quotas(backend: Backend, project: str, service: str, **_: Any) -> Answ
                 {
                     "unit": "1/{project}/{region}",
                     "quotaBuckets": [
-                        {"effectiveLimit": str(limit), "dimensions": {"region": region}}
-                        for region, limit in regions.items()
+                        {"effectiveLimit": str(facts.default_quota)},
+                        *(
+                            {"effectiveLimit": str(limit), "dimensions": {"region": region}}
+                            for region, limit in regions.items()
+                        ),
                     ],
                 }
             ],
         }
-        for metric, regions in backend.project_facts.quotas.items()
-        if metric.startswith(f"{service}/")
+        for metric, regions in limits.items()
+        if metric.startswith(f"{service}/") and metric not in facts.hidden_quotas
     ]
     return {"metrics": metrics}
 
@@ -166,6 +172,46 @@ def _get_repository(backend: Backend, name: str, **_: Any) -> Answer:
     if repositories is not None and name not in repositories:
         raise errors.ApiError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
     return {"name": name, "format": "DOCKER"}
+
+
+def _get_tag(backend: Backend, repository: str, package: str, tag: str, **_: Any) -> Answer:
+    """The tag of an image that can be pulled."""
+    _, project, _, location, _, name = repository.split("/")
+    _get_repository(backend, repository)
+    image = f"{location}-docker.pkg.dev/{project}/{name}/{package}:{tag}"
+    if images.pull_error(image) or image in backend.project_facts.missing_images:
+        raise errors.ApiError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
+    package_name = f"{repository}/packages/{package.replace('/', '%2F')}"
+    version = f"{package_name}/versions/sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+    return {"name": f"{package_name}/tags/{tag}", "version": version}
+
+
+def _list_machine_types(backend: Backend, project: str, query: dict[str, str], **_: Any) -> Answer:
+    """The zones that have a machine type: of every region that the facts do not leave it out of."""
+    name = query.get("filter", "").removeprefix("name=")
+    return _by_zone(backend, project, "machineTypes", name, machines.is_on_offer(name))
+
+
+def _list_accelerator_types(
+    backend: Backend, project: str, query: dict[str, str], **_: Any
+) -> Answer:
+    """The same of accelerators."""
+    name = query.get("filter", "").removeprefix("name=")
+    known = {kind.lower().replace("_", "-") for kind in machines.accelerator_types()}
+    return _by_zone(backend, project, "acceleratorTypes", name, name in known)
+
+
+def _by_zone(backend: Backend, project: str, kind: str, name: str, is_known: bool) -> Answer:
+    _project(backend, project)
+    facts = backend.project_facts
+    items: Answer = {}
+    for region in facts.regions:
+        zone = f"zones/{region}-a"
+        if is_known and name not in facts.missing_machines.get(region, ()):
+            items[zone] = {kind: [{"name": name, "zone": f"{region}-a"}]}
+        else:
+            items[zone] = {"warning": {"code": "NO_RESULTS_ON_PAGE"}}
+    return {"kind": f"compute#{kind[:-1]}AggregatedList", "items": items}
 
 
 def _get_region(backend: Backend, project: str, region: str, **_: Any) -> Answer:
@@ -234,6 +280,22 @@ _ROUTES: list[_Route] = [
         "artifactregistry.repositories.get",
         "artifactregistry.googleapis.com", "GET",
         r"/v1/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)", _get_repository,
+    ),
+    (
+        "artifactregistry.tags.get",
+        "artifactregistry.googleapis.com", "GET",
+        r"/v1/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)/packages/(.+)/tags/([^/]+)",
+        _get_tag,
+    ),
+    (
+        "compute.machineTypes.aggregatedList",
+        "compute.googleapis.com", "GET",
+        r"/compute/v1/projects/([^/]+)/aggregated/machineTypes", _list_machine_types,
+    ),
+    (
+        "compute.acceleratorTypes.aggregatedList",
+        "compute.googleapis.com", "GET",
+        r"/compute/v1/projects/([^/]+)/aggregated/acceleratorTypes", _list_accelerator_types,
     ),
     (
         "compute.regions.get",
