@@ -8,12 +8,15 @@ import re
 from kfp_llm_tuning.components.common.credentials import has_credentials
 from kfp_llm_tuning.components.common.errors import Problem, collect
 from kfp_llm_tuning.components.common.wording import short
+from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.upload.registry_location import (
     checked_registry_uri,
     credentials_problem,
 )
 from kfp_llm_tuning.components.validation.display_names import asks_for_time, is_told
 from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
+from kfp_llm_tuning.components.validation.problem_texts import short
+from kfp_llm_tuning.components.validation.regions import ACCELERATORS
 
 _URI = re.compile(r"[\w+.:-]+://\S+$")
 _SQLITE = "sqlite:"
@@ -78,13 +81,16 @@ def check_compiled_accelerator(parameters: PipelineParameters) -> list[Problem]:
     given, compiled = parameters.accelerator_type.strip().upper(), parameters.platform_accelerator
     if not compiled or given in ("", compiled):
         return []
+    fix = "Leave it empty, or compile with another option tasks.tuner.machine."
+    if given in ACCELERATORS and (refusal := no_engine("tune", given)):
+        fix = f"Leave it empty: {refusal}"
     machine = "a machine without an accelerator" if compiled == "CPU" else f"a {compiled} machine"
     return [
         Problem(
             f"{given} is asked for, but the pipeline was compiled for {machine}.",
             "accelerator_type",
             "empty" if compiled == "CPU" else f"{compiled}, or empty",
-            "Leave it empty, or compile with another option tasks.tuner.machine.",
+            fix,
         )
     ]
 

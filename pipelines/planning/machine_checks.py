@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,20 +18,27 @@ _VERTEX_API = "aiplatform.googleapis.com"
 
 def check_machines(apis: GoogleApis, run: VertexRun) -> list[Check]:
     """Looks whether each machine is on offer in its region."""
-    checks = []
-    for need in machine_needs(run):
-        kind, name = _offered_as(need)
-        url = f"{_COMPUTE}/{run.settings.project}/aggregated/{kind}?filter=name%3D{name}"
-        zones = apis.get(f"{url}&maxResults=500", f"look where {name} is offered").get("items", {})
-        found = {zone.removeprefix("zones/") for zone, entry in zones.items() if entry.get(kind)}
-        regions = {zone.rpartition("-")[0] for zone in found}
-        if need.region in regions:
-            checks.append(Check("machine", "ok", f"{need.region} has {name}, for {need.task}."))
-        else:
-            elsewhere = f" It is in {', '.join(sorted(regions))}." if regions else ""
-            what = f"{need.region} has no {name}, for {need.task}.{elsewhere}"
-            checks.append(_missing("machine", what, need, "Choose another region"))
-    return checks
+    offered = {
+        machine: _regions_of(apis, run.settings.project, *machine)
+        for machine in dict.fromkeys(map(_offered_as, machine_needs(run)))
+    }
+    return [_check_machine(need, offered[_offered_as(need)]) for need in machine_needs(run)]
+
+
+def _regions_of(apis: GoogleApis, project: str, kind: str, name: str) -> list[str]:
+    url = f"{_COMPUTE}/{project}/aggregated/{kind}?filter=name%3D{name}&maxResults=500"
+    zones = apis.get(url, f"look where {name} is offered").get("items", {})
+    found = (zone.removeprefix("zones/") for zone, entry in zones.items() if entry.get(kind))
+    return sorted({zone.rpartition("-")[0] for zone in found})
+
+
+def _check_machine(need: MachineNeed, regions: Sequence[str]) -> Check:
+    _, name = _offered_as(need)
+    if need.region in regions:
+        return Check("machine", "ok", f"{need.region} has {name}, for {need.task}.")
+    elsewhere = f" It is in {', '.join(regions)}." if regions else ""
+    what = f"{need.region} has no {name}, for {need.task}.{elsewhere}"
+    return _missing("machine", what, need, "Choose another region")
 
 
 def _offered_as(need: MachineNeed) -> tuple[str, str]:

@@ -406,7 +406,7 @@ BROKEN = {
         KUBEFLOW,
         {"accelerator_type": "tpu"},
         "accelerator_type: TPU is asked for, but the pipeline was compiled for a GPU machine",
-        "tasks.tuner.machine",
+        "Leave it empty: no engine of this version tunes on TPU.",
     ),
     "accelerator without one": (
         {"accelerator_type": "GPU", **KUBEFLOW},

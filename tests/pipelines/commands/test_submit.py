@@ -125,6 +125,29 @@ def test_nothing_is_sent_when_something_is_wrong(
     assert vertex_server.requests == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["submit"],
+        ["submit", "--dry-run"],
+        ["schedule", "create", "--cron", "0 9 * * 1", "--time-zone", "Europe/Berlin"],
+    ],
+)
+@pytest.mark.parametrize("asked", [["--accelerator-type", "TPU"], ["--region", "europe-west4"]])
+def test_what_nothing_tunes_on_is_not_sent(
+    vertex_server: LocalVertex,
+    call: Call,
+    job_words: list[str],
+    words: list[str],
+    asked: list[str],
+) -> None:
+    with pytest.raises(UserError, match="no engine of this version tunes on TPU") as caught:
+        call(*words, *job_words, *asked)
+    (problem,) = caught.value.problems
+    assert problem.fix == "Give accelerator_type=GPU: then tuning runs in us-central1."
+    assert vertex_server.requests == []
+
+
 def test_no_registry_is_told_with_the_command(call: Call, job_words: list[str]) -> None:
     with pytest.raises(UserError, match="kfp-llm-tuning submit --image-registry"):
         call("submit", *job_words[:-2])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import yaml
 
+from kfp_llm_tuning.components.common.images import IMAGE, SERVING_GPU_IMAGE
+from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.pipelines.kubeflow.pod_needs import cluster_needs
 from tests.pipelines.kubeflow.conftest import Compile
 
@@ -28,6 +30,7 @@ def test_everything(compiled: Compile) -> None:
     assert pods["validate-pipeline"].resources == {"cpu": "1", "memory": "4Gi"}
     assert not any("pvc" in task for task in pods)
     assert not any("argostub" in image for image in needs.images)
+    assert {SERVING_GPU_IMAGE, tuner_image("GPU"), IMAGE} <= needs.images
 
 
 def test_a_cluster_without_accelerators(compiled: Compile) -> None:
