@@ -15,7 +15,6 @@ from kfp_llm_tuning.components.upload.registry_location import (
 )
 from kfp_llm_tuning.components.validation.display_names import asks_for_time, is_told
 from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
-from kfp_llm_tuning.components.validation.problem_texts import short
 from kfp_llm_tuning.components.validation.regions import ACCELERATORS
 
 _URI = re.compile(r"[\w+.:-]+://\S+$")
