@@ -7,18 +7,22 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
+from rich.text import Text
 
 from kfp_llm_tuning.pipelines.jobs import JobView, TaskView
-from kfp_llm_tuning.pipelines.run_display import format_seconds
+from kfp_llm_tuning.pipelines.run_display import format_seconds, task_line
 
 _MARKS = {
-    "succeeded": "[green]✓[/]",
-    "skipped": "[cyan]↺[/]",
-    "failed": "[red]✗[/]",
-    "cancelled": "[yellow]■[/]",
-    "not_triggered": "[dim]–[/]",
+    "succeeded": ("✓", "green"),
+    "skipped": ("↺", "cyan"),
+    "failed": ("✗", "red"),
+    "cancelled": ("■", "yellow"),
+    "not_triggered": ("–", "dim"),
 }
+# In the place of a time that tells nothing.
 _NOTES = {"skipped": "done before", "not_triggered": "not needed"}
+# Beside a spinner.
+_MARGIN = 4
 
 
 class JobDisplay:
@@ -30,7 +34,7 @@ class JobDisplay:
     def __init__(self, console: Console) -> None:
         """Writes to the console."""
         self._console = console
-        self._status = console.status("") if console.is_terminal else None
+        self._status = console.status("") if console.is_interactive else None
         self._shown: dict[str, str] = {}
 
     def __enter__(self) -> JobDisplay:
@@ -55,16 +59,16 @@ class JobDisplay:
         if self._status:
             running = [task for task in job.tasks if task.state == "running"]
             texts = [f"{task.name} {format_seconds(task.seconds)}" for task in running]
-            self._status.update(", ".join(texts) or job.state)
+            line = Text(", ".join(texts) or job.state)
+            line.truncate(max(self._console.width - _MARGIN, 1), overflow="ellipsis")
+            self._status.update(line)
 
     def _print(self, task: TaskView) -> None:
         if mark := _MARKS.get(task.state):
-            note = _NOTES.get(task.state, "")
-            self._console.print(
-                f"  {mark} {task.name:<34} {format_seconds(task.seconds):>9}  [dim]{note}[/]"
-            )
+            took = _NOTES.get(task.state) or format_seconds(task.seconds)
+            self._console.print(task_line(*mark, task.name, took))
         elif task.state == "running" and not self._status:
-            self._console.print(f"  … {task.name}")
+            self._console.print(Text(f"  … {task.name}"))
 
     def _line(self) -> AbstractContextManager[object]:
         return self._status or nullcontext()

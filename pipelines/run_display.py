@@ -110,7 +110,7 @@ class RunDisplay:
             self._progress.finished(task.name, measured=task.state == "succeeded")
             mark, style = _MARKS[task.state]
             took = "done before" if task.state == "cached" else format_seconds(task.seconds)
-            self.console.print(Text.assemble("  ", (mark, style), f" {task.name:<34} {took:>11}"))
+            self.console.print(task_line(mark, style, task.name, took))
             if task.state in ("failed", "interrupted"):
                 self._print_why(task)
 
@@ -148,6 +148,18 @@ class RunDisplay:
         cells.append(Text(_time_left(progress)))
         line.add_row(*cells)
         return line
+
+
+def task_line(mark: str, style: str, name: str, took: str) -> Text:
+    """Makes the line of a task that has ended, which a terminal of 60 columns has room for.
+
+    Args:
+        mark: One character for its state.
+        style: Of the mark.
+        name: The task's.
+        took: Its time, or what stands in its place.
+    """
+    return Text.assemble("  ", (mark, style), f" {name:<34} {took:>11}")
 
 
 def _time_left(progress: RunProgress) -> str:

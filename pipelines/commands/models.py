@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from kfp_llm_tuning.pipelines.commands.completion import complete_registered_models
 from kfp_llm_tuning.pipelines.commands.place_options import place_options
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
@@ -100,7 +101,7 @@ def list_models(registry: Registry, labels: tuple[str, ...], as_json: bool) -> N
 
 
 @models.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_registered_models)
 @_registry_options
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def show(model: str, registry: Registry, as_json: bool) -> None:
@@ -173,7 +174,7 @@ def _show_values(title: str, values: Mapping[str, Any]) -> None:
 
 
 @models.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_registered_models)
 @_registry_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(model: str, registry: Registry, yes: bool) -> None:

@@ -13,6 +13,7 @@ import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.serving.logs import configure_transformers
+from kfp_llm_tuning.pipelines.commands.completion import complete_models
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 
@@ -24,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_models)
 @click.argument("text", required=False)
 @registry_option
 @click.option(

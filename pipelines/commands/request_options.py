@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
+from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES, TEXT, option_name
 from kfp_llm_tuning.pipelines.requests import (
     CHAT_TEMPLATE,
@@ -24,6 +25,14 @@ from kfp_llm_tuning.pipelines.requests import (
     read_parameters_file,
     read_request,
 )
+
+# The parameters that the shell completes; a URI of another place is a path like any other text.
+_COMPLETED: dict[str, dict[str, Any]] = {
+    "dataset_uri": {"type": click.Path(), "metavar": "URI"},
+    "evaluation_data_uri": {"type": click.Path(), "metavar": "URI"},
+    "evaluation_output_root_dir": {"type": click.Path(file_okay=False), "metavar": "URI"},
+    "large_model_reference": {"shell_complete": complete_model_references, "metavar": "REF"},
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,10 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         default = "" if parameter.default in (None, "") else f" [default: {parameter.default}]"
         # Values stay text until the template is known: one place converts and checks them all.
         option = click.option(
-            option_name(parameter.name), parameter.name, help=parameter.help + default
+            option_name(parameter.name),
+            parameter.name,
+            help=parameter.help + default,
+            **_COMPLETED.get(parameter.name, {}),
         )
         command = option(command)
     path = click.Path(path_type=Path)

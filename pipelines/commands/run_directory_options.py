@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from kfp_llm_tuning.pipelines import run_directory
+from kfp_llm_tuning.pipelines.commands.completion import complete_runs
 
 
 def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,6 +27,7 @@ def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=False,
             flag_value=run_directory.LATEST,
             metavar="[RUN]",
+            shell_complete=complete_runs,
             help="Continue a run that failed or was killed: the last one, or the one named.",
         ),
         click.option(

@@ -13,6 +13,7 @@ import docstring_parser
 
 from kfp_llm_tuning.components.generation.engines import ENGINES
 from kfp_llm_tuning.components.serving.settings import ServerSettings
+from kfp_llm_tuning.pipelines.commands.completion import complete_models
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder, model_name
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 
@@ -52,7 +53,7 @@ def _kind(field: dataclasses.Field[Any]) -> Any:
 
 
 @click.command(context_settings={"max_content_width": 100})
-@click.argument(_ARGUMENT)
+@click.argument(_ARGUMENT, shell_complete=complete_models)
 @registry_option
 @_setting_options
 def serve(model: str, registry_uri: str, **options: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
+from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,12 +23,19 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 
 
 @click.command()
-@click.argument("file")
-@click.option("--evaluation", "evaluation", default="", metavar="FILE", help="Evaluation set.")
+@click.argument("file", type=click.Path())
+@click.option(
+    "--evaluation",
+    type=click.Path(),
+    default="",
+    metavar="FILE",
+    help="Evaluation set.",
+)
 @click.option(
     "--model",
     default="",
     metavar="REF",
+    shell_complete=complete_model_references,
     help="The model to tune.  [default: text-bison@001, or chat-bison@001 for conversations]",
 )
 @click.option("--default-context", default="", help="Context of conversations that have none.")

@@ -45,10 +45,10 @@ def test_lines_outside_of_a_terminal() -> None:
     lines = [line.rstrip() for line in shown(HISTORY).splitlines()]
     assert lines == [
         "  … validate",
-        "  ↺ validate                               2.0 s  done before",
+        "  ↺ validate                           done before",
         "  … tuner",
-        "  ✗ tuner                              1 min 05 s",
-        "  – deploy                                 0.0 s  not needed",
+        "  ✗ tuner                               1 min 05 s",
+        "  – deploy                              not needed",
     ]
 
 

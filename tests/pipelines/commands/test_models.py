@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
+from kfp_llm_tuning.pipelines.cli import cli
 from kfp_llm_tuning.pipelines.commands.models import models
 from tests.terminal import look
 
@@ -65,6 +67,24 @@ def test_list(registry_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line.split()[0] for line in lines] == ["MODEL", "alerts@1", "intents@2", "intents@1"]
     assert "tuned/exact_match 0.75" in lines[1]
     assert "yes" in lines[3] and "yes" not in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "completed"),
+    [
+        (["models", "show"], "", ["alerts", "intents"]),
+        (["models", "delete"], "intents@", ["intents@1", "intents@2"]),
+        (["predict"], "al", ["alerts"]),
+        (["serve"], "x", []),
+    ],
+)
+def test_the_shell_completes_registered_models(
+    registry_uri: str, words: list[str], incomplete: str, completed: list[str]
+) -> None:
+    shell = ShellComplete(cli, {}, "kfp-llm-tuning", "_COMPLETE")
+    found = shell.get_completions([*words, "--registry-uri", registry_uri], incomplete)
+    assert [item.value for item in found if item.type == "plain"] == completed
+    assert {item.type for item in found} <= {"plain", "dir"}
 
 
 def test_a_narrow_terminal_breaks_no_name(registered: Path) -> None:
