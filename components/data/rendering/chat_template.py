@@ -79,7 +79,7 @@ class TemplateFormatter(PromptFormatter):
             what = error.problems[0].what.removeprefix(_TEMPLATE)
             raise _unusable_template(f"it{what}") from error
         except (TemplateError, TemplateLimitError) as error:
-            raise _unusable_template(f"{error}.") from error
+            raise _unusable_template(_sentence(error)) from error
 
     def text_prompt(self, input_text: str) -> str:
         """Writes the input as the user's first message."""
@@ -157,7 +157,7 @@ class TemplateFormatter(PromptFormatter):
         return [
             disguise.reveal(text)
             if isinstance(text, str)
-            else RowRefusedError(f"{_TEMPLATE} refuses the conversation: {text}")
+            else RowRefusedError(f"{_TEMPLATE} refuses the conversation: {_sentence(text)}")
             for text, disguise in zip(self._rendered(conversations), disguises, strict=True)
         ]
 
@@ -165,7 +165,7 @@ class TemplateFormatter(PromptFormatter):
         try:
             return template_process().render(self._template, self._variables, conversations)
         except (TemplateError, TemplateLimitError) as error:
-            raise _unusable_template(f"{error}.") from error
+            raise _unusable_template(_sentence(error)) from error
 
     def _roles(
         self, messages: Sequence[Message], context: str, disguise: Disguise
@@ -213,6 +213,10 @@ class ReasoningTemplateFormatter(TemplateFormatter):
 
 def _role(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}."
 
 
 def _common_end(first: str, second: str) -> str:

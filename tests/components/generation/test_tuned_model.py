@@ -77,6 +77,13 @@ def test_row_that_asks_nothing(row: Any) -> None:
         question(row)
 
 
+@pytest.mark.parametrize("row", [{"prompt": "a\ud800"}, {"messages": [], "context": "\udfff"}])
+def test_half_a_character_is_refused(row: Any) -> None:
+    row = {**row, "messages": [{"author": "user", "content": "a"}]} if "messages" in row else row
+    with pytest.raises(UserError, match="half of a surrogate pair"):
+        question(row)
+
+
 def test_every_bad_line_is_told() -> None:
     with pytest.raises(UserError) as caught:
         parse_questions([b"{", b'{"prompt": "a"}', b"[]", b"\xff"], "x.jsonl")

@@ -120,15 +120,21 @@ def _logprobs(request: GenerationRequest, token: int) -> TokenLogprobs | None:
     return TokenLogprobs(-0.5 if count else -math.inf, likeliest)
 
 
-def scripted_model(folder: Path, engine: ScriptedEngine | None = None, **limits: int) -> TunedModel:
+def scripted_model(
+    folder: Path,
+    engine: ScriptedEngine | None = None,
+    prompt_format: str = "plain",
+    **limits: int,
+) -> TunedModel:
     """Makes a tuned model that a scripted engine runs.
 
     Args:
         folder: An empty one.
         engine: The engine, where it is not one like others.
+        prompt_format: How its prompts are written.
         limits: Of the model; else those of the published ones.
     """
-    provenance = {"prompt_format": "plain", **limits}
+    provenance = {"prompt_format": prompt_format, **limits}
     (folder / "config.json").write_text("{}")
     (folder / "tuning.json").write_text(json.dumps(provenance))
     with pytest.MonkeyPatch.context() as patch:

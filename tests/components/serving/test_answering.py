@@ -103,6 +103,24 @@ def test_answers_are_submitted_together(asker: Asker) -> None:
     assert asker.engine.prompts() == ["x"] * 3 + ["y"] * 3
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_end_that_is_mere_text_ends_the_answer(asker: Asker, streamed: bool) -> None:
+    assert asker.service.model is not None
+    asker.service.model.stop_text = "<|im_end|>"
+    asker.engine.says("billing<|im_end|>\nuser:")
+
+    async def read() -> list[answering.Piece]:
+        wanted = [asker.wanted("x", ("other",))]
+        request = asker.request()
+        pieces = answering.pieces(asker.service, request, wanted, 1, streamed=streamed)
+        return [piece async for piece in pieces]
+
+    *_, last = pieces = asyncio.run(read())
+    assert last.answer is not None
+    assert (last.answer.text, last.answer.finished) == ("billing", True)
+    assert not streamed or "".join(piece.text for piece in pieces) == "billing"
+
+
 def test_an_answer_of_no_tokens(asker: Asker) -> None:
     asker.engine.says("")
     [[answer]] = asyncio.run(asker.answers(asker.wanted("x", ("a",), logprobs=1)))

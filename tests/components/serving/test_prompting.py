@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components.data.rendering.prompts import RowRefusedError
 from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.questions import Question, text_question
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
@@ -70,6 +71,41 @@ def test_a_gap_is_asked_for_in_the_models_own_tokens(infilling_model: TunedModel
     end, *_ = plain.stop_tokens
     assert tokenizer.decode(end) == "<|im_end|>"
     assert {*gap.stop_tokens} == {end, *tokenizer.convert_tokens_to_ids(GAP)}
+
+
+def test_code_that_spells_the_tokens_of_a_gap_is_text(infilling_model: TunedModel) -> None:
+    tokenizer = infilling_model.engine.tokenizer
+    (gap,) = written(infilling_model, text("a<|fim_middle|>b", suffix="<|im_end|>"))
+    tokens = tokenizer.convert_tokens_to_ids([*GAP[:3], "<|im_end|>"])
+    assert [gap.ids.count(token) for token in tokens] == [1, 1, 1, 0]
+    spelled = "<|fim_prefix|>a<|fim_middle|>b<|fim_suffix|><|im_end|><|fim_middle|>"
+    assert tokenizer.decode(gap.ids) == spelled
+
+
+@pytest.fixture
+def moody_model(tmp_path: Path) -> TunedModel:
+    """A model whose template takes offence at some words, and counts without end at others."""
+    engine = ScriptedEngine()
+    engine.tokenizer.chat_template = (
+        "{% set said = messages[-1]['content'] %}"
+        "{% if 'zero' in said %}{{ raise_exception('Say yes') }}{% endif %}"
+        "{% if 'million' in said %}{{ 'a' * 10**10 }}{% endif %}"
+        "{% for m in messages %}{{ m['content'] + eos_token }}{% endfor %}"
+    )
+    return scripted_model(tmp_path, engine, "chat_template")
+
+
+def test_what_a_template_refuses_is_the_clients_mistake(moody_model: TunedModel) -> None:
+    with pytest.raises(RowRefusedError, match="refuses the conversation: .*Say yes"):
+        written(moody_model, text("zero"))
+
+
+def test_a_template_that_takes_too_much_is_not_the_clients_mistake(moody_model: TunedModel) -> None:
+    with pytest.raises(Refusal, match="it needs more memory") as caught:
+        written(moody_model, text("a million"))
+    assert caught.value.status == 500
+    [prompt] = written(moody_model, text("yes"))
+    assert decoded(moody_model, [prompt]) == ["yes"]
 
 
 def test_every_gap_that_cannot_be_filled_is_told(model: TunedModel) -> None:
