@@ -86,6 +86,7 @@ def test_code_that_spells_the_tokens_of_a_gap_is_text(infilling_model: TunedMode
 def moody_model(tmp_path: Path) -> TunedModel:
     """A model whose template takes offence at some words, and counts without end at others."""
     engine = ScriptedEngine()
+    engine.tokenizer.split_special_tokens = False
     engine.tokenizer.chat_template = (
         "{% set said = messages[-1]['content'] %}"
         "{% if 'zero' in said %}{{ raise_exception('Say yes') }}{% endif %}"
