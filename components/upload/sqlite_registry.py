@@ -8,13 +8,16 @@ database or none. The caller holds the registry's lock.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import scratch_folder, sync
@@ -71,8 +74,8 @@ def make_whole(database: Path) -> None:
         database: The file; its folder is made where it is not there.
 
     Raises:
-        UserError: If it is no SQLite database, is damaged, is of a newer MLflow, or stays locked.
-            It is then left as it was.
+        UserError: If it is no SQLite database, is damaged, is of a newer MLflow, is open in another
+            program, or stays locked. It is then left as it was.
     """
     if _is_empty(database):
         _put_in_place(database, None)
@@ -80,8 +83,9 @@ def make_whole(database: Path) -> None:
     with _opened(database) as connection:
         rows = _rows_of_users(connection)
         revision = _revision(connection)
+    _refuse_newer(database, revision)
+    _refuse_while_open(database)
     if rows:
-        _refuse_newer(database, revision)
         kept = _keep(database, revision)
         _put_in_place(database, database)
         _logger.warning(
@@ -140,11 +144,11 @@ def _is_empty(database: Path) -> bool:
     return not database.is_file() or not database.stat().st_size
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(database: Path) -> Iterator[sqlite3.Connection]:
     """Opens a database, and explains why it cannot be read."""
     try:
-        with closing(sqlite3.connect(database, timeout=_PATIENCE)) as connection:
+        with contextlib.closing(sqlite3.connect(database, timeout=_PATIENCE)) as connection:
             yield connection
     except sqlite3.OperationalError as error:
         raise UserError(
@@ -211,6 +215,22 @@ def _refuse_newer(database: Path, revision: str) -> None:
         )
 
 
+def _refuse_while_open(database: Path) -> None:
+    """Leaves alone what another program makes or uses: it would go on with the old file."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            paths = {file.path for file in process.open_files()}
+            if str(database.resolve()) in paths and process.pid != os.getpid():
+                raise UserError(
+                    Problem(
+                        f"the registry {database} is not whole, and process {process.pid} "
+                        f"({process.name()}) has it open.",
+                        _WHERE,
+                        fix="Wait until that has made it, or end it, and run this again.",
+                    )
+                )
+
+
 def _keep(database: Path, revision: str) -> Path:
     """Copies a database beside itself; one of this name is of an earlier try, and stays."""
     kept = database.with_name(f"{database.name}.before-{revision or 'migration'}")
@@ -223,7 +243,7 @@ def _keep(database: Path, revision: str) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with _opened(source) as reader, closing(sqlite3.connect(target)) as writer:
+    with _opened(source) as reader, contextlib.closing(sqlite3.connect(target)) as writer:
         reader.backup(writer)
 
 
@@ -281,7 +301,7 @@ def _upgraded(aside: Path) -> bool:
 
 def _copy_rows(source: sqlite3.Connection, target: Path) -> None:
     """Copies every row of every table; columns that only one side has get their default."""
-    with closing(sqlite3.connect(target, isolation_level=None)) as writer:
+    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as writer:
         writer.execute("PRAGMA foreign_keys = OFF")
         writer.execute("BEGIN")
         filled = set(_tables(writer))

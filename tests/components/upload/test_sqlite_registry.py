@@ -103,14 +103,31 @@ def test_a_migration_that_was_killed_loses_nothing(
     assert "1 registered_models" in caplog.text
 
 
-def test_one_of_a_newer_mlflow_is_left_alone(upload: Upload, database: Path) -> None:
-    register(upload)
+@pytest.mark.parametrize("filled", [True, False])
+def test_one_of_a_newer_mlflow_is_left_alone(upload: Upload, database: Path, filled: bool) -> None:
+    if filled:
+        register(upload)
     moved = shutil.copy(database, database.with_name("moved.db"))
     change(moved, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
     before = moved.read_bytes()
     with pytest.raises(UserError, match="newer MLflow .revision ffffffffffff"):
         connect(f"sqlite:///{moved}")
     assert moved.read_bytes() == before
+
+
+def test_a_half_that_another_program_is_making_is_left_to_it(database: Path) -> None:
+    change(database, *HALVES["tables missing"])
+    program = "import sys; f = open(sys.argv[1], 'rb'); print(1, flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UserError, match=f"process {other.pid} .*has it open"):
+            connect(f"sqlite:///{database}")
+        other.communicate()
+    connect(f"sqlite:///{database}")
+    assert is_whole(database)
 
 
 def cut_off(database: Path) -> None:
