@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,17 @@ import psutil
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import scratch_folder, sync
 from kfp_llm_tuning.components.upload.registry_location import artifacts_folder, local_artifacts
+from kfp_llm_tuning.components.upload.sqlite_rows import (
+    copy_rows,
+    opened,
+    revision,
+    rows_of_users,
+    tables,
+)
 
 _WHERE = "registry_uri"
-# Seconds that another program may hold the file.
-_PATIENCE = 60.0
 # What SQLite keeps beside a database; of another database they would be read as this one's.
 _COMPANIONS = ("-journal", "-wal", "-shm")
-# Tables and rows that MLflow itself puts into an empty database.
-_BOOKKEEPING = ("alembic_version", "workspaces")
-_OF_NO_USER = {"experiments": "experiment_id = 0"}
 # Columns with absolute URIs of files.
 _PLACES = (
     ("experiments", "artifact_location"),
@@ -39,8 +40,6 @@ _PLACES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-# Left in the file where a migration was killed while it rebuilt a table.
-_UNFINISHED = "_alembic_tmp_"
 
 _logger = logging.getLogger(__name__)
 
@@ -59,9 +58,9 @@ def is_whole(database: Path) -> bool:
 
     if _is_empty(database):
         return False
-    with _opened(database) as connection:
-        missing = set(Base.metadata.tables) - set(_tables(connection))
-        return not missing and _revision(connection) == _get_latest_schema_revision()
+    with opened(database) as connection:
+        missing = set(Base.metadata.tables) - set(tables(connection))
+        return not missing and revision(connection) == _get_latest_schema_revision()
 
 
 def make_whole(database: Path) -> None:
@@ -80,13 +79,12 @@ def make_whole(database: Path) -> None:
     if _is_empty(database):
         _put_in_place(database, None)
         return
-    with _opened(database) as connection:
-        rows = _rows_of_users(connection)
-        revision = _revision(connection)
-    _refuse_newer(database, revision)
+    with opened(database) as connection:
+        rows, made_by = rows_of_users(connection), revision(connection)
+    _refuse_newer(database, made_by)
     _refuse_while_open(database)
     if rows:
-        kept = _keep(database, revision)
+        kept = _keep(database, made_by)
         _put_in_place(database, database)
         _logger.warning(
             "The registry %s was of an older MLflow, or its migration had been interrupted. It was "
@@ -112,7 +110,7 @@ def follow_moved_files(database: Path) -> None:
     """
     now = artifacts_folder(database)
     for before in _lost_artifacts(database):
-        with _opened(database) as connection:
+        with opened(database) as connection:
             connection.execute("BEGIN IMMEDIATE")
             for table, column in _PLACES:
                 connection.execute(
@@ -134,7 +132,7 @@ def _lost_artifacts(database: Path) -> list[str]:
     folder = artifacts_folder(database)
     if not folder.is_dir():
         return []
-    with _opened(database) as connection:
+    with opened(database) as connection:
         found = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
     places = [uri for (uri,) in found if uri and uri.endswith(f"/{folder.name}")]
     return [uri for uri in places if (path := local_artifacts(uri)) and not path.exists()]
@@ -144,70 +142,16 @@ def _is_empty(database: Path) -> bool:
     return not database.is_file() or not database.stat().st_size
 
 
-@contextlib.contextmanager
-def _opened(database: Path) -> Iterator[sqlite3.Connection]:
-    """Opens a database, and explains why it cannot be read."""
-    try:
-        with contextlib.closing(sqlite3.connect(database, timeout=_PATIENCE)) as connection:
-            yield connection
-    except sqlite3.OperationalError as error:
-        raise UserError(
-            Problem(
-                f"cannot open the registry {database}: {error}.",
-                _WHERE,
-                fix="Where another program holds it, end that; and see that this user may write "
-                "to the file and its folder.",
-            )
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise UserError(
-            Problem(
-                f"cannot open the registry {database}: {error}. It was left as it is.",
-                _WHERE,
-                fix="Put back a copy of it, or move it away: a new one is then made.",
-            )
-        ) from error
-
-
-def _tables(connection: sqlite3.Connection) -> list[str]:
-    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    return [name for (name,) in found if not name.startswith("sqlite_")]
-
-
-def _revision(connection: sqlite3.Connection) -> str:
-    if "alembic_version" not in _tables(connection):
-        return ""
-    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return str(found[0]) if found else ""
-
-
-def _tables_of_users(connection: sqlite3.Connection) -> Mapping[str, str]:
-    """Finds where the rows of each table are: a killed migration may have left them in a copy."""
-    tables = sorted(_tables(connection), key=lambda name: not name.startswith(_UNFINISHED))
-    found = {name.removeprefix(_UNFINISHED): name for name in tables}
-    return {table: name for table, name in found.items() if table not in _BOOKKEEPING}
-
-
-def _rows_of_users(connection: sqlite3.Connection) -> Mapping[str, int]:
-    """Counts the rows of every table that MLflow did not put there itself."""
-    counts = {}
-    for table, name in _tables_of_users(connection).items():
-        own = _OF_NO_USER.get(table, "FALSE")
-        query = f'SELECT count(*) FROM "{name}" WHERE NOT ({own})'
-        counts[table] = connection.execute(query).fetchone()[0]
-    return {table: count for table, count in counts.items() if count}
-
-
-def _refuse_newer(database: Path, revision: str) -> None:
+def _refuse_newer(database: Path, made_by: str) -> None:
     from alembic.script import ScriptDirectory
     from mlflow.store.db.utils import _get_alembic_config
     from mlflow.version import VERSION
 
     known = ScriptDirectory.from_config(_get_alembic_config("")).walk_revisions()
-    if revision and revision not in {script.revision for script in known}:
+    if made_by and made_by not in {script.revision for script in known}:
         raise UserError(
             Problem(
-                f"the registry {database} is of a newer MLflow (revision {revision}) than the one "
+                f"the registry {database} is of a newer MLflow (revision {made_by}) than the one "
                 f"installed here, {VERSION}.",
                 _WHERE,
                 fix="Install that MLflow here, or name another registry.",
@@ -231,19 +175,19 @@ def _refuse_while_open(database: Path) -> None:
                 )
 
 
-def _keep(database: Path, revision: str) -> Path:
+def _keep(database: Path, made_by: str) -> Path:
     """Copies a database beside itself; one of this name is of an earlier try, and stays."""
-    kept = database.with_name(f"{database.name}.before-{revision or 'migration'}")
+    kept = database.with_name(f"{database.name}.before-{made_by or 'migration'}")
     number = 1
     while kept.exists():
         number += 1
-        kept = kept.with_suffix(f".before-{revision or 'migration'}-{number}")
+        kept = kept.with_suffix(f".before-{made_by or 'migration'}-{number}")
     _copy(database, kept)
     return kept
 
 
 def _copy(source: Path, target: Path) -> None:
-    with _opened(source) as reader, contextlib.closing(sqlite3.connect(target)) as writer:
+    with opened(source) as reader, contextlib.closing(sqlite3.connect(target)) as writer:
         reader.backup(writer)
 
 
@@ -279,8 +223,8 @@ def _migrate(old: Path, aside: Path, database: Path) -> None:
         _logger.info("A migration of %s was interrupted: copying its rows.", old)
         aside.unlink()
         _make(aside, database)
-        with _opened(old) as source:
-            _copy_rows(source, aside)
+        with opened(old) as source:
+            copy_rows(source, aside)
 
 
 def _upgraded(aside: Path) -> bool:
@@ -297,28 +241,3 @@ def _upgraded(aside: Path) -> bool:
     finally:
         engine.dispose()
     return is_whole(aside)
-
-
-def _copy_rows(source: sqlite3.Connection, target: Path) -> None:
-    """Copies every row of every table; columns that only one side has get their default."""
-    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as writer:
-        writer.execute("PRAGMA foreign_keys = OFF")
-        writer.execute("BEGIN")
-        filled = set(_tables(writer))
-        for table, name in _tables_of_users(source).items():
-            if table not in filled:
-                continue
-            names = sorted(set(_columns(source, name)) & set(_columns(writer, table)))
-            listed = ", ".join(f'"{name}"' for name in names)
-            writer.execute(f'DELETE FROM "{table}"')
-            writer.executemany(
-                f'INSERT INTO "{table}" ({listed}) VALUES ({", ".join("?" * len(names))})',
-                source.execute(f'SELECT {listed} FROM "{name}"'),
-            )
-        writer.execute("COMMIT")
-
-
-def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    """Names the columns that can be written: not those that are computed."""
-    described = connection.execute(f'PRAGMA table_info("{table}")')
-    return [row[1] for row in described]
