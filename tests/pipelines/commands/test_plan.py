@@ -13,7 +13,7 @@ import pytest
 from kfp_llm_tuning.components.common.images import image_name
 from kfp_llm_tuning.components.common.vertex import Vertex
 from tests.pipelines.conftest import EXAMPLE, REGISTRY, Call
-from tests.vertex.images import IMAGE, SERVING_IMAGE
+from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex
 from tests.vertex.project_facts import ProjectFacts
 
@@ -147,16 +147,12 @@ def test_everything_that_is_wrong_is_told_at_once(
         ({"missing_images": {PREDICTION_IMAGE}}, [], "images: ok", "kfp-llm-tuning-serving:"),
         ({"missing_images": {SERVING_IMAGE}}, [], "images: problem",
          f"there is no {SERVING_IMAGE}, for the endpoint"),
-        ({"missing_images": {IMAGE}}, [], "images: problem", f"there is no {IMAGE}, for "),
         ({"quotas": {L4_QUOTA: {"us-central1": 0}}}, [*EVALUATED, *GATED], "quota: problem",
          f"{L4_QUOTA.rpartition('/')[2]} in us-central1: 0, but l4-1 takes 1 (for batch-predict)"),
         ({"quotas": {L4_QUOTA: {"us-central1": 0}}}, EVALUATED, "quota: warning",
          "Without it there is no evaluation, and the model is registered."),
-        ({"quotas": {L4_QUOTA: {"us-central1": 0}}}, [], "quota: ok", "a100-80gb-8 takes 8"),
         ({"quotas": {SERVING_QUOTA: {"us-central1": 2}}}, [], "quota: problem",
          "2, but e2-standard-4 takes 4 (for the endpoint)"),
-        ({"quotas": {SERVING_QUOTA: {"us-central1": 2}}}, ["--deploy-model", "false"],
-         "quota: ok", "for each other task"),
         ({"missing_machines": {"us-central1": {"a2-ultragpu-8g"}}}, [], "machine: problem",
          "us-central1 has no a2-ultragpu-8g, for large-language-model-tuner. It is in "),
         ({"missing_machines": {"us-central1": {"g2-standard-12"}}}, EVALUATED, "machine: warning",
@@ -193,7 +189,6 @@ def test_one_thing_that_is_wrong(
             "accelerator_type: no engine of this version tunes on TPU.",
         ),
         (["--region", "europe-west4"], "is empty, which means TPU in europe-west4"),
-        (["--tuning-machine", "tpu-v6e-4"], "tuning_machine: tpu-v6e-4 is a TPU machine"),
     ],
 )
 def test_what_nothing_tunes_on_is_neither_ready_nor_priced(
