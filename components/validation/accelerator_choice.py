@@ -48,8 +48,29 @@ def refusal_of(parameters: PipelineParameters) -> str:
         A sentence that begins with a small letter.
     """
     accelerator = accelerator_of(parameters)
+    return _refusal(parameters, accelerator) if accelerator else ""
+
+
+def _refusal(parameters: PipelineParameters, accelerator: str, method: str = "") -> str:
     platform = parameters.platform if parameters.platform in PLATFORMS else ""
-    return no_engine("tune", accelerator, platform=platform) if accelerator else ""
+    return no_engine("tune", accelerator, platform=platform, method=method)
+
+
+def check_method(parameters: PipelineParameters, method: str) -> list[Problem]:
+    """Checks that something of ours tunes weights in that way where they are to be tuned.
+
+    Args:
+        parameters: Not necessarily valid.
+        method: How weights are tuned: "adapter" or "full".
+
+    Returns:
+        What is wrong, but for what ``check_engine`` finds.
+    """
+    if refusal_of(parameters):
+        return []
+    refusal = _refusal(parameters, accelerator_of(parameters), method)
+    fix = "Choose another method, or another model."
+    return [Problem(refusal, "tuning_method", fix=fix)] if refusal else []
 
 
 def check_engine(parameters: PipelineParameters) -> list[Problem]:

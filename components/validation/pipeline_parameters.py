@@ -16,7 +16,11 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_al
 from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec, select_machine
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
 from kfp_llm_tuning.components.validation import regions
-from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of, refusal_of
+from kfp_llm_tuning.components.validation.accelerator_choice import (
+    accelerator_of,
+    check_method,
+    refusal_of,
+)
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import dated
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
@@ -95,6 +99,7 @@ def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSett
     machine = _collect(problems, lambda: _select_machine(parameters))
     if reference is not None:
         problems += format_problems(parameters, reference)
+        problems += check_method(parameters, reference.tuning)
     raise_all(_unique(problems))
     assert reference is not None
     settings = _settings(parameters, reference, machine)

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.models import implemented
+from kfp_llm_tuning.components.models.implemented import Implementation
 from kfp_llm_tuning.components.validation.pipeline_parameters import (
     PipelineParameters,
     PipelineSettings,
@@ -605,6 +607,14 @@ def test_the_registry_is_the_runs_else_the_platforms() -> None:
     assert check(KUBEFLOW, registry_uri="sqlite:////mnt/models/mlflow.db")
     assert check(VERTEX).registry_uri == ""
     assert check(VERTEX, registry_uri="https://mlflow.test").registry_uri == "https://mlflow.test"
+
+
+def test_the_table_decides_on_methods_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    only = Implementation("tune", "e", {"GPU": "gpu"}, ("vertex",), ("*",), ("adapter",))
+    monkeypatch.setattr(implemented, "_rows", lambda: [only])
+    assert check(VERTEX, tuning_method="adapter")
+    with pytest.raises(UserError, match="tuning_method: no engine of this version tunes by the"):
+        check(VERTEX, tuning_method="full")
 
 
 @pytest.mark.parametrize("compiled", ["GPU", "CPU"])
