@@ -1,17 +1,35 @@
-"""Bodies of requests: one JSON object, read strictly, whatever their content type claims."""
+"""Bodies of requests: one JSON object, read strictly, whatever their content type claims.
+
+A large body is read in a thread of its own, so that other requests, health probes above all, are
+answered meanwhile. There is one such thread: what large bodies take of memory is that of one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Request
 
 from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.components.serving.refusals import Refusal, quoted
+from kfp_llm_tuning.components.serving.refusals import MOST_PROBLEMS, Refusal, quoted
 
+_Found = TypeVar("_Found")
+
+# Bodies up to this many bytes are read faster than another thread would begin to.
+_SMALL = 64 * 1024
+_large_bodies = ThreadPoolExecutor(max_workers=1, thread_name_prefix="large-body")
+# What is built of an object takes up to a hundred times its bytes. No context has room for as many
+# messages, nor a request for as many instances.
+_MOST_OBJECTS = 100_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# As much of a place as a message names.
+_LONGEST_PLACE = 200
 _MAY_BE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ALLOWED = "a JSON object in UTF-8"
 
@@ -26,9 +44,36 @@ async def read_object(request: Request) -> dict[str, Any]:
         The object.
 
     Raises:
-        Refusal: If it is anything else, or holds text that is no Unicode.
+        Refusal: If it is anything else, holds text that is no Unicode, or too many objects.
     """
     body = await request.body()
+    request.state.body_bytes = len(body)
+    return await read_apart(request, _read, body)
+
+
+async def read_apart(request: Request, read: Callable[..., _Found], *arguments: Any) -> _Found:
+    """Calls what reads a request: here, or where its body is large in the thread for those.
+
+    Args:
+        request: The request, whose body has come in.
+        read: What reads it.
+        *arguments: Its arguments.
+
+    Returns:
+        What it returns.
+    """
+    if request.state.body_bytes <= _SMALL:
+        return read(*arguments)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_large_bodies, read, *arguments)
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    # Braces of texts are counted too: a context has no room for so many of them either.
+    if body.count(b"{") > _MOST_OBJECTS:
+        raise Refusal(
+            413, Problem("The body holds too many objects.", allowed=f"{_MOST_OBJECTS:,}")
+        )
     value = _parse(body)
     if not isinstance(value, dict):
         raise _bad("The body is no JSON object.")
@@ -57,10 +102,18 @@ def _parse(body: bytes) -> Any:
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in fields if names.count(name) > 1)
+        repeated = _first_repeated(name for name, _ in pairs)
         raise _bad(f"{quoted(repeated)} stands twice in one object.")
     return fields
+
+
+def _first_repeated(names: Iterator[str]) -> str:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("No name is repeated.")
 
 
 def _refuse_constant(name: str) -> None:
@@ -68,32 +121,53 @@ def _refuse_constant(name: str) -> None:
 
 
 def _refuse_surrogates(value: Any) -> None:
+    halves = (text.owner for text in _texts(value) if _SURROGATE.search(text.value))
     problems = [
-        Problem("half of a surrogate pair is no character.", place, "whole characters")
-        for place, text in _texts(value)
-        if not _is_unicode(text)
+        Problem("half of a surrogate pair is no character.", owner.place, "whole characters")
+        for owner in islice(halves, MOST_PROBLEMS)
     ]
     if problems:
         raise Refusal(400, *problems)
 
 
-def _texts(value: Any) -> Iterator[tuple[str, str]]:
+class _Node(NamedTuple):
+    """A value with what it stands in; its place is written only where it is told."""
+
+    value: Any
+    parent: _Node | None = None
+    key: str = ""
+
+    @property
+    def place(self) -> str:
+        keys: list[str] = []
+        node: _Node | None = self
+        while node is not None:
+            keys.append(node.key)
+            node = node.parent
+        place = "".join(reversed(keys)).removeprefix(".")
+        return place if len(place) <= _LONGEST_PLACE else f"{place[:_LONGEST_PLACE]}..."
+
+
+class _Text(NamedTuple):
+    """A text and the value that it is, or that it names a field of."""
+
+    value: str
+    owner: _Node
+
+
+def _texts(value: Any) -> Iterator[_Text]:
     """Finds all texts, names of fields included, with their places; without recursion."""
-    waiting = [("", value)]
+    waiting = [_Node(value)]
     while waiting:
-        place, value = waiting.pop()
-        if isinstance(value, str):
-            yield place, value
-        elif isinstance(value, list):
-            waiting += [(f"{place}[{index}]", item) for index, item in enumerate(value)]
-        elif isinstance(value, dict):
-            for name, item in value.items():
-                yield place, name
-                waiting.append((f"{place}.{name}" if place else name, item))
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+        node = waiting.pop()
+        if isinstance(node.value, str):
+            yield _Text(node.value, node)
+        elif isinstance(node.value, list):
+            waiting += [_Node(item, node, f"[{i}]") for i, item in enumerate(node.value)]
+        elif isinstance(node.value, dict):
+            for name, item in node.value.items():
+                yield _Text(name, node)
+                waiting.append(_Node(item, node, f".{name[:_LONGEST_PLACE]}"))
 
 
 def _bad(what: str) -> Refusal:

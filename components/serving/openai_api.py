@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.serving import answering
 from kfp_llm_tuning.components.serving.answer import Wanted
-from kfp_llm_tuning.components.serving.json_body import read_object
+from kfp_llm_tuning.components.serving.json_body import read_apart, read_object
 from kfp_llm_tuning.components.serving.openai_requests import (
     CompletionRequest,
     read_chat,
@@ -99,7 +99,7 @@ async def answer_within_prediction(
     Raises:
         Refusal: With every mistake found.
     """
-    wrapped = _wrapped(body)
+    wrapped = _wrapped(body, service.admission.limit)
     if wrapped is None and body.get("instances") is not None:
         return None
     asked = body if wrapped is None else wrapped
@@ -114,10 +114,10 @@ async def answer_within_prediction(
     return await completion.response(within_prediction=wrapped is not None)
 
 
-def _wrapped(body: dict[str, Any]) -> dict[str, Any] | None:
+def _wrapped(body: dict[str, Any], most: int) -> dict[str, Any] | None:
     """Finds the request that is the one instance of a prediction."""
     instances = body.get("instances")
-    if not isinstance(instances, list):
+    if not isinstance(instances, list) or len(instances) > most:
         return None
     if not any(isinstance(each, dict) and _FORMAT_FIELD in each for each in instances):
         return None
@@ -141,7 +141,7 @@ async def _completion(
     writer: type[CompletionWriter],
 ) -> _Completion:
     model = answering.loaded_model(service)
-    asked = read(body, model, service.admission.limit)
+    asked = await read_apart(request, read, body, model, service.admission.limit)
     prompts = await write_prompts(model, asked.asked)
     wanted = _wanted(model, asked, prompts)
     echoes = [_echo(model, one) if asked.echo else "" for one in asked.asked]

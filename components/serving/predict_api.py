@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from kfp_llm_tuning.components.serving import answering, openai_api
 from kfp_llm_tuning.components.serving.answer import Answer, Wanted
-from kfp_llm_tuning.components.serving.json_body import read_object
+from kfp_llm_tuning.components.serving.json_body import read_apart, read_object
 from kfp_llm_tuning.components.serving.predict_requests import (
     PredictRequest,
     read_predict_request,
@@ -43,7 +43,8 @@ def router(service: Service) -> APIRouter:
         openai = await openai_api.answer_within_prediction(service, request, body)
         if openai is not None:
             return openai
-        asked = read_predict_request(body, model, service.admission.limit)
+        limit = service.admission.limit
+        asked = await read_apart(request, read_predict_request, body, model, limit)
         prompts = await write_prompts(model, asked.instances)
         prediction = _Prediction(service, request, model, asked, prompts)
         if asked.stream:

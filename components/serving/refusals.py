@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CLIENT_LEFT = 499
 # As much of a request's own words as a message repeats.
 _QUOTED = 100
+# More mistakes than these nobody reads, and looking for them would keep other requests waiting.
+MOST_PROBLEMS = 20
 
 # Names of google.rpc.Code; other client errors are INVALID_ARGUMENT, other server errors INTERNAL.
 _GOOGLE_STATUS = {
@@ -49,7 +51,7 @@ class Refusal(Exception):
 
     Attributes:
         status: HTTP status.
-        problems: Every reason found, in the order found.
+        problems: The reasons, in the order found: the first ``MOST_PROBLEMS``.
         retry_after: Seconds after which the client may try again; None where it should not.
         code: OpenAI's word for the reason, such as "model_not_found".
     """
@@ -62,7 +64,7 @@ class Refusal(Exception):
         code: str | None = None,
     ) -> None:
         """Keeps the reasons; a plain string is a problem that says only what is wrong."""
-        self.problems = UserError(*problems).problems
+        self.problems = UserError(*problems[:MOST_PROBLEMS]).problems
         self.status = status
         self.retry_after = retry_after
         self.code = code

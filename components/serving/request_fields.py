@@ -6,14 +6,17 @@ import json
 import math
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.components.serving.refusals import quoted
+from kfp_llm_tuning.components.serving.refusals import MOST_PROBLEMS, quoted
 
-# More mistakes than these nobody reads, and looking for them would keep other requests waiting.
-_MOST_PROBLEMS = 20
 _LONGEST_NAME = 100
+# Of a list of objects: no context has room for as many messages.
+_MOST_ITEMS = 10_000
+# Names that are looked for among the known ones: it takes long, and the first tell enough.
+_MOST_GUESSES = 5
 
 
 class Fields:
@@ -54,7 +57,7 @@ class Fields:
 
     def complain(self, name: str, what: str, allowed: str = "", fix: str = "") -> None:
         """Notes a mistake in a field, unless there are many already."""
-        if len(self._problems) < _MOST_PROBLEMS:
+        if len(self._problems) < MOST_PROBLEMS:
             self._problems.append(Problem(what, self.place(name), allowed, fix))
 
     def text(self, name: str, *, default: str | None = None, empty: bool = True) -> str:
@@ -141,6 +144,9 @@ class Fields:
         if not isinstance(value, list):
             self.complain(name, f"{shown(value)} is no list.", "a list of objects")
             return []
+        if len(value) > _MOST_ITEMS:
+            self.complain(name, f"has {len(value)} items.", f"at most {_MOST_ITEMS:,}")
+            return []
         found = [self._object(f"{name}[{index}]", item) for index, item in enumerate(value)]
         objects = [fields for fields in found if fields is not None]
         return objects if len(objects) == len(found) else []
@@ -168,10 +174,13 @@ class Fields:
 
     def finish(self) -> None:
         """Notes fields that nobody asked for."""
-        unknown = [name[:_LONGEST_NAME] for name in self._values if name not in self._known]
-        for name in unknown[:_MOST_PROBLEMS]:
-            known = ", ".join(self._known)
-            self.complain(name, "no such field.", known, self._did_you_mean(name))
+        if len(self._problems) >= MOST_PROBLEMS:
+            return
+        unknown = (name[:_LONGEST_NAME] for name in self._values if name not in self._known)
+        known = ", ".join(self._known)
+        for number, name in enumerate(islice(unknown, MOST_PROBLEMS)):
+            guess = self._did_you_mean(name) if number < _MOST_GUESSES else ""
+            self.complain(name, "no such field.", known, guess)
 
     def _object(self, name: str, value: Any) -> Fields | None:
         if isinstance(value, dict):
@@ -181,8 +190,6 @@ class Fields:
 
     def _did_you_mean(self, name: str) -> str:
         known = {_plain(one): one for one in self._known}
-        if len(self._problems) >= _MOST_PROBLEMS:
-            return ""
         nearest = get_close_matches(_plain(name), known, n=1, cutoff=0.75)
         return f"Did you mean {known[nearest[0]]}?" if nearest else ""
 

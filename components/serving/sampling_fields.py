@@ -98,6 +98,9 @@ def _logit_bias(fields: Fields, name: str, vocabulary: int) -> dict[int, float]:
     if not isinstance(value, dict):
         fields.complain(name, f"{shown(value)} is no object.", "token ids with their biases")
         return {}
+    if len(value) > vocabulary:
+        fields.complain(name, f"has {len(value)} fields.", f"at most {vocabulary}: the tokens")
+        return {}
     biases: dict[int, float] = {}
     for key, bias in value.items():
         place = f"{name}.{key[:20]}"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
 from fastapi import Request
 
-from kfp_llm_tuning.components.serving.json_body import read_object
-from kfp_llm_tuning.components.serving.refusals import Refusal
+from kfp_llm_tuning.components.serving.json_body import (
+    _first_repeated,
+    read_apart,
+    read_object,
+)
+from kfp_llm_tuning.components.serving.refusals import Refusal, refusal_response
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -76,3 +81,49 @@ def test_halves_of_surrogate_pairs_are_told_with_their_places() -> None:
 
 def test_an_escaped_backslash_is_no_surrogate() -> None:
     assert read(rb'{"a": "\\ud83d"}') == {"a": r"\ud83d"}
+
+
+def test_many_halves_of_surrogate_pairs_are_told_briefly() -> None:
+    deep = b'{"' + b"n" * 100 + b'":'
+    body = b'{"a": [' + rb'"\ud800",' * 20_000 + deep * 200 + rb'"\ud800"' + b"}" * 200 + b"]}"
+    with pytest.raises(Refusal) as caught:
+        read(body)
+    assert len(caught.value.problems) == 20
+    scope = {"type": "http", "path": "/predict"}
+    assert len(refusal_response(caught.value, scope).body) < 20_000
+
+
+def test_more_objects_than_a_context_holds_are_not_built() -> None:
+    with pytest.raises(Refusal, match="too many objects. Allowed: 100,000") as caught:
+        read(b'{"a": [' + b"{}," * 100_000 + b"{}]}")
+    assert caught.value.status == 413
+
+
+class CountedName(str):
+    """A name that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_the_repeated_name_is_found_without_comparing_all_with_all() -> None:
+    names = [CountedName(number) for number in range(3000)]
+    assert _first_repeated(iter([*names, CountedName(2999)])) == "2999"
+    assert CountedName.compared < 4 * len(names)
+
+
+@pytest.mark.parametrize(("size", "thread"), [(10, "MainThread"), (70_000, "large-body_0")])
+def test_large_bodies_are_read_apart(size: int, thread: str) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps({"a": "b" * size}).encode()}
+
+    async def read_and_look() -> str:
+        request = Request({"type": "http", "headers": []}, receive)
+        await read_object(request)
+        return await read_apart(request, lambda: threading.current_thread().name)
+
+    assert asyncio.run(read_and_look()) == thread
