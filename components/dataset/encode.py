@@ -8,7 +8,6 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +31,8 @@ _logger = logging.getLogger(__name__)
 
 # Records tokenised in one call: enough to keep every core at work, few enough to hold in memory.
 _BATCH_SIZE = 1024
+# Tokens take a hundred times the bytes of their text: of long ones fewer are encoded at a time.
+_BATCH_CHARACTERS = 4 * 2**20
 
 # Part of the content hash: raise it when the same records come to have other tokens.
 _ENCODING_VERSION = 2
@@ -181,8 +182,21 @@ def _encode(
     records: Iterator[Record], tokenization: Tokenization, tally: _Tally
 ) -> Iterator[list[_Example]]:
     """Yields batches of examples; counts them, and what had to be cut or left out."""
-    while batch := list(islice(records, _BATCH_SIZE)):
+    for batch in _batches(records):
         yield list(_encode_batch(batch, tokenization, tally))
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    characters = 0
+    for record in records:
+        batch.append(record)
+        characters += len(record.prompt) + len(record.completion)
+        if len(batch) == _BATCH_SIZE or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _encode_batch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy
 
 from kfp_llm_tuning.components.common.labels import are_labels
+from kfp_llm_tuning.components.common.wording import nearest
 from kfp_llm_tuning.components.validation.examples import Memory, Remembered, level_text
 from kfp_llm_tuning.components.validation.findings import Finding, Severity
 from kfp_llm_tuning.components.validation.limits import ADVISED_PAIRS
@@ -20,6 +20,8 @@ from kfp_llm_tuning.components.validation.vocabulary import quote
 # An input has an instruction when it shares so many five-byte pieces with a fifth of the others:
 # about as much text as "Classify the text:".
 _INSTRUCTION_PIECES = 14
+# Unknown labels for which a near one is looked for: no more are printed.
+_MOST_NEAR_LABELS = 100
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,8 @@ def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[
 def _advise_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
     for example in memory.examples:
         if labels[example.label] == 1:
-            near = difflib.get_close_matches(example.label, [n for n in labels if labels[n] > 1], 1)
-            fix = f"Did you mean {quote(near[0])}?" if near else "Add examples of it."
+            near = nearest(example.label, [name for name in labels if labels[name] > 1])
+            fix = f"Did you mean {quote(near)}?" if near else "Add examples of it."
             what = f"the label {quote(example.label)} occurs once."
             yield _warning("rare_label", what, example.place, "output_text", fix=fix)
     spellings: dict[str, str] = {}
@@ -185,10 +187,12 @@ def _share_with_instruction(memory: Memory) -> float:
 
 
 def _unknown_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
+    looked_at = 0
     for example in memory.examples:
         if example.label not in labels:
-            near = difflib.get_close_matches(example.output_start, labels, 1)
-            fix = f"Did you mean {quote(near[0])}?" if near else ""
+            looked_at += 1
+            near = nearest(example.output_start, labels) if looked_at <= _MOST_NEAR_LABELS else ""
+            fix = f"Did you mean {quote(near)}?" if near else ""
             what = f"the label {quote(example.output_start)} is not in the training set."
             yield _warning("unknown_label", what, example.place, "output_text", fix=fix)
 

@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.validation.vocabulary import (
     author_for,
     list_names,
     misspelling_of,
+    possible_names,
     quote,
 )
 
@@ -230,7 +231,7 @@ def _repeated(fields: Fields, names: tuple[str, ...], path: str) -> Iterator[Fin
 
 
 def _missing(fields: Fields, name: str, path: str, known: tuple[str, ...]) -> Finding:
-    other = misspelling_of(name, fields.names, known)
+    other = misspelling_of(name, possible_names(fields.names), known)
     if other:
         fix = f"Did you mean {name} where the row has {quote(other)}?"
     else:
@@ -239,7 +240,7 @@ def _missing(fields: Fields, name: str, path: str, known: tuple[str, ...]) -> Fi
 
 
 def _unknown_author(author: str, path: str) -> Finding:
-    meant = author_for(author)
+    meant = "".join(author_for(name) for name in possible_names((author,)))
     fix = f"Did you mean {meant}?" if meant else ""
     if author.strip().lower() in ("system", "developer"):
         fix = "Put what it says into the row's context."

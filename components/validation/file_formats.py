@@ -38,6 +38,8 @@ def recognise_other_format(head: bytes) -> Finding | None:
     for signature, what, fix in _SIGNATURES:
         if head.startswith(signature):
             return _finding(what, fix)
+    if head[:2] in (b"{\0", b"\0{"):
+        return _finding("UTF-16 text", "Save it as UTF-8.")
     first = head.removeprefix(BYTE_ORDER_MARK).lstrip().partition(b"\n")[0].strip()
     if first in (b"[", b"[{") or (first.startswith(b"[") and first.endswith(b"},")):
         return _finding(*_ARRAY)

@@ -73,6 +73,8 @@ def format_of_lines(data: bytes) -> RowFormat | None:
     Returns:
         Its format; None where no row tells.
     """
+    if b"{" not in data:
+        return None
     lines = data.removeprefix(BYTE_ORDER_MARK).split(b"\n")
     return next(filter(None, map(_format_of_line, lines)), None)
 

@@ -23,7 +23,13 @@ from kfp_llm_tuning.components.validation.findings import (
     Severity,
     name_files,
 )
-from kfp_llm_tuning.components.validation.limits import ADVISED_WINDOW, MAXIMUM_LINE_BYTES
+from kfp_llm_tuning.components.validation.limits import (
+    ADVISED_WINDOW,
+    MAXIMUM_FIELD_NAME_CHARACTERS,
+    MAXIMUM_FIELD_NAMES,
+    MAXIMUM_LINE_BYTES,
+    MAXIMUM_LINE_VALUES,
+)
 from kfp_llm_tuning.components.validation.lines import (
     BYTE_ORDER_MARK,
     BrokenEnd,
@@ -31,6 +37,7 @@ from kfp_llm_tuning.components.validation.lines import (
     LongLine,
     read_chunks,
 )
+from kfp_llm_tuning.components.validation.row_sizes import may_be_too_large, too_large
 from kfp_llm_tuning.components.validation.rows import (
     READ_FIELDS,
     FastCheck,
@@ -53,6 +60,8 @@ class Place:
     path: str = ""
 
 
+# Under this name fields are counted together that are not told apart.
+OTHER_FIELDS = "(other fields)"
 Visitor: TypeAlias = Callable[[Place, Row], None]
 
 
@@ -174,14 +183,19 @@ class _Scanner:
             self._add(_broken_end(part), self._scan.lines + 1)
 
     def _check_chunk(self, data: bytes) -> None:
+        if not data.strip(JSON_WHITESPACE):
+            blank = data.count(b"\n")
+            self._scan.lines += blank
+            self._scan.blank_lines += blank
+            return
         rows = self._fast.accept_chunk(data)
-        if rows is None:
+        if rows is None or may_be_too_large(len(data), rows):
             for line in data[:-1].split(b"\n"):
                 self._check_line(line)
             return
         if self._scan.visited < self._window:
             room = self._window - self._scan.visited
-            self._scan.ignored_fields.update(self._names.of_lines(data, room))
+            self._note_ignored(self._names.of_lines(data, room))
             first = self._scan.lines + 1
             self._visit_rows((Place(first + offset), row) for offset, row in enumerate(rows))
         self._scan.messages += self._count(rows)
@@ -201,10 +215,11 @@ class _Scanner:
             messages = count_messages([row for _, row in accepted])
             report = LineReport(accepted, examples=len(accepted), messages=messages)
             report.ignored += self._names.of_line(line)
+        _refuse_large(report)
         for finding in report.findings:
             self._add(finding, number)
         if self._scan.visited < self._window:
-            self._scan.ignored_fields.update(report.ignored)
+            self._note_ignored(report.ignored)
             self._visit_rows((Place(number, path), row) for path, row in report.rows)
         self._count([row for _, row in report.rows])
         self._scan.examples += report.examples
@@ -216,6 +231,17 @@ class _Scanner:
         self._scan.good_examples += len(rows)
         self._scan.good_messages += messages
         return messages
+
+    def _note_ignored(self, names: Iterable[str]) -> None:
+        """Counts fields that are not read; of very many the rare ones together."""
+        counts = self._scan.ignored_fields
+        counts.update(name[:MAXIMUM_FIELD_NAME_CHARACTERS] for name in names)
+        if len(counts) > 2 * MAXIMUM_FIELD_NAMES:
+            others = counts.pop(OTHER_FIELDS, 0)
+            kept = Counter(dict(counts.most_common(MAXIMUM_FIELD_NAMES)))
+            others += counts.total() - kept.total()
+            counts.clear()
+            counts.update({**kept, OTHER_FIELDS: others})
 
     def _visit_rows(self, rows: Iterable[tuple[Place, Row]]) -> None:
         for place, row in islice(rows, self._window - self._scan.visited):
@@ -247,7 +273,21 @@ class _FieldNames:
         return (name for name in chain.from_iterable(objects) if name not in self._read)
 
 
+def _refuse_large(report: LineReport) -> None:
+    """Takes the rows out of a line's report that are too large."""
+    found = [(path, row, too_large(row, path)) for path, row in report.rows]
+    report.rows = [(path, row) for path, row, finding in found if not finding]
+    report.findings += [finding for _, _, finding in found if finding]
+
+
 def _long_line(part: LongLine) -> Finding:
+    if part.values:
+        return Finding(
+            "line_too_long",
+            f"the line holds {part.values:,} values and is not read.",
+            f"at most {MAXIMUM_LINE_VALUES:,} values a line",
+            "Write a long data list as several lines.",
+        )
     return Finding(
         "line_too_long",
         f"the line has {part.size:,} bytes and is not read.",

@@ -10,7 +10,7 @@ of all texts, such as an instruction, says nothing about likeness and is left ou
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -33,6 +33,10 @@ _SAMPLED_PIECES = 2048
 # A pair of likeness s is compared with probability 1 - (1 - s**ROWS)**BANDS.
 _BANDS = 19
 _ROWS = 6
+# Of many texts that are somewhat alike, as those of one template are, each would be compared with
+# all. Those 80% alike share five of the bands on average, those 60% alike one.
+_MOST_COMPARED = 64
+_MOST_IN_BUCKET = 64
 # 2**64 divided by the golden ratio: Knuth's multiplicative hash.
 _MULTIPLIER = numpy.uint64(0x9E3779B97F4A7C15)
 # Multiplying by an odd number permutes the 32-bit hashes, which are well mixed already.
@@ -120,14 +124,16 @@ def find_near_pairs(sketches: Sequence[Sketch], alike: float = ALIKE) -> list[Ne
         if len(entry.hashes) < _FEWEST_PIECES:
             continue
         bands = list(enumerate(_signature(entry.hashes)))
-        candidates = {earlier for band in bands for earlier in buckets.get(band, ())}
-        pair = _first_alike(own, sorted(candidates), position, alike)
+        shared = Counter(earlier for band in bands for earlier in buckets.get(band, ()))
+        candidates = sorted(earlier for earlier, _ in shared.most_common(_MOST_COMPARED))
+        pair = _first_alike(own, candidates, position, alike)
         if pair:
             pairs.append(pair)
         else:
             # What is like an earlier text is found through that one.
             for band in bands:
-                buckets[band].append(position)
+                if len(buckets[band]) < _MOST_IN_BUCKET:
+                    buckets[band].append(position)
     return pairs
 
 

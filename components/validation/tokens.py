@@ -21,6 +21,8 @@ from kfp_llm_tuning.components.validation.scan import Place
 from kfp_llm_tuning.components.validation.texts import TextAdvice
 
 _BATCH = 256
+# Tokens take a hundred times the bytes of their text: of long ones fewer are counted at a time.
+_BATCH_BYTES = 4 * 2**20
 # All rows are counted, for the histogram, while they are not larger than this together: about
 # five seconds of a fast tokenizer. Of further rows only those that may exceed a limit are counted.
 COUNTED_BYTES = 32 * 2**20
@@ -83,6 +85,7 @@ class TokenCounter:
         self._bytes_bound_tokens = backend is not None and backend.normalizer is None
         self._row: _Texts | None = None
         self._batch: list[_Texts] = []
+        self._batch_bytes = 0
         self._counted_bytes = 0
         self._counts = TokenCounts()
 
@@ -152,9 +155,11 @@ class TokenCounter:
         if self._counted_bytes > COUNTED_BYTES and self._surely_fits(size, longest):
             self._counts.uncounted += 1
             return
-        self._counted_bytes += size + sum(map(len, texts.answers.values()))
+        size += sum(map(len, texts.answers.values()))
+        self._counted_bytes += size
         self._batch.append(texts)
-        if len(self._batch) == _BATCH:
+        self._batch_bytes += size
+        if len(self._batch) == _BATCH or self._batch_bytes >= _BATCH_BYTES:
             self._count_batch()
 
     def _surely_fits(self, prompt_bytes: int, completion_bytes: int) -> bool:
@@ -165,7 +170,7 @@ class TokenCounter:
         )
 
     def _count_batch(self) -> None:
-        batch, self._batch = self._batch, []
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
         prompts = self._tokens.prompts([texts.prompt for texts in batch], [None] * len(batch))
         flat = [answer for texts in batch for answer in texts.answers.values()]
         # Of each, the last token is its end.

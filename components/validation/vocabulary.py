@@ -22,6 +22,14 @@ _AUTHOR_SYNONYMS = {
     "assistant": ("bot", "model", "ai", "gpt", "agent", "chatbot"),
 }
 _QUOTED_CHARACTERS = 40
+# No format has more fields, or longer names.
+_NAMES_LOOKED_AT = 30
+_LONGEST_NAME = 60
+
+
+def possible_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Chooses the names that may be misspelt ones: the first few, and none that is long."""
+    return tuple(name for name in names[:_NAMES_LOOKED_AT] if len(name) <= _LONGEST_NAME)
 
 
 @lru_cache(maxsize=1024)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.input_stream import InputStream
-from kfp_llm_tuning.components.validation.lines import BrokenEnd, Chunk, LongLine, read_chunks
+from kfp_llm_tuning.components.validation.lines import (
+    BrokenEnd,
+    Chunk,
+    LongLine,
+    count_values,
+    read_chunks,
+)
 
 
 @given(
@@ -52,6 +61,39 @@ def test_long_lines_are_never_held() -> None:
 
     parts = list(read_chunks(Endless(), 65_536, 100_000))  # type: ignore[arg-type]
     assert parts == [LongLine(50_000_000)]
+
+
+VALUES = st.recursive(
+    st.none() | st.integers(0, 9) | st.text(alphabet='a"\\\\,[{é', max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.text(alphabet='a"\\\\,[', max_size=3), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+def values_of(value: Any) -> int:
+    """Counts as a parser makes them."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(values_of, inside))
+
+
+@given(value=VALUES, ascii=st.booleans())
+def test_values_are_counted_without_parsing(value: Any, ascii: bool) -> None:
+    counted = count_values(json.dumps(value, ensure_ascii=ascii).encode())
+    assert counted <= values_of(value) <= 2 * counted + 1
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_lines_of_too_many_values_are_skipped(ended: bool) -> None:
+    lines = [b"[" + b"1," * 50 + b"1]", b'["' + b"1," * 50 + b'"]', b"[" + b"1," * 50 + b"2]"]
+    content = b"\n".join(lines) + (b"\n" if ended else b"")
+    parts = [*read_chunks(io.BytesIO(content), 64, 1000, maximum_values=40)]
+    long = [part for part in parts if isinstance(part, LongLine)]
+    read = b"".join(part.data for part in parts if isinstance(part, Chunk))
+    assert long == [LongLine(103, values=51)] * 2
+    assert read == lines[1] + b"\n"
 
 
 def test_missing_last_newline_is_added() -> None:

@@ -442,6 +442,8 @@ WHOLE_FILES = {
         ("a ZIP archive or an Excel file", "Unpack it or export it as JSONL."),
     ),
     "UTF-16 little-endian": ("\ufeff{}".encode("utf-16-le"), UTF_16),
+    "UTF-16 without a mark": ('{"input_text": "a"}'.encode("utf-16-le"), UTF_16),
+    "UTF-16 big-endian without a mark": ('{"input_text": "a"}'.encode("utf-16-be"), UTF_16),
     "UTF-16 big-endian": ("\ufeff{}".encode("utf-16-be"), UTF_16),
     "PDF": (b"%PDF-1.7\n", ("a PDF document", "Write its text as JSONL.")),
     "bzip2": (b"BZh91AY", ("bzip2 data", PACKED)),

@@ -6,9 +6,11 @@ import random
 
 import pytest
 
+from kfp_llm_tuning.components.validation import similarity
 from kfp_llm_tuning.components.validation.similarity import (
     ALIKE,
     PIECE_BYTES,
+    Sketch,
     common_pieces,
     find_near_pairs,
     likeness,
@@ -88,3 +90,23 @@ def test_what_all_texts_share_is_left_out() -> None:
 
 def test_no_texts() -> None:
     assert find_near_pairs([]) == []
+
+
+@pytest.mark.parametrize("texts", [100, 400])
+def test_comparisons_grow_with_the_texts_not_with_their_square(
+    texts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Six templates, each text somewhat like all of its own: no piece stands in a fifth of all.
+    sketches = [sketch(f"{words(30, n % 6)} {words(12, 100 + n)}") for n in range(texts)]
+    compared: list[float] = []
+
+    def counted(first: Sketch, second: Sketch) -> float:
+        compared.append(likeness(first, second))
+        return compared[-1]
+
+    monkeypatch.setattr(similarity, "likeness", counted)
+    monkeypatch.setattr(similarity, "_MOST_COMPARED", 8)
+    monkeypatch.setattr(similarity, "_MOST_IN_BUCKET", 8)
+    assert find_near_pairs(sketches) == []
+    assert max(compared) < ALIKE
+    assert texts < len(compared) <= 8 * texts
