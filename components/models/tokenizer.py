@@ -16,11 +16,12 @@ from kfp_llm_tuning.components.models.integrity import check_tokenizer_files, re
 from kfp_llm_tuning.components.models.json_files import read_local_object
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, place: str = "") -> Any:
     """Loads a tokenizer; code that came with it is never run.
 
     Args:
         folder: A folder in Hugging Face layout.
+        place: Names it in messages; the folder's path where empty.
 
     Returns:
         The transformers tokenizer.
@@ -28,11 +29,11 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         UserError: If the folder has no tokenizer that this version of transformers reads.
     """
-    files = local_files(folder)
-    check_tokenizer_files(files, str(folder))
+    files, place = local_files(folder), place or str(folder)
+    check_tokenizer_files(files, place)
     if CONFIG in files:
         # The auto class reads it too.
-        read_config(files, str(folder))
+        read_config(files, place)
     try:
         return _tokenizer_class(folder).from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
@@ -40,7 +41,7 @@ def load_tokenizer(folder: Path) -> Any:
     except BaseException as error:
         # A panic of the tokenizers library, which is written in Rust, is no Exception.
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise _unreadable(folder, error) from error
+            raise _unreadable(place, error) from error
         raise
 
 
@@ -62,12 +63,12 @@ def _tokenizer_class(folder: Path) -> Any:
     return AutoTokenizer
 
 
-def _unreadable(folder: Path, error: BaseException) -> UserError:
+def _unreadable(place: str, error: BaseException) -> UserError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return UserError(
         Problem(
             f"has no readable tokenizer: {reason}",
-            str(folder),
+            place,
             f"{TOKENIZER} and {TOKENIZER_CONFIG} that transformers reads",
         )
     )
