@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -23,19 +24,20 @@ def savable_settings(settings: GenerationConfig) -> tuple[GenerationConfig, list
     """
     from transformers import GenerationConfig
 
-    given: dict[str, Any] = settings.to_diff_dict()
-    kept: dict[str, Any] = {}
-    for name in sorted(given, key=lambda name: name not in _MODES):
-        if _is_savable({**kept, name: given[name]}):
-            kept[name] = given[name]
-    return GenerationConfig(**kept), [name for name in given if name not in kept]
+    kept, dropped = GenerationConfig(), []
+    for name in sorted(settings.to_diff_dict(), key=lambda name: name not in _MODES):
+        more = copy.deepcopy(kept)
+        setattr(more, name, getattr(settings, name))
+        if _is_savable(more):
+            kept = more
+        else:
+            dropped.append(name)
+    return kept, dropped
 
 
-def _is_savable(values: dict[str, Any]) -> bool:
-    from transformers import GenerationConfig
-
+def _is_savable(settings: GenerationConfig) -> bool:
     try:
-        GenerationConfig(**values).validate(strict=True)
+        settings.validate(strict=True)
     except (ValueError, TypeError, AttributeError):
         return False
     return True

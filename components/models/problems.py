@@ -1,4 +1,4 @@
-"""Problems of a checkpoint's files, told to somebody who named the checkpoint by a parameter."""
+"""How problems of a checkpoint are told to somebody who named it by a parameter."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+
+
+class Unreachable(UserError):
+    """A checkpoint could not be looked at: nothing is known of it, neither good nor bad."""
 
 
 @contextmanager

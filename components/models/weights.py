@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.models.checkpoint_files import (
@@ -32,11 +32,31 @@ def read_tensors(files: Files, place: str) -> dict[str, Tensor]:
         UserError: With every problem: no safetensors, files or tensors that the index names and
             that are missing, files that are not whole.
     """
+    check_weight_names(files, place)
     if WEIGHTS in files:
         return read_header(files[WEIGHTS], f"{place}/{WEIGHTS}")
-    if WEIGHT_INDEX not in files:
-        raise UserError(_no_weights(list(files), place))
     return _read_shards(files, place)
+
+
+def check_weight_names(names: Collection[str], place: str) -> None:
+    """Checks that there are weights of a kind that is read.
+
+    Args:
+        names: Of all the checkpoint's files.
+        place: Names the checkpoint in messages.
+
+    Raises:
+        UserError: If there are none; other forms of weights are named.
+    """
+    if WEIGHTS not in names and WEIGHT_INDEX not in names:
+        raise UserError(_no_weights(names, place))
+
+
+def has_all_weights(files: Files) -> bool:
+    """Tells whether every file of weights is there, by name. Raises as `read_tensors`."""
+    if WEIGHTS in files:
+        return True
+    return WEIGHT_INDEX in files and set(_weight_map(files, "").values()) <= files.keys()
 
 
 def _read_shards(files: Files, place: str) -> dict[str, Tensor]:
@@ -76,7 +96,7 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
-def _no_weights(names: list[str], place: str) -> Problem:
+def _no_weights(names: Collection[str], place: str) -> Problem:
     for applies, problem in _OTHER_FORMS:
         found = [name for name in names if applies(name)]
         if found:

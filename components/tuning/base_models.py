@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.common.storage import is_local, locate
+from kfp_llm_tuning.components.models.checkpoint_files import CheckpointFile, Files, local_files
 from kfp_llm_tuning.components.models.integrity import check_readable, check_whole
-from kfp_llm_tuning.components.models.problems import named_by
+from kfp_llm_tuning.components.models.problems import Unreachable, named_by
+from kfp_llm_tuning.components.models.weights import check_weight_names, has_all_weights
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 
 logger = logging.getLogger(__name__)
@@ -35,6 +38,10 @@ _TOKENIZER_FILES = (
     "*.tiktoken",
 )
 _MODEL_FILES = ("*.safetensors", *_TOKENIZER_FILES)
+# What no later try would find otherwise.
+_LASTING = (FileNotFoundError, NotADirectoryError, ImportError, ValueError)
+# Looked for only to say why they are not read.
+_OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.gguf")
 # Subfolders hold other formats of the same weights; consolidated*.safetensors are such a copy too.
 _IGNORED_FILES = ("*/*", "consolidated*.safetensors")
 
@@ -79,10 +86,52 @@ def tokenizer_folder(reference: ModelReference) -> Path:
     Raises:
         UserError: As :func:`materialise`, except that weights are not looked at.
     """
-    folder = _bring(reference, _TOKENIZER_FILES)
+    folder = small_files(reference)
     with named_by(_WHERE):
         check_readable(folder, reference.name)
     return folder
+
+
+def small_files(reference: ModelReference) -> Path:
+    """Brings what :func:`tokenizer_folder` brings, and does not look at it.
+
+    Raises:
+        Unreachable: If hub or storage do not answer.
+        UserError: If the model is not found, or may not be read.
+    """
+    return _bring(reference, _TOKENIZER_FILES)
+
+
+def listed_files(reference: ModelReference, folder: Path) -> Files | None:
+    """Lists a model's files, weights included, without downloading those.
+
+    Args:
+        reference: The model.
+        folder: What :func:`tokenizer_folder` returned.
+
+    Returns:
+        The files; None where the hub has weights that are not on this machine yet: it keeps only
+        whole files, of which it tells nothing but the names.
+
+    Raises:
+        UserError: If the hub has weights only in forms that are not read.
+    """
+    if reference.checkpoint.startswith("hf://"):
+        files = local_files(folder)
+        if has_all_weights(files):
+            return files
+        check_weight_names(_hub_names(reference), reference.name)
+        return None
+    if reference.checkpoint == _BYTE_TINY or is_local(reference.checkpoint):
+        return local_files(folder)
+    filesystem, entries = _listed(reference)
+    return {
+        _file_name(entry): CheckpointFile(
+            _file_name(entry), entry["size"], partial(filesystem.cat_file, entry["name"])
+        )
+        for entry in entries
+        if _is_wanted(_file_name(entry), (*_MODEL_FILES, *_OTHER_WEIGHTS))
+    }
 
 
 def resolved_revision(reference: ModelReference, folder: Path) -> str:
@@ -146,11 +195,37 @@ def _from_hub(reference: ModelReference, files: tuple[str, ...]) -> Path:
             ignore_patterns=list(_IGNORED_FILES),
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(_hub_problem(reference, error)) from error
+        raise _hub_error(reference, error) from error
     return Path(folder)
 
 
-def _hub_problem(reference: ModelReference, error: Exception) -> Problem:
+def _hub_names(reference: ModelReference) -> list[str]:
+    from huggingface_hub import list_repo_files
+    from huggingface_hub.errors import HfHubHTTPError
+
+    repository = reference.checkpoint.removeprefix("hf://")
+    try:
+        return list_repo_files(repository, revision=reference.revision)
+    except (HfHubHTTPError, OSError) as error:
+        raise _hub_error(reference, error) from error
+
+
+def _hub_error(reference: ModelReference, error: Exception) -> UserError:
+    refusal = _hub_refusal(reference, error)
+    if refusal:
+        return UserError(refusal)
+    reason = " ".join(str(error).split())
+    return Unreachable(
+        Problem(
+            f"cannot download {reference.checkpoint.removeprefix('hf://')}: {reason}",
+            _WHERE,
+            fix="Where this machine may not reach the hub, copy the model's folder here, to gs:// "
+            "or to s3://, and give that as the reference.",
+        )
+    )
+
+
+def _hub_refusal(reference: ModelReference, error: Exception) -> Problem | None:
     from huggingface_hub import errors
 
     repository = reference.checkpoint.removeprefix("hf://")
@@ -168,12 +243,7 @@ def _hub_problem(reference: ModelReference, error: Exception) -> Problem:
             _WHERE,
             fix="Check the name; for a private repository set HF_TOKEN.",
         )
-    return Problem(
-        f"cannot download {repository}: {' '.join(str(error).split())}",
-        _WHERE,
-        fix="Where this machine may not reach the hub, copy the model's folder here, to gs:// or "
-        "to s3://, and give that as the reference.",
-    )
+    return None
 
 
 def _local(reference: ModelReference) -> Path:
@@ -184,16 +254,8 @@ def _local(reference: ModelReference) -> Path:
 
 
 def _from_storage(reference: ModelReference, files: tuple[str, ...]) -> Path:
-    try:
-        filesystem, root = locate(reference.checkpoint)
-        listing = filesystem.ls(root, detail=True)
-    except ImportError as error:
-        raise UserError(Problem(f"cannot read {reference.checkpoint}: {error}", _WHERE)) from error
-    except (OSError, ValueError) as error:
-        raise UserError(
-            Problem(f"cannot read the folder {reference.checkpoint}: {error}", _WHERE)
-        ) from error
-    wanted = [entry for entry in listing if _is_wanted(_file_name(entry), files)]
+    filesystem, entries = _listed(reference)
+    wanted = [entry for entry in entries if _is_wanted(_file_name(entry), files)]
     if not wanted:
         raise UserError(Problem(f"no model is in {reference.checkpoint}.", _WHERE, _ALLOWED))
 
@@ -209,6 +271,18 @@ def _from_storage(reference: ModelReference, files: tuple[str, ...]) -> Path:
         )
 
     return _make_once(_storage_key(reference.checkpoint, wanted), download)
+
+
+def _listed(reference: ModelReference) -> tuple[Any, list[dict[str, Any]]]:
+    """Lists the files of a folder in storage, with the filesystem that reads them."""
+    try:
+        filesystem, root = locate(reference.checkpoint)
+        entries = filesystem.ls(root, detail=True)
+    except Exception as error:  # those of fsspec's packages have no base of their own
+        what = f"cannot read the folder {reference.checkpoint}: {error}"
+        kind = UserError if isinstance(error, _LASTING) else Unreachable
+        raise kind(Problem(what, _WHERE)) from error
+    return filesystem, [entry for entry in entries if entry["type"] == "file"]
 
 
 def _storage_key(uri: str, entries: list[dict[str, Any]]) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, replace
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
@@ -14,6 +13,11 @@ from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.validation.advice import Dataset, advise
+from kfp_llm_tuning.components.validation.base_model import (
+    ExaminedModel,
+    examine,
+    model_finding,
+)
 from kfp_llm_tuning.components.validation.count_rules import (
     check_evaluation_counts,
     check_steps,
@@ -139,8 +143,8 @@ class _Validator:
         raise_all(problems)
         self._format = row_format_for(self._model, request.dataset_uri)
         self._findings = Findings(request.max_printed_problems)
+        self._examined = ExaminedModel()
         self._counter: TokenCounter | None = None
-        self._can_count = True
         # The dataset that is being read, until its first good row is counted.
         self._uncounted_uri = ""
 
@@ -148,6 +152,7 @@ class _Validator:
         request = self._request
         if request.default_context and self._format == RowFormat.TEXT:
             self._findings.add(_context_with_text())
+        self._examine_model()
         names = name_files(request.dataset_uri, request.evaluation_data_uri)
         training = self._scan(request.dataset_uri, names[0])
         self._add(check_training_counts(training.scan, self._format), training)
@@ -161,6 +166,17 @@ class _Validator:
         if steps:
             self._add(check_steps(steps), training)
         return self._result(training, evaluation, steps)
+
+    def _examine_model(self) -> None:
+        self._examined = examine(self._model, self._format == RowFormat.CHAT)
+        for finding in self._examined.findings:
+            self._findings.add(finding)
+        if self._examined.tokenizer is not None:
+            from kfp_llm_tuning.components.validation.tokens import TokenCounter
+
+            self._counter = TokenCounter(
+                self._examined.tokenizer, self._model, self._request.default_context
+            )
 
     def _scan(self, uri: str, name: str) -> Checked:
         memory = Memory()
@@ -178,29 +194,13 @@ class _Validator:
         return checked
 
     def _count_tokens(self, place: Place, row: Row) -> None:
-        if not self._can_count:
+        if not self._counter:
             return
         try:
-            if not self._counter:
-                self._counter = self._load_counter()
-            if self._counter:
-                self._start_counting(self._counter)
-                self._counter.add(place, row)
-        except UnusableTemplateError as error:
-            self._refuse_template(error)
+            self._start_counting(self._counter)
+            self._counter.add(place, row)
         except UserError as error:
-            self._give_up_counting(str(error).rstrip("."))
-
-    def _load_counter(self) -> TokenCounter | None:
-        """Loads the tokenizer when the first good row needs it."""
-        missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
-        if missing:
-            fix = "Install it: pip install 'kfp-llm-tuning[tuning]'."
-            self._give_up_counting(f"{missing[0]} is not installed", fix)
-            return None
-        from kfp_llm_tuning.components.validation.tokens import TokenCounter
-
-        return TokenCounter(self._model, self._request.default_context)
+            self._refuse_model(error)
 
     def _start_counting(self, counter: TokenCounter) -> None:
         """Tells the counter of the dataset, with the first good row of it."""
@@ -213,21 +213,17 @@ class _Validator:
             return None
         try:
             return self._counter.finish()
-        except UnusableTemplateError as error:
-            self._refuse_template(error)
+        except UserError as error:
+            self._refuse_model(error)
             return None
 
-    def _refuse_template(self, error: UnusableTemplateError) -> None:
-        for what, where, allowed, fix in map(astuple, error.problems):
-            self._findings.add(Finding("unusable_template", what, allowed, fix, path=where))
+    def _refuse_model(self, error: UserError) -> None:
+        """Tells what the model's own files keep from being done with any row."""
+        unusable = isinstance(error, UnusableTemplateError)
+        for problem in error.problems:
+            finding = model_finding(problem, Severity.ERROR)
+            self._findings.add(replace(finding, kind="unusable_template") if unusable else finding)
         self._counter = None
-        self._can_count = False
-
-    def _give_up_counting(self, reason: str, fix: str = "") -> None:
-        what = f"truncation was not checked, because {reason}."
-        self._findings.add(Finding("tokens_not_counted", what, fix=fix, severity=Severity.WARNING))
-        self._counter = None
-        self._can_count = False
 
     def _add(self, findings: Iterable[Finding], checked: Checked) -> None:
         for finding in findings:
@@ -256,6 +252,7 @@ class _Validator:
         checked = [training, evaluation] if evaluation else [training]
         summary = Summary(
             valid=not errors,
+            model_unchecked=self._examined.unchecked,
             strict=strict,
             model_reference=self._request.large_model_reference,
             checkpoint=self._model.checkpoint_at_revision,

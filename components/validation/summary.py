@@ -147,6 +147,7 @@ class Summary:
 
     Attributes:
         valid: Whether the dataset may be tuned on.
+        model_unchecked: Why nothing is known of the model; empty where it was looked at.
         strict: Whether warnings counted as errors.
         model_reference: The model that the limits come from.
         checkpoint: What is tuned under that name.
@@ -163,6 +164,7 @@ class Summary:
     """
 
     valid: bool
+    model_unchecked: str
     strict: bool
     model_reference: str
     checkpoint: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import raise_all
 from kfp_llm_tuning.components.common.storage import write_atomically
+from kfp_llm_tuning.components.validation.base_model import NOT_CHECKED
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 from kfp_llm_tuning.components.validation.findings import Severity, list_problems
 from kfp_llm_tuning.components.validation.page import render_report
@@ -37,10 +38,17 @@ def validate_to_files(
     write_atomically(Path(report_path), render_report(validation))
     for name, value in validation.summary.metrics().items():
         log_metric(name, value)
+    warnings = validation.findings.printed(Severity.WARNING)
     for problem in list_problems(validation.findings, Severity.WARNING):
         _logger.warning("%s", problem)
     for problem in list_problems(validation.findings, Severity.NOTE):
         _logger.info("%s", problem)
     for sentence in validation.summary.bounded:
         _logger.info("%s", sentence)
-    raise_all(list_problems(validation.findings))
+    # The tasks after this one need the model: it is told here, once, that none of them gets it.
+    raise_all(
+        [
+            *(finding.problem() for finding in warnings if finding.kind == NOT_CHECKED),
+            *list_problems(validation.findings),
+        ]
+    )

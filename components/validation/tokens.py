@@ -11,8 +11,6 @@ from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRen
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Row
-from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
-from kfp_llm_tuning.components.tuning.base_models import tokenizer_folder
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.validation.findings import Finding, Severity, refused_row
 from kfp_llm_tuning.components.validation.reasoning import formatter_for_dataset
@@ -66,18 +64,15 @@ class _Texts:
 class TokenCounter:
     """Counts the tokens of one dataset for one model; collects rows into batches."""
 
-    def __init__(self, model: ModelReference, default_context: str = "") -> None:
-        """Loads the tokenizer.
+    def __init__(self, tokenizer: Any, model: ModelReference, default_context: str = "") -> None:
+        """Counts nothing yet.
 
         Args:
-            model: Its tokenizer, template and limits are used.
+            tokenizer: The model's.
+            model: Its limits are used.
             default_context: Context of conversations that have none.
-
-        Raises:
-            UserError: If the tokenizer cannot be used.
-            ImportError: If transformers is not installed.
         """
-        self._tokenizer: Any = load_tokenizer(tokenizer_folder(model))
+        self._tokenizer = tokenizer
         self._model = model
         self._default_context = default_context
         backend = getattr(self._tokenizer, "backend_tokenizer", None)

@@ -139,7 +139,10 @@ def _show_findings(console: Console, validation: Validation, severity: str) -> N
 
 def _show_verdict(console: Console, summary: Summary) -> None:
     warnings = _count(summary.warnings, "warning")
-    if summary.valid:
+    if summary.valid and summary.model_unchecked:
+        unchecked = f"? The rows can be tuned on, but {summary.model_reference} was not checked"
+        console.print(f"{unchecked}: {warnings}.", style="bold yellow")
+    elif summary.valid:
         console.print(f"✓ Ready to tune on {summary.model_reference}: {warnings}.", style="green")
     else:
         errors = _count(summary.errors, "error")

@@ -10,6 +10,7 @@ from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.models.checkpoint_files import GENERATION_CONFIG
 from kfp_llm_tuning.components.models.generation_settings import savable_settings
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
+from kfp_llm_tuning.components.models.quiet import quiet_transformers
 
 
 def check_generation(content: Mapping[str, Any], place: str, found: Inspection) -> None:
@@ -26,8 +27,8 @@ def check_generation(content: Mapping[str, Any], place: str, found: Inspection) 
 
     where = f"{place}/{GENERATION_CONFIG}"
     try:
-        settings = GenerationConfig(**content)
-        settings.validate()
+        with quiet_transformers():
+            settings = GenerationConfig(**content)
     except Exception as error:
         reason = " ".join(str(error).split())
         fix = "Take that setting out of the file: the tuned model does not need it."

@@ -54,9 +54,9 @@ def inspect_checkpoint(
     with collect(found.problems):
         check_generation(read_generation_config(files, place), place, found)
     with collect(found.problems):
-        tokenizer = load_tokenizer(folder, place)
-        check_vocabulary(tokenizer, embedding_rows(config, tensors), place, found)
-        if conversations and not tokenizer.chat_template:
+        found.tokenizer = load_tokenizer(folder, place)
+        check_vocabulary(found.tokenizer, embedding_rows(config, tensors), place, found)
+        if conversations and not found.tokenizer.chat_template:
             found.warnings.append(_no_chat_template(place))
     return found
 

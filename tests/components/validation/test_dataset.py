@@ -12,8 +12,11 @@ from typing import Any
 import fsspec
 import pytest
 
-from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.models.problems import Unreachable
+from kfp_llm_tuning.components.validation import base_model
 from kfp_llm_tuning.components.validation import dataset as dataset_module
+from kfp_llm_tuning.components.validation.base_model import ExaminedModel
 from kfp_llm_tuning.components.validation.dataset import Request, Validation, validate_dataset
 from kfp_llm_tuning.components.validation.findings import Severity, list_problems
 from kfp_llm_tuning.components.validation.page import render_report
@@ -39,7 +42,7 @@ def write(tmp_path: Path) -> Write:
 @pytest.fixture
 def no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the tokens out where a test is not about them."""
-    monkeypatch.setattr(dataset_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(dataset_module, "examine", lambda *_: ExaminedModel())
 
 
 def sentence(number: int) -> str:
@@ -75,8 +78,7 @@ def check(training: str, evaluation: str = "", **options: Any) -> Validation:
 
 
 def messages(validation: Validation, severity: Severity = Severity.ERROR) -> list[str]:
-    found = [str(problem) for problem in list_problems(validation.findings, severity)]
-    return [message for message in found if "truncation was not checked" not in message]
+    return [str(problem) for problem in list_problems(validation.findings, severity)]
 
 
 @pytest.mark.usefixtures("no_tokenizer")
@@ -489,14 +491,36 @@ def test_any_fsspec_uri(write: Write) -> None:
     assert check("memory://bucket/train.jsonl.gz").summary.training.good_examples == 100
 
 
-@pytest.mark.usefixtures("no_tokenizer")
-def test_missing_tokenizer_is_told(write: Write) -> None:
+def test_a_missing_library_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_model, "find_spec", lambda name: None)
     validation = check(write(text_rows(100)))
     assert [str(p) for p in list_problems(validation.findings, Severity.WARNING)] == [
-        "truncation was not checked, because torch is not installed. "
-        "Install it: pip install 'kfp-llm-tuning[tuning]'."
+        "large_model_reference: the model could not be checked, nor truncation: torch is not "
+        "installed. Install it: pip install 'kfp-llm-tuning[tuning]'."
     ]
+    assert validation.summary.model_unchecked == "torch is not installed"
     assert validation.summary.training.input_tokens is None
+
+
+def test_a_model_that_is_not_there_refuses_the_dataset(write: Write, tmp_path: Path) -> None:
+    validation = check(write(text_rows(100)), large_model_reference=str(tmp_path / "nowhere"))
+    assert not validation.summary.valid
+    assert messages(validation, Severity.ERROR) == [
+        f"large_model_reference: no folder at {tmp_path}/nowhere. Allowed: a folder in Hugging "
+        "Face layout: config.json, *.safetensors, tokenizer files."
+    ]
+
+
+def test_a_hub_that_does_not_answer_is_no_good_model(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unreachable(Problem("cannot download it.", "large_model_reference"))
+
+    monkeypatch.setattr("kfp_llm_tuning.components.tuning.base_models.small_files", fail)
+    summary = check(write(text_rows(100)), large_model_reference="qwen3-0.6b").summary
+    assert (summary.valid, summary.model_unchecked) == (True, "cannot download it")
+    assert summary.warnings_by_kind == {"base_model_not_checked": 1}
 
 
 def test_tokens_are_those_of_the_model(write: Write) -> None:
@@ -522,9 +546,9 @@ def test_tokens_of_conversations(write: Write) -> None:
     rows[5]["context"] = "c" * 9_000
     rows[6]["messages"][3]["content"] = "d" * 1_030
     found = messages(check(write(rows)), Severity.WARNING)
-    assert len(found) == 2
-    assert found[0].startswith("train.jsonl line 6, messages: the input has 9,1")
-    assert found[1] == (
+    assert found[0].startswith("large_model_reference: byte-tiny has no chat template")
+    assert found[1].startswith("train.jsonl line 6, messages: the input has 9,1")
+    assert found[2] == (
         "train.jsonl line 7, messages[3].content: the output has 1,030 tokens: 6 are cut off. "
         "Allowed: at most 1,024 tokens."
     )

@@ -9,14 +9,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.validation import base_model
 from kfp_llm_tuning.components.validation import dataset as dataset_module
+from kfp_llm_tuning.components.validation.base_model import ExaminedModel
 from kfp_llm_tuning.pipelines.commands.validate import validate
 
 
 @pytest.fixture(autouse=True)
 def no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the command from loading a tokenizer."""
-    monkeypatch.setattr(dataset_module, "find_spec", lambda name: None)
+    """Keeps the command from looking at the model."""
+    monkeypatch.setattr(base_model, "find_spec", lambda name: None)
 
 
 @pytest.fixture
@@ -41,9 +43,19 @@ def run(*arguments: str) -> Result:
 def test_good_dataset(good: str) -> None:
     result = run(good, "--train-steps", "50", "--model", "byte-tiny")
     assert result.exit_code == 0, result.output
-    assert "✓ Ready to tune on byte-tiny: 1 warning." in result.output
+    assert "? The rows can be tuned on, but byte-tiny was not checked: 1 warning." in result.output
+    assert "Ready" not in result.output
     assert "· good.jsonl: 50 steps of 8 examples are 400 examples: 2 epochs." in result.output
-    assert "! truncation was not checked, because torch is not installed." in result.output
+    assert (
+        "! large_model_reference: the model could not be checked, nor truncation: torch is not "
+        "installed. Install it: pip install 'kfp-llm-tuning[tuning]'." in result.output
+    )
+
+
+def test_a_model_that_was_looked_at(good: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_module, "examine", lambda *_: ExaminedModel())
+    result = run(good, "--train-steps", "50", "--model", "byte-tiny")
+    assert result.output.endswith("✓ Ready to tune on byte-tiny: no warnings.\n")
 
 
 def test_bad_dataset(bad: str) -> None:
@@ -53,7 +65,7 @@ def test_bad_dataset(bad: str) -> None:
         "✗ bad.jsonl line 1 and 11 more lines, output_text: output_text is a number (1). "
         "Allowed: text." in result.output
     )
-    assert result.output.endswith("✗ Not usable yet: 12 errors, 1 warning.\n")
+    assert result.output.endswith("✗ Not usable yet: 12 errors, 2 warnings.\n")
 
 
 def test_strict(good: str) -> None:
@@ -74,7 +86,9 @@ def test_report(good: str, tmp_path: Path) -> None:
     report = tmp_path / "new" / "report.html"
     result = run(good, "--report", str(report))
     assert result.exit_code == 0
-    assert "Ready to tune on" in report.read_text(encoding="utf-8")
+    assert "The rows can be tuned on, but nothing is known of the model" in report.read_text(
+        encoding="utf-8"
+    )
     assert f"Report: {report}" in result.output.replace("\n", "")
 
 
