@@ -205,7 +205,7 @@ def _hub_names(reference: ModelReference) -> list[str]:
 
     repository = reference.checkpoint.removeprefix("hf://")
     try:
-        return list_repo_files(repository, revision=reference.revision)
+        return list(list_repo_files(repository, revision=reference.revision))
     except (HfHubHTTPError, OSError) as error:
         raise _hub_error(reference, error) from error
 
