@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import write_manifest
+from kfp_llm_tuning.components.models.generation_settings import savable_settings
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
 
 PROVENANCE = "tuning.json"
 ADAPTER = "adapter"
@@ -44,7 +49,10 @@ def export_model(tuned: TunedModel, target: Path) -> None:
     """
     with finished_atomically(target) as folder:
         merged = _merged(tuned, folder / ADAPTER)
-        _set_generation(merged, tuned)
+        merged.generation_config = saved_settings(
+            merged, tuned.tokenizer, tuned.stop_token_ids, tuned.provenance["max_output_tokens"]
+        )
+        merged.config.use_cache = True
         merged.save_pretrained(folder)
         tuned.tokenizer.save_pretrained(folder)
         _let_others_read_weights(folder)
@@ -74,16 +82,27 @@ def _let_others_read_weights(folder: Path) -> None:
         path.chmod(mode)
 
 
-def _set_generation(model: Any, tuned: TunedModel) -> None:
-    """Makes ``generate`` stop where completions end, with no further arguments."""
-    settings = model.generation_config
-    stop = tuned.stop_token_ids
-    settings.eos_token_id = stop[0] if len(stop) == 1 else stop
-    pad = tuned.tokenizer.pad_token_id
-    settings.pad_token_id = pad if pad is not None else stop[0]
-    settings.max_new_tokens = tuned.provenance["max_output_tokens"]
+def saved_settings(
+    model: Any, tokenizer: Any, stop_token_ids: list[int], max_output_tokens: int
+) -> GenerationConfig:
+    """Makes ``generate`` stop where completions end, with no further arguments.
+
+    Args:
+        model: Its own settings are kept, but for those that cannot be saved.
+        tokenizer: Its tokenizer.
+        stop_token_ids: Tokens that end a completion.
+        max_output_tokens: Limit of a completion.
+
+    Returns:
+        What generation_config.json of the tuned model will hold.
+    """
+    settings = copy.deepcopy(model.generation_config)
+    settings.eos_token_id = stop_token_ids[0] if len(stop_token_ids) == 1 else stop_token_ids
+    pad = tokenizer.pad_token_id
+    settings.pad_token_id = pad if pad is not None else stop_token_ids[0]
+    settings.max_new_tokens = max_output_tokens
     settings.max_length = None
-    model.config.use_cache = True
+    return savable_settings(settings)[0]
 
 
 def render_card(provenance: dict[str, Any]) -> str:

@@ -60,9 +60,33 @@ def load_trainable(folder: Path, arguments: TuningArguments) -> TrainableModel:
     # Trained weights need float32 to take up small updates; frozen ones may stay short.
     short = arguments.tuning == "adapter" and bf16 and own != torch.float32
     model = load_causal_model(folder, torch.bfloat16 if short else torch.float32)
+    _freeze_where_no_text_passes(model)
     if arguments.tuning == "adapter":
         model = _with_adapter(model, arguments)
     return TrainableModel(model, own, bf16)
+
+
+def _freeze_where_no_text_passes(model: Any) -> None:
+    """Keeps the parts for pictures and sounds as they are, whatever is tuned."""
+    text = {id(parameter) for part in _text_parts(model) for parameter in part.parameters()}
+    for parameter in model.parameters():
+        if id(parameter) not in text:
+            parameter.requires_grad_(False)
+
+
+def _text_parts(model: Any) -> list[torch.nn.Module]:
+    parts = (model.get_decoder(), model.get_input_embeddings(), model.get_output_embeddings())
+    return [part for part in parts if part is not None]
+
+
+def _modules_without_text(model: Any) -> list[str]:
+    """Names the modules that hold weights and that no text passes through."""
+    text = {id(module) for part in _text_parts(model) for module in part.modules()}
+    return [
+        name
+        for name, module in model.named_modules()
+        if id(module) not in text and next(module.parameters(recurse=False), None) is not None
+    ]
 
 
 def _with_adapter(model: Any, arguments: TuningArguments) -> Any:
@@ -75,6 +99,7 @@ def _with_adapter(model: Any, arguments: TuningArguments) -> Any:
         lora_alpha=arguments.lora_alpha,
         lora_dropout=arguments.lora_dropout,
         target_modules=targets,
+        exclude_modules=_modules_without_text(model) or None,
         task_type="CAUSAL_LM",
     )
     try:

@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from kfp_llm_tuning.components.common.errors import RunAgain
+from kfp_llm_tuning.components.common.errors import Problem, RunAgain, UserError, raise_all
 from kfp_llm_tuning.components.common.processors import prepare_to_compute
-from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
+from kfp_llm_tuning.components.models.checkpoint_files import local_files
+from kfp_llm_tuning.components.models.inspection.inspect import inspect_checkpoint
+from kfp_llm_tuning.components.models.problems import named_by
 from kfp_llm_tuning.components.tuning import base_models, processes, provenance
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
@@ -25,6 +27,7 @@ from kfp_llm_tuning.components.tuning.places import TuningPaths
 from kfp_llm_tuning.components.tuning.progress import format_seconds
 from kfp_llm_tuning.components.tuning.reporter import Reporter
 from kfp_llm_tuning.components.tuning.run_settings import RunSettings, decide_settings
+from kfp_llm_tuning.components.tuning.saving_trial import try_saving
 from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel, load_trainable
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets, open_sets
@@ -78,8 +81,10 @@ class _Run:
     ) -> dict[str, Any]:
         torch.manual_seed(self.arguments.seed)
         folder = base_models.materialise(self.reference)
+        tokenizer = self._inspected_tokenizer(folder)
         base = load_trainable(folder, self.arguments)
         self.sets.check_model(base.model)
+        self._try_saving(base.model, tokenizer)
         settings = decide_settings(self.arguments, base, self.sets, self.checkpoints)
         if not processes.is_main():
             logging.getLogger("kfp_llm_tuning").setLevel(logging.WARNING)
@@ -103,7 +108,7 @@ class _Run:
             **provenance.describe_data(self.sets),
         }
         if processes.is_main():
-            self._export(trainer, folder, base, facts)
+            self._export(trainer, tokenizer, base, facts)
         trainer.accelerator.wait_for_everyone()
         logger.info(
             "Done: %d steps in %s; model in %s.",
@@ -112,6 +117,28 @@ class _Run:
             self.paths.output,
         )
         return facts
+
+    def _inspected_tokenizer(self, folder: Path) -> Any:
+        """Examines the base model; gives its tokenizer where nothing stands against tuning it."""
+        with named_by("large_model_reference"):
+            found = inspect_checkpoint(folder, self.reference.name, local_files(folder))
+            raise_all(found.problems)
+        if processes.is_main():
+            for problem in found.warnings:
+                logger.warning("%s", problem)
+            for problem in found.notes:
+                logger.info("%s", problem)
+        return found.tokenizer
+
+    def _try_saving(self, model: Any, tokenizer: Any) -> None:
+        if processes.is_main():
+            base = model.get_base_model() if self.arguments.tuning == "adapter" else model
+            limit = self.sets.train.facts["max_output_tokens"]
+            stop = self._stop_token_ids(tokenizer)
+            try_saving(base, tokenizer, stop, limit, self.paths.output)
+
+    def _stop_token_ids(self, tokenizer: Any) -> list[int]:
+        return self.sets.train.facts.get("stop_token_ids") or [tokenizer.eos_token_id]
 
     def _say_decisions(self, settings: RunSettings, trainer: LabelOnlyTrainer) -> None:
         asked = self.arguments
@@ -155,12 +182,23 @@ class _Run:
         return best.step
 
     def _export(
-        self, trainer: LabelOnlyTrainer, folder: Path, base: TrainableModel, facts: dict[str, Any]
+        self, trainer: LabelOnlyTrainer, tokenizer: Any, base: TrainableModel, facts: dict[str, Any]
     ) -> None:
-        tokenizer = load_tokenizer(folder)
-        stop = facts["dataset"].get("stop_token_ids") or [tokenizer.eos_token_id]
         model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-        export_model(TunedModel(model, tokenizer, base.dtype, stop, facts), self.paths.output)
+        stop = self._stop_token_ids(tokenizer)
+        tuned = TunedModel(model, tokenizer, base.dtype, stop, facts)
+        kept = (
+            f"Nothing of the training is lost: its end is kept in {self.checkpoints.path}, and the "
+            "same command, run again, saves the model without training."
+        )
+        try:
+            export_model(tuned, self.paths.output)
+        except OSError as error:
+            what = f"cannot save the model: {error.strerror or error}."
+            raise UserError(Problem(what, str(self.paths.output), fix=kept)) from error
+        except Exception:
+            logger.error("The model could not be saved. %s", kept)
+            raise
 
 
 def _train(trainer: LabelOnlyTrainer, newest: Checkpoint | None, reporter: Reporter) -> None:
