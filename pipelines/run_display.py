@@ -25,8 +25,12 @@ _MARKS = {
     "interrupted": ("■", "yellow"),
 }
 _ERROR_LINES = 12
+# What a component writes to standard error before it ends (components/common/errors.py).
+_REASONS = ("Error:", "Interrupted:")
 _REFRESHES_PER_SECOND = 4
 _BAR_COLUMNS = 20
+# A terminal writes ^C behind the line: that must not begin another one.
+_SPARE_COLUMNS = 3
 # A narrower terminal has no room for it beside the longest name of ours.
 _COLUMNS_WITH_BAR = 80
 
@@ -54,6 +58,8 @@ class RunDisplay:
         self._progress = RunProgress(tasks)
         self._filters: dict[str, LineFilter] = {}
         self._announced: set[str] = set()
+        # Where this try's part of a log begins: earlier ones wrote to the same file.
+        self._log_begins: dict[str, int] = {}
         self._at_work: list[str] = []
         self._stopping = False
         # Iterations of a loop tell from threads of their own.
@@ -87,6 +93,8 @@ class RunDisplay:
         """Begins a task; it is named when it says something, or has ended."""
         with self._lock:
             self._at_work.append(task.name)
+            if task.log.is_file():
+                self._log_begins[task.name] = task.log.stat().st_size
             self._progress.started(task.name)
 
     def printed(self, task: TaskResult, line: str) -> None:
@@ -129,7 +137,7 @@ class RunDisplay:
 
     def _print_why(self, task: TaskResult) -> None:
         style = _MARKS[task.state][1]
-        for line in _last_lines(task):
+        for line in _why(task, self._log_begins.get(task.name, 0)):
             self.console.print(Text(f"      {line}", style=style))
         self.console.print(f"      whole log: {task.log}", style="dim")
 
@@ -138,7 +146,8 @@ class RunDisplay:
         progress = self._progress
         number = f"{min(progress.ended + 1, progress.tasks)}/{progress.tasks}"
         doing = "stopping " if self._stopping else ""
-        line = Table.grid(padding=(0, 1), expand=True)
+        line = Table.grid(padding=(0, 1))
+        line.width = max(self.console.width - _SPARE_COLUMNS, 1)
         line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         cells: list[Text | ProgressBar] = [Text(f"{number} {doing}{', '.join(self._at_work)}")]
         if self.console.width >= _COLUMNS_WITH_BAR:
@@ -169,17 +178,20 @@ def _time_left(progress: RunProgress) -> str:
     return f"{share:.0%} about {format_seconds(left, whole=True)} left"
 
 
-def _last_lines(task: TaskResult) -> list[str]:
-    """The error that ended a task, else the end of its log."""
+def _why(task: TaskResult, log_begins: int) -> list[str]:
+    """Finds the error that ended a task in this try's part of its log, else the log's end.
+
+    A task that was interrupted and said nothing of it needs no explanation.
+    """
     if not task.log.is_file():
         return []
+    content = task.log.read_bytes()[log_begins:].decode(errors="replace")
     line_filter = LineFilter()
-    lines = task.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [found.text for line in lines if (found := line_filter.told(line))]
-    starts = [
-        number for number, line in enumerate(told) if line.startswith(("Error:", "Interrupted:"))
-    ]
-    return told[starts[-1] :] if starts else told[-_ERROR_LINES:]
+    told = [found.text for line in content.splitlines() if (found := line_filter.told(line))]
+    starts = [number for number, line in enumerate(told) if line.startswith(_REASONS)]
+    if starts:
+        return told[starts[-1] :]
+    return told[-_ERROR_LINES:] if task.state == "failed" else []
 
 
 def format_seconds(seconds: float, *, whole: bool = False) -> str:

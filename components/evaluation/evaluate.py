@@ -138,14 +138,13 @@ class _Files:
 
 
 def _log_outcome(evaluation: Evaluation) -> None:
-    for metric in evaluation.metrics:
-        _log.info(
-            "%s: base %.4g, tuned %.4g (%s)",
-            metric.name,
-            metric.base,
-            metric.tuned,
-            metric.verdict,
-        )
+    for verdict in dict.fromkeys(metric.verdict for metric in evaluation.metrics):
+        figures = [
+            f"{metric.name} {metric.base:.4g} -> {metric.tuned:.4g}"
+            for metric in evaluation.metrics
+            if metric.verdict == verdict
+        ]
+        _log.info("Tuned is %s: %s", verdict, ", ".join(figures))
     for failure in evaluation.failures:
         _log.warning("%s", failure)
     _log.info("%s", evaluation.gate.reason)

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 
+from kfp_llm_tuning.components.common.log_pace import seconds_between_lines
+
 # Rows in one forward pass: more gains nothing on CPU (measured: 16 to 32 are best).
 BATCH_SIZE = 32
 # Tokens, padding included, that one forward pass may hold in its cache: bounds memory.
 TOKENS_PER_BATCH = 2**16
 # Logits in one forward pass: 2**27 take 512 MiB as float32.
 _LOGITS_PER_BATCH = 2**27
-_SECONDS_BETWEEN_LINES = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +68,10 @@ class Progress:
         """
         self._done += rows
         now = time.monotonic()
-        if now - self._last >= _SECONDS_BETWEEN_LINES or self._done == self._total:
+        if (
+            now - self._last >= seconds_between_lines(now - self._start)
+            or self._done == self._total
+        ):
             self._last = now
             rate = self._done / max(now - self._start, 1e-9)
             _log.info("%d of %d %s, %.1f a second", self._done, self._total, self._what, rate)

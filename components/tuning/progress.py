@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kfp_llm_tuning.components.common import contention
+from kfp_llm_tuning.components.common.log_pace import seconds_between_lines
 from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     EVALUATION_CORRECT,
     EVALUATION_LOSS,
@@ -20,8 +21,6 @@ from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
 
 logger = logging.getLogger(__name__)
 
-# Plain logs get one line in this time, and one for every evaluation.
-_SECONDS_BETWEEN_LINES = 5.0
 # A speed is the median of so many entries; a fall to a third of the first is worth a warning.
 _ENTRIES_OF_A_SPEED = 5
 _FAR_BELOW = 1 / 3
@@ -114,7 +113,7 @@ class Progress:
             return
         now = time.monotonic()
         important = EVALUATION_LOSS in entry or entry["step"] == self._steps
-        if important or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+        if important or now - self._last_line >= seconds_between_lines(now - self._began):
             self._last_line = now
             logger.info("%s", text)
 

@@ -33,10 +33,11 @@ a plain line with [brackets]
 """
 
 
-def show(task: TaskResult, text: str) -> str:
+def show(task: TaskResult, text: str, log: str = "") -> str:
     stream = io.StringIO()
     display = RunDisplay(Console(file=stream, width=100))
     display.started(task)
+    task.log.write_text(log, encoding="utf-8")
     for line in text.splitlines():
         display.printed(task, line)
     display.finished(task)
@@ -58,8 +59,11 @@ def test_a_task_done_before(tmp_path: Path) -> None:
 
 def test_a_failed_task_shows_its_error_and_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text(LAUNCHER + "Error: 2 problems:\n  1. [one]\n  2. two\n", encoding="utf-8")
-    shown = show(TaskResult("tuner", log, state="failed", seconds=1), "")
+    shown = show(
+        TaskResult("tuner", log, state="failed", seconds=1),
+        "",
+        LAUNCHER + "Error: 2 problems:\n  1. [one]\n  2. two\n",
+    )
     assert "✗ tuner" in shown
     assert "Error: 2 problems:" in shown
     assert "1. [one]" in shown
@@ -67,10 +71,24 @@ def test_a_failed_task_shows_its_error_and_its_log(tmp_path: Path) -> None:
     assert str(log) in shown
 
 
+def test_errors_of_earlier_tries_are_not_shown(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("Error: the disk was full\n", encoding="utf-8")
+    task = TaskResult("tuner", log, state="failed", seconds=1)
+    stream = io.StringIO()
+    display = RunDisplay(Console(file=stream, width=100))
+    display.started(task)
+    with log.open("a", encoding="utf-8") as again:
+        again.write("Killed\n")
+    display.finished(task)
+    assert "Killed" in stream.getvalue()
+    assert "disk" not in stream.getvalue()
+
+
 def test_a_crashed_task_shows_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("\n".join(f"line {number}" for number in range(50)), encoding="utf-8")
-    shown = show(TaskResult("tuner", log, state="failed", seconds=1), "")
+    lines = "\n".join(f"line {number}" for number in range(50))
+    shown = show(TaskResult("tuner", log, state="failed", seconds=1), "", lines)
     assert "line 49" in shown
     assert "line 20" not in shown
 
@@ -200,6 +218,7 @@ def test_one_ctrl_c_saves_and_says_how_to_go_on(terminal: Terminal) -> None:
     for text in ("■ tune", "Interrupted: step 2 is saved.", "Go on with: try again"):
         assert text in shown
     assert "✗" not in shown
+    assert "2/3 tune" not in shown
     assert shown.index("! only 10 examples") < shown.index("step 2/3") < shown.index("Stopping")
 
 
