@@ -70,8 +70,10 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Tune large language models with Kubeflow Pipelines.
 
-    Shell completion: eval "$(_KFP_LLM_TUNING_COMPLETE=bash_source kfp-llm-tuning)"
-    (or zsh_source, fish_source).
+    Shell completion, of bash; others are zsh_source and fish_source:
+
+    \b
+      eval "$(_KFP_LLM_TUNING_COMPLETE=bash_source kfp-llm-tuning)"
     """
 
 

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from kfp_llm_tuning.pipelines.commands.completion import complete_registered_models
-from kfp_llm_tuning.pipelines.commands.place_options import place_options
+from kfp_llm_tuning.pipelines.commands.place_options import place_options, vertex_typed
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
 from kfp_llm_tuning.pipelines.commands.tables import print_table
@@ -22,7 +22,6 @@ from kfp_llm_tuning.pipelines.registries import (
     Registry,
     VertexRegistry,
 )
-from kfp_llm_tuning.pipelines.vertex.place import vertex_at
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.upload.catalogue import Version
@@ -67,7 +66,7 @@ def _registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
         on_vertex = platform == "vertex" or (platform is None and _says_vertex(resource))
         registry: Registry = MlflowRegistry(registry_uri)
         if on_vertex:
-            registry = VertexRegistry(vertex_at(project, region, api_endpoint, resource))
+            registry = VertexRegistry(vertex_typed(project, region, api_endpoint, resource))
         return command(*arguments, registry=registry, **options)
 
     return with_registry

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
-from kfp_llm_tuning.pipelines.commands.place_options import place_options
+from kfp_llm_tuning.pipelines.commands.place_options import place_options, vertex_typed
 from kfp_llm_tuning.pipelines.services import KUBEFLOW, PLATFORMS, VERTEX
 
 if TYPE_CHECKING:
@@ -123,11 +123,10 @@ def _service(place: dict[str, Any], resource: str) -> Service:
         from kfp_llm_tuning.pipelines.kubeflow.service import KubeflowService
 
         return KubeflowService(Connection(**{name: place[name] for name in CLUSTER_FIELDS}))
-    from kfp_llm_tuning.pipelines.vertex.place import vertex_at
     from kfp_llm_tuning.pipelines.vertex.service import VertexService
 
     return VertexService(
-        vertex_at(place["project"], place["region"], place["api_endpoint"], resource)
+        vertex_typed(place["project"], place["region"], place["api_endpoint"], resource)
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.pipelines.cli import SUBCOMMANDS
+from tests.terminal import look
 
 COMMAND = [sys.executable, "-m", "kfp_llm_tuning.pipelines.cli"]
 
@@ -25,6 +26,11 @@ def test_help_names_every_subcommand() -> None:
     assert done.returncode == 0
     for name in SUBCOMMANDS:
         assert f"  {name} " in done.stdout
+
+
+def test_what_is_to_be_copied_is_not_wrapped() -> None:
+    seen = look([*COMMAND, "--help"], columns=80)
+    assert '    eval "$(_KFP_LLM_TUNING_COMPLETE=bash_source kfp-llm-tuning)"' in seen.lines
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -74,6 +80,7 @@ def test_shell_completion(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
         (["submit", "--dataset-uri", "x", "--experiment", "A"], "'A' names no experiment"),
         (["submit", "--dataset-uri", "x", "--caching", "--train-stps", "1"], "No such option"),
         (["schedule", "create", "--dataset-uri", "gs://b/x"], "Missing option '--cron'"),
+        (["schedule", "list"], "Usage: kfp-llm-tuning schedule list"),
         (["schedule", "list"], "Give --project"),
         (["jobs", "show", "job-1"], "Give --region"),
         (["jobs", "list", "--state", "odd"], "is not one of"),

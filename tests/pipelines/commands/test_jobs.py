@@ -70,5 +70,4 @@ def test_mistakes(vertex_server: LocalVertex, call: Call, monkeypatch: pytest.Mo
     with pytest.raises(UserError, match="could not read the job none"):
         call("jobs", "show", "none", *PLACE)
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
-    with pytest.raises(UserError, match="Give --project"):
-        call("jobs", "list")
+    assert "Give --project" in call("jobs", "list").output
