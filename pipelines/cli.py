@@ -74,7 +74,7 @@ def cli() -> None:
 
     \b
       eval "$(_KFP_LLM_TUNING_COMPLETE=bash_source kfp-llm-tuning)"
-    """
+    """  # noqa: D301 - click's mark for a paragraph that is not wrapped
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
