@@ -222,9 +222,10 @@ def vertex(prediction_machine: str = PREDICTION_MACHINE) -> Platform:
 def _prediction_job(machine: str) -> dict[str, str]:
     from kfp_llm_tuning.pipelines.vertex import placeholders
 
+    chosen = select_machine("", machine, "--prediction-machine", stage="predict")
     return {
         "machine": machine,
-        "image": prediction_image(select_machine("", machine, "--prediction-machine").accelerator),
+        "image": prediction_image(chosen.accelerator),
         "location": placeholders.LOCATION,
         "network": placeholders.NETWORK,
     }

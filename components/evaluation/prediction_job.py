@@ -49,7 +49,7 @@ class PredictionJob:
             The CustomJob as JSON.
         """
         key = self.encryption_spec_key_name
-        machine = select_machine("", self.machine, "machine")
+        machine = select_machine("", self.machine, "machine", stage="predict")
         command = ["python3", *task.arguments()]
         job = {
             "display_name": display_name,

@@ -12,7 +12,7 @@ from kfp_llm_tuning.components.common.tables import load_table
 
 _TABLE = Path(__file__).with_name("implemented.yaml")
 _EVERY = "*"
-_VERBS = {"tune": "tunes", "predict": "predicts", "serve": "serves"}
+_VERBS = {"": "runs", "tune": "tunes", "predict": "predicts", "serve": "serves"}
 _WORDS = {
     "family": "models of the type {}",
     "method": "by the method {}",
@@ -113,7 +113,7 @@ def no_engine(
     """Says that nothing of ours does something; an empty argument is not asked about.
 
     Args:
-        stage: tune, predict or serve.
+        stage: tune, predict or serve; empty for any.
         accelerator: "GPU", "TPU" or "CPU".
         platform: local, kubeflow or vertex.
         family: ``model_type`` of the checkpoint's config.json.

@@ -1,4 +1,4 @@
-"""The machines that tuning runs on: machine_specs.yaml and the choice among them."""
+"""The machines that engines run on: machine_specs.yaml and the choice among them."""
 
 from __future__ import annotations
 
@@ -58,17 +58,24 @@ class MachineSpec:
         return cls(**json.loads(text)) if text else None
 
 
-def machine_names() -> list[str]:
-    """Lists the machines of the table that something of ours tunes on."""
+def machine_names(stage: str = "tune") -> list[str]:
+    """Lists the machines of the table that something of ours runs on.
+
+    Args:
+        stage: What is to run there: tune, predict or serve; empty for any.
+
+    Returns:
+        Their names, in the table's order.
+    """
     return [
         name
         for name, row in load_table(_TABLE)["machines"].items()
-        if implementations("tune", accelerator=row["accelerator"])
+        if implementations(stage, accelerator=row["accelerator"])
     ]
 
 
 def select_machine(
-    accelerator: str, machine: str = "", where: str = "tuning_machine"
+    accelerator: str, machine: str = "", where: str = "tuning_machine", *, stage: str = "tune"
 ) -> MachineSpec:
     """Chooses a machine.
 
@@ -76,38 +83,38 @@ def select_machine(
         accelerator: "TPU", "GPU", or empty for the named machine's own.
         machine: A name of machine_specs.yaml; empty for the accelerator's default.
         where: The parameter or option that names it, for the error message.
+        stage: What is to run there: tune, predict or serve; empty for any.
 
     Returns:
         The machine.
 
     Raises:
-        UserError: If no machine has that name, if nothing of ours tunes on it, or if it has another
-            accelerator than the given one.
+        UserError: If no machine has that name, if nothing of ours does the stage on it, or if it
+            has another accelerator than the given one.
         ValueError: If neither accelerator nor machine is given.
     """
     table = load_table(_TABLE)
     name = machine or table["defaults"].get(accelerator, "")
     if not name:
         raise ValueError("Neither accelerator nor machine is given.")
+    names = machine_names(stage)
     if name not in table["machines"]:
-        nearest = get_close_matches(name, machine_names(), n=1)
+        nearest = get_close_matches(name, names, n=1)
         raise UserError(
             Problem(
                 f"no machine is called {name!r}.",
                 where,
-                ", ".join(machine_names()),
+                ", ".join(names),
                 f"Did you mean {nearest[0]}?" if nearest else "",
             )
         )
     spec = MachineSpec(name=name, **table["machines"][name])
-    if refusal := no_engine("tune", spec.accelerator):
+    if refusal := no_engine(stage, spec.accelerator):
         what = f"{name} is a {spec.accelerator} machine, and {refusal}"
         place = where if machine else "accelerator_type"
-        raise UserError(Problem(what, place, ", ".join(machine_names())))
+        raise UserError(Problem(what, place, ", ".join(names)))
     if accelerator and spec.accelerator not in (accelerator, "CPU"):
-        allowed = [
-            key for key in machine_names() if table["machines"][key]["accelerator"] == accelerator
-        ]
+        allowed = [key for key in names if table["machines"][key]["accelerator"] == accelerator]
         raise UserError(
             Problem(
                 f"{name} is a {spec.accelerator} machine, but accelerator_type is {accelerator}.",

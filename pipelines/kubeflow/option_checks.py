@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # More are not told anyway.
 _MOST_ERRORS = 200
+# What the engines do in the tasks of a role; in those of others none runs.
+_STAGES = {Role.TUNER: "tune", Role.PREDICTOR: "predict"}
 
 
 def check_schema(given: Any, schema: Any) -> Iterator[Problem]:
@@ -77,8 +79,8 @@ def check_options(options: KubeflowOptions) -> Iterator[Problem]:
         Everything that would fail, or be lost, on the cluster.
     """
     for role in Role:
-        yield from _check_pod(f"tasks.{role}", options.tasks.of(role))
-    yield from _check_pod("kserve", options.kserve)
+        yield from _check_pod(f"tasks.{role}", options.tasks.of(role), _STAGES.get(role, ""))
+    yield from _check_pod("kserve", options.kserve, "serve")
     if options.kserve.min_replicas > options.kserve.max_replicas:
         yield Problem("is more than max_replicas.", "kserve.min_replicas")
     if options.run_volume.size and not options.run_volume.storage_class:
@@ -89,12 +91,12 @@ def check_options(options: KubeflowOptions) -> Iterator[Problem]:
     yield from _check_names(options)
 
 
-def _check_pod(place: str, pod: Pod) -> Iterator[Problem]:
+def _check_pod(place: str, pod: Pod, stage: str) -> Iterator[Problem]:
     from kubernetes.utils import parse_quantity
 
     problems: list[Problem] = []
     with collect(problems):
-        gpu_count(pod.machine, pod.accelerator_count)
+        gpu_count(pod.machine, pod.accelerator_count, stage)
     for problem in problems:
         name = "accelerator_count" if problem.where == "accelerator_count" else "machine"
         yield dataclasses.replace(problem, where=f"{place}.{name}")

@@ -158,7 +158,7 @@ def _predictors(run: VertexRun) -> Iterator[MachineNeed]:
     )
     for task, name, value in constants(run.spec):
         if name == "machine" and task == "batch-predict" and value:
-            machine = select_machine("", value)
+            machine = select_machine("", value, stage="predict")
             yield MachineNeed(
                 task,
                 run.settings.region,

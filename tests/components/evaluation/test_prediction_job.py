@@ -49,3 +49,8 @@ def test_without_a_machine_the_task_predicts_itself(tmp_path):
 def test_an_unknown_machine_is_refused():
     with pytest.raises(UserError, match="machine: no machine is called 'l5-1'"):
         PredictionJob(machine="l5-1").payload(TASK, "name")
+
+
+def test_a_machine_that_nothing_predicts_on_is_refused():
+    with pytest.raises(UserError, match="machine: .* no engine of this version predicts on TPU"):
+        PredictionJob(machine="tpu-v6e-4").payload(TASK, "name")

@@ -85,7 +85,7 @@ def test_the_machine_of_predictions_on_vertex(
 
 @pytest.mark.parametrize(
     ("given", "problem"),
-    [("NVIDIA_L4", "no machine is called"), ("tpu-v5e-4", "no engine of this version")],
+    [("NVIDIA_L4", "no machine is called"), ("tpu-v5e-4", "no engine of this version predicts")],
 )
 def test_a_machine_that_cannot_predict_is_refused(
     call: Call, tmp_path: Path, given: str, problem: str

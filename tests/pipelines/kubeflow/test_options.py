@@ -123,7 +123,18 @@ BROKEN: dict[str, tuple[Any, str, str]] = {
     ),
     "predictions on TPU": (
         {"tasks": {"predictor": {"machine": "tpu-v6e-4"}}},
-        "tasks.predictor.machine: tpu-v6e-4 is a TPU machine",
+        "tasks.predictor.machine: tpu-v6e-4 is a TPU machine, "
+        "and no engine of this version predicts on TPU",
+        "a100-80gb-1",
+    ),
+    "serving on TPU": (
+        {"kserve": {"machine": "tpu-v6e-4"}},
+        "kserve.machine: tpu-v6e-4 is a TPU machine, and no engine of this version serves on TPU",
+        "a100-80gb-1",
+    ),
+    "light tasks on TPU": (
+        {"tasks": {"light": {"machine": "tpu-v6e-4"}}},
+        "tasks.light.machine: tpu-v6e-4 is a TPU machine, and no engine of this version runs on",
         "a100-80gb-1",
     ),
     "more than the limit": (
