@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
+
+from kfp_llm_tuning.components.common.errors import told
 
 _COMPONENTS = Path(__file__).parents[1]
 # From here on fractions are written with an exponent: an untuned model's perplexity, for instance.
 _UNREADABLE = 1e9
+_NO_REPORT = """<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>
+<p>This report could not be written, which has no bearing on the run: {reason}</p>
+"""
+
+_logger = logging.getLogger(__name__)
 
 
 def _number(value: float | int | None, digits: int = 4) -> str:
@@ -36,6 +45,23 @@ def _environment() -> Environment:
     environment.filters["number"] = _number
     environment.filters["svg"] = Markup
     return environment
+
+
+def written(title: str, write: Callable[[], str]) -> str:
+    """Writes a report; where that fails, a page that says so: no work is lost for want of a page.
+
+    Args:
+        title: The page's title.
+        write: Gives the document.
+
+    Returns:
+        A complete HTML document.
+    """
+    try:
+        return write()
+    except Exception as error:
+        _logger.exception("The report could not be written.")
+        return _NO_REPORT.format(title=escape(title), reason=escape(told(error)))
 
 
 def render(template: str, title: str, **context: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from kfp_llm_tuning.components.common.errors import UserError, told
+from kfp_llm_tuning.components.common.report import written
 from kfp_llm_tuning.components.common.storage import (
     failures_told,
     join,
@@ -132,7 +133,7 @@ class _Files:
 
     def write(self, evaluation: Evaluation, history: Mapping[str, Curve]) -> None:
         encoded = _encode(evaluation, self.gate_metric, self.gate_threshold)
-        report = render_report(evaluation, history)
+        report = written("Evaluation report", lambda: render_report(evaluation, history))
         write_atomically(self.folder / EVALUATION_FILE, encoded)
         write_atomically(self.folder / REPORT_FILE, report)
 

@@ -55,7 +55,8 @@ class Asked:
 def ask(vertex: Vertex, endpoint: Endpoint, asked: Asked) -> None:
     """Asks a deployed model, and logs how long it took to answer.
 
-    A model that gets no requests, or that cannot be reached from here, is warned of in the log.
+    A model that gets no requests, or that this account cannot reach or may not ask, is warned of in
+    the log.
 
     Args:
         vertex: Where.
@@ -71,7 +72,13 @@ def ask(vertex: Vertex, endpoint: Endpoint, asked: Asked) -> None:
         _logger.warning("%s was not asked whether it answers: %s", asked.model, reason)
         return
     begun = time.monotonic()
-    answer = _Question(vertex, endpoint, asked).answer()
+    try:
+        answer = _Question(vertex, endpoint, asked).answer()
+    except UserError as error:
+        if isinstance(error.__cause__, _NOT_ALLOWED):
+            _logger.warning("%s was not asked whether it answers. %s", asked.model, error)
+            return
+        raise
     seconds = time.monotonic() - begun
     predictions = PredictResponse.to_dict(answer)["predictions"]
     if prediction_text(predictions) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.validation.tokens import TokenCounter, TokenCounts
 
 MAX_PRINTED_PROBLEMS = 20
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -231,8 +234,12 @@ class _Validator:
 
     def _advise(self, training: Checked, evaluation: Checked | None) -> None:
         other = Dataset(evaluation.scan.name, evaluation.memory) if evaluation else None
-        for finding in advise(Dataset(training.scan.name, training.memory), other):
-            self._findings.add(finding)
+        try:
+            for finding in advise(Dataset(training.scan.name, training.memory), other):
+                self._findings.add(finding)
+        except Exception:
+            # Advice on good rows is no condition of tuning on them.
+            _logger.exception("Duplicates, labels and repetitions were not all looked at.")
 
     def _steps(self, training: Checked) -> StepsSummary | None:
         examples = count_training_examples(training.scan)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import raise_all
+from kfp_llm_tuning.components.common.report import written
 from kfp_llm_tuning.components.common.storage import write_atomically
 from kfp_llm_tuning.components.validation.base_model import NOT_CHECKED
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
@@ -35,7 +36,7 @@ def validate_to_files(
     """
     validation = validate_dataset(request)
     write_atomically(Path(summary_path), validation.summary.to_json())
-    write_atomically(Path(report_path), render_report(validation))
+    write_atomically(Path(report_path), written("Dataset check", lambda: render_report(validation)))
     for name, value in validation.summary.metrics().items():
         log_metric(name, value)
     warnings = validation.findings.printed(Severity.WARNING)

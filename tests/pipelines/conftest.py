@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -27,6 +30,7 @@ from tests.vertex import images
 REGISTRY = images.REGISTRY
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
 Call = Callable[..., Result]
+PREDICTING = "kfp_llm_tuning.components.evaluation"
 # What the commands read, and the developer may have set.
 _VARIABLES = (
     "GOOGLE_CLOUD_REGION", "KFP_LLM_TUNING_IMAGE_REGISTRY", "KFP_LLM_TUNING_PLATFORM",
@@ -134,3 +138,23 @@ def run_words(on_kubeflow: list[str], kubeflow_template_file: Path) -> list[str]
         *("--large-model-reference", "byte-tiny"),
         *("--template-file", str(kubeflow_template_file)),
     ]
+
+
+@pytest.fixture
+def killed_predictions(tmp_path: Path) -> Iterator[None]:
+    """Kills every batch prediction of the test's runs, as a system does that is out of memory."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            for process in psutil.process_iter(["cmdline"]):
+                words = process.info["cmdline"] or []
+                if PREDICTING in words and str(tmp_path) in " ".join(words):
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield
+    over.set()
+    thread.join()

@@ -264,3 +264,20 @@ def test_an_interrupted_run_says_how_to_go_on(data: Path, tmp_path: Path) -> Non
     assert "kfp-llm-tuning run --resume" in printed
     assert record_of(tmp_path)["state"] == "interrupted"
     assert any(tmp_path.glob("*/checkpoints/step-*"))
+
+
+@pytest.mark.slow
+def test_predictions_that_die_keep_the_model_out_only_where_a_gate_asks_for_them(
+    data: Path, tmp_path: Path, killed_predictions: None
+) -> None:
+    done = call(*arguments(data, tmp_path / "runs"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The tuned model could not be asked" in done.stdout
+    assert "killed by SIGKILL" in done.stdout
+    (report,) = tmp_path.glob("runs/*/reports/evaluation.html")
+    assert "killed by SIGKILL" in report.read_text(encoding="utf-8")
+    gate = {"gate_metric": "exact_match", "gate_threshold": "0"}
+    gated = call(*arguments(data, tmp_path / "gated", **gate))
+    assert gated.returncode == 1, gated.stdout + gated.stderr
+    assert "killed by SIGKILL" in gated.stdout
+    assert "upload-llm-model" not in gated.stdout

@@ -40,6 +40,12 @@ def models(call: Call, tmp_path: Path) -> list[str]:
     return [f"{one['name']}@{one['version']}" for one in json.loads(listed.stdout)]
 
 
+def with_evaluation(folder: Path) -> list[str]:
+    evaluation = folder / "evaluation.jsonl"
+    evaluation.write_text((folder / "train.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
+    return ["--evaluation-data-uri", str(evaluation)]
+
+
 def test_a_run_registers_a_model(
     kubeflow_server: LocalKubeflow, call: Call, words: list[str], tmp_path: Path
 ) -> None:
@@ -56,12 +62,31 @@ def test_the_gate_s_refusal_is_told(
     kubeflow_server: LocalKubeflow, call: Call, words: list[str], tmp_path: Path
 ) -> None:
     connect(f"sqlite:///{tmp_path}/mlflow.db")
-    evaluation = tmp_path / "evaluation.jsonl"
-    evaluation.write_text((tmp_path / "train.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
-    gate = ["--evaluation-data-uri", str(evaluation), "--gate-metric", "exact_match"]
+    gate = [*with_evaluation(tmp_path), "--gate-metric", "exact_match"]
     result = call("submit", *words, *POLL, *gate, "--gate-threshold", "1.1")
     assert result.exit_code == 3, result.stdout
     assert "Not registered: the gate refused the model" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gate", [(), ("--gate-metric", "exact_match", "--gate-threshold", "0")])
+def test_predictions_that_die_keep_the_model_out_only_where_a_gate_asks_for_them(
+    kubeflow_server: LocalKubeflow,
+    killed_predictions: None,
+    call: Call,
+    words: list[str],
+    tmp_path: Path,
+    gate: tuple[str, ...],
+) -> None:
+    connect(f"sqlite:///{tmp_path}/mlflow.db")
+    result = call("submit", *words, *POLL, *with_evaluation(tmp_path), *gate)
+    if gate:
+        assert result.exit_code != 0
+        assert "✗ batch-predict" in result.stdout
+        assert models(call, tmp_path) == []
+    else:
+        assert result.exit_code == 0, result.stdout
+        assert models(call, tmp_path) == ["router@1"]
 
 
 @pytest.mark.slow

@@ -89,3 +89,13 @@ def test_columns_hold_whole_numbers(low: int, high: int, most: int, edges: list[
 )
 def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
     assert report._number(value) == text
+
+
+def test_a_report_that_cannot_be_written_is_a_page_that_says_so() -> None:
+    def fail() -> str:
+        raise ValueError("no <font>")
+
+    page = report.written("Dataset check", fail)
+    assert "could not be written" in page
+    assert "ValueError: no &lt;font&gt;" in page
+    assert report.written("Dataset check", lambda: "page") == "page"

@@ -607,3 +607,17 @@ def test_real_datasets_are_good(
         assert len(summary.training.labels) == 10
         assert "no_instruction" not in summary.warnings_by_kind
     json.loads(summary.to_json())
+
+
+def test_advice_that_fails_refuses_no_dataset(
+    write: Write,
+    no_tokenizer: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(dataset_module, "advise", fail)
+    assert check(write(text_rows(120))).summary.valid
+    assert "were not all looked at" in caplog.text
