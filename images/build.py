@@ -41,7 +41,7 @@ IMAGES = {
     "gpu": Image(".[tuning,vertex,kubeflow]", torch_index="CUDA_TORCH_INDEX"),
     "serving": Image(".[serving]", torch_index="CPU_TORCH_INDEX"),
     "serving-gpu": Image(
-        ".[serving,serving-gpu]",
+        ".[serving,serving-gpu,kubeflow]",
         constraints="constraints-vllm.txt",
         # Triton, which compiles vLLM's kernels where they first run, calls a C compiler.
         debian_packages="gcc libc6-dev",
