@@ -17,8 +17,8 @@ import psutil
 
 COMMAND = (sys.executable, "-m", "kfp_llm_tuning.pipelines.cli", "run")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
-# Before the first task, the command itself is at work.
-START = "(start)"
+# Before the first task and between tasks, the command itself is at work.
+START = "(command)"
 _LOOK_SECONDS = 0.04
 # No task of these runs works for so long on a machine that is shared.
 _PATIENCE_SECONDS = 600.0
@@ -60,6 +60,11 @@ class Timeline:
         task, start = self.starts[number]
         return Moment(number, task, seconds - start)
 
+    def number(self, task: str) -> int:
+        """Gives a task's place in the order; -1 where none is at work."""
+        names = [name for name, _ in self.starts]
+        return names.index(task) if task in names else -1
+
     def span(self, task: str) -> tuple[float, float]:
         """Gives the seconds in which a task works, or what comes after it before the next."""
         for (name, start), (_, end) in pairwise([*self.starts, ("", self.seconds)]):
@@ -100,12 +105,12 @@ class Kill:
     """One kill that was done.
 
     Attributes:
-        moment: When.
+        task: The task at work, or the command itself between tasks.
         method: A name of ``METHODS``.
         exit_code: The command's, negative for a signal.
     """
 
-    moment: Moment
+    task: str
     method: str
     exit_code: int
 
@@ -126,19 +131,20 @@ class KilledRun:
     kills: list[Kill] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
-    def live(self, plan: Sequence[tuple[Moment, str]]) -> None:
+    def live(self, plan: Sequence[tuple[Moment, str]], timeline: Timeline) -> None:
         """Runs, is killed at every moment and resumed, and goes on to the end.
 
         Args:
             plan: Moments in the order of the timeline, and the method of each kill.
+            timeline: Of an undisturbed run.
         """
         for moment, method in plan:
             process = self._start()
-            if not _wait_for(process, moment):
+            if not _wait_for(process, moment, timeline):
                 return self._end(process)
+            task = _task_of(process) or START
             METHODS[method](psutil.Process(process.pid))
-            exit_code = self._exit_code(process)
-            self.kills.append(Kill(moment, method, exit_code))
+            self.kills.append(Kill(task, method, self._exit_code(process)))
         return self._end(self._start())
 
     def timeline(self) -> Timeline:
@@ -211,9 +217,13 @@ def left_behind(output: Path) -> list[str]:
     return left
 
 
-def _wait_for(process: subprocess.Popen[bytes], moment: Moment) -> bool:
-    """Waits for a moment; says whether the command is still at work then."""
-    while moment.task not in (START, _task_of(process)):
+def _wait_for(process: subprocess.Popen[bytes], moment: Moment, timeline: Timeline) -> bool:
+    """Waits for a moment; says whether the command is still at work then.
+
+    Tasks that wait for nothing come in any order: where the moment's was done before, that of a
+    later one does as well.
+    """
+    while moment.number > 0 and timeline.number(_task_of(process)) < moment.number:
         if process.poll() is not None:
             return False
         time.sleep(_LOOK_SECONDS)

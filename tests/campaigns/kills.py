@@ -122,7 +122,7 @@ class Campaign:
         write_data(output)
         runs = [KilledRun(output, f"model-{letter}") for letter in "ab"[: len(plans)]]
         with ThreadPoolExecutor(len(runs)) as pool:
-            list(pool.map(KilledRun.live, runs, plans))
+            list(pool.map(KilledRun.live, runs, plans, itertools.repeat(self.timeline)))
         faults = [f"{run.name} {fault}" for run in runs for fault in run.faults]
         for run in runs:
             outcome, registered = _outcome(output, run.name)
@@ -164,7 +164,7 @@ def _table(timeline: Timeline, folders: Sequence[Folder]) -> Table:
     kills = [kill for folder in folders for run in folder.runs for kill in run.kills]
     table = Table("at work", *METHODS, "kills", title=f"{len(kills)} kills")
     for task, _ in timeline.starts:
-        of_task = [kill for kill in kills if kill.moment.task == task]
+        of_task = [kill for kill in kills if kill.task == task]
         cells = [
             _counted([kill.exit_code for kill in of_task if kill.method == method])
             for method in METHODS
