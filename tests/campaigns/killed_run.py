@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from kfp_llm_tuning.pipelines.local_runner import kill
+
 COMMAND = (sys.executable, "-m", "kfp_llm_tuning.pipelines.cli", "run")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
 # Before the first task and between tasks, the command itself is at work.
@@ -79,16 +81,12 @@ def _signal(number: int) -> Callable[[psutil.Process], None]:
 
 def _kill_task(command: psutil.Process) -> None:
     """Kills the task's processes, as a machine does that has no memory left."""
-    for process in command.children(recursive=True) or [command]:
-        process.kill()
+    kill(command.children(recursive=True) or [command])
 
 
 def _kill_all(command: psutil.Process) -> None:
     """Kills everything, as a power cut does."""
-    children = command.children(recursive=True)
-    command.kill()
-    for process in children:
-        process.kill()
+    kill([command, *command.children(recursive=True)])
 
 
 METHODS: Mapping[str, Callable[[psutil.Process], None]] = {

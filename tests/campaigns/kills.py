@@ -94,7 +94,7 @@ class Campaign:
         with ThreadPoolExecutor(parallel) as pool:
             # A run may be done before its last kills come: they are made up for.
             while (missing := self._wanted - _kills_of(done)) > 0:
-                plans = []
+                plans: list[list[list[tuple[Moment, str]]]] = []
                 while missing > 0:
                     plans.append(self._plans(missing, shared=len(plans) % _SHARED_EVERY == 1))
                     missing -= sum(len(plan) for plan in plans[-1])
