@@ -82,7 +82,7 @@ def values_of(value: Any) -> int:
 @given(value=VALUES, ascii=st.booleans())
 def test_values_are_counted_without_parsing(value: Any, ascii: bool) -> None:
     counted = count_values(json.dumps(value, ensure_ascii=ascii).encode())
-    assert counted <= values_of(value) <= 2 * counted + 1
+    assert counted / 2 <= values_of(value) <= 2 * counted + 1
 
 
 @pytest.mark.parametrize("ended", [True, False])
