@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.storage import make_folder
 from kfp_llm_tuning.pipelines import run_record
 from kfp_llm_tuning.pipelines.run_record import RunRecord
 
@@ -58,14 +59,13 @@ def create(
 
 
 def _new_folder(output_directory: Path, stem: str) -> Path:
+    make_folder(output_directory, "--output-dir")
     directory = output_directory / stem
     number = 1
     while True:
         try:
-            directory.mkdir(parents=True)
+            directory.mkdir()
         except FileExistsError:
-            if not output_directory.is_dir():
-                raise
             number += 1
             directory = output_directory / f"{stem}-{number}"
         else:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kfp_llm_tuning.components.common.documents import parse_json
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.data.rows import Message
+    from kfp_llm_tuning.components.validation.lines import LongLine
 
 # The spellings of a text prompt: datasets', and the two of the published endpoint's clients.
 _TEXT_FIELDS = ("input_text", "prompt", "content")
@@ -52,13 +53,14 @@ def text_question(text: str) -> Question:
     return Question((Message("user", text),))
 
 
-def parse_questions(lines: Iterable[bytes], where: str) -> list[Question]:
+def parse_questions(lines: Iterable[bytes | LongLine], where: str) -> list[Question]:
     """Reads questions from JSONL; rows of a training or evaluation set are questions too.
 
     Args:
-        lines: Objects with ``input_text``, ``prompt`` or ``content``, or with ``messages`` and an
-            optional ``context``. An assistant's message at the end is the answer, and left out;
-            other fields are ignored. Blank lines are skipped.
+        lines: As ``validation.lines.read_lines`` gives them: objects with ``input_text``,
+            ``prompt`` or ``content``, or with ``messages`` and an optional ``context``. An
+            assistant's message at the end is the answer, and left out; other fields are ignored.
+            Blank lines are skipped.
         where: Name of the file, for messages.
 
     Returns:
@@ -70,11 +72,12 @@ def parse_questions(lines: Iterable[bytes], where: str) -> list[Question]:
     questions: list[Question] = []
     problems: list[Problem] = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         try:
-            questions.append(question(json.loads(line.decode("utf-8-sig"))))
-        except (ValueError, UserError) as error:
+            if not isinstance(line, bytes):
+                raise UserError(Problem(f"is not read: {line.size:,} bytes are too much."))
+            if line.strip():
+                questions.append(question(parse_json(line.decode("utf-8-sig"), "")))
+        except (UnicodeDecodeError, UserError) as error:
             problems.append(Problem(str(error), f"{where}, line {number}"))
     if not questions and not problems:
         problems.append(Problem("there is nothing to predict.", where))

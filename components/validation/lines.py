@@ -112,6 +112,28 @@ def read_chunks(
         yield Chunk(pending.take(b"\n"), newline_added=True)
 
 
+def read_lines(stream: BinaryReader, where: str) -> Iterator[bytes | LongLine]:
+    """Reads a stream line by line, in bounded memory.
+
+    Args:
+        stream: Any binary stream.
+        where: Its name, for messages.
+
+    Yields:
+        Every line without its newline; of one that is skipped, why.
+
+    Raises:
+        BrokenInput: If the stream cannot be read to its end.
+    """
+    for part in read_chunks(stream):
+        if isinstance(part, Chunk):
+            yield from part.data[:-1].split(b"\n")
+        elif isinstance(part, LongLine):
+            yield part
+        else:
+            raise BrokenInput(part.reason, part.fix, where)
+
+
 def count_values(line: bytes) -> int:
     """Counts the values of a line's JSON without parsing it.
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.input_stream import InputStream
 from kfp_llm_tuning.components.serving.logs import configure_transformers
 from kfp_llm_tuning.pipelines.commands.completion import complete_models
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder
@@ -81,13 +82,15 @@ def predict(
 
 def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> list[Question]:
     from kfp_llm_tuning.components.generation import questions
+    from kfp_llm_tuning.components.validation.lines import read_lines
 
     if (text is None) == (input_file is None):
         raise UserError(Problem("nothing to ask, or two things.", allowed="TEXT or --input FILE"))
     if input_file:
         if context:
             raise UserError(Problem("a file's rows bring their own context.", "--context"))
-        return questions.parse_questions(input_file, getattr(input_file, "name", "stdin"))
+        name = getattr(input_file, "name", "stdin")
+        return questions.parse_questions(read_lines(InputStream(input_file, name), name), name)
     if context:
         messages = [{"author": "user", "content": text}]
         return [questions.question({"messages": messages, "context": context})]

@@ -20,6 +20,7 @@ from kfp_llm_tuning.components.generation.questions import (
 )
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 from kfp_llm_tuning.components.upload.mlflow_flavor import ServedModel
+from kfp_llm_tuning.components.validation.lines import LongLine
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,22 @@ def test_every_bad_line_is_told() -> None:
     assert [problem.where for problem in caught.value.problems] == [
         f"x.jsonl, line {number}" for number in (1, 3, 4)
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"[" * 100_000, "is nested too deeply"),
+        (b'{"prompt": NaN}', "nan is no finite number"),
+        (b'{"prompt": "\\ud800"}', "half a character"),
+        (b'{"prompt": "a", "prompt": "b"}', "prompt: stands 2 times in one object"),
+        (b'{"prompt": "a", "n": ' + b"9" * 5000 + b"}", "a number of 5,000 digits"),
+        (LongLine(40_000_000), "40,000,000 bytes are too much"),
+    ],
+)
+def test_hostile_lines_are_told(line: bytes | LongLine, told: str) -> None:
+    with pytest.raises(UserError, match=f"x.jsonl, line 2: .*{told}"):
+        parse_questions([b'{"prompt": "a"}', line], "x.jsonl")
 
 
 def test_empty_file() -> None:
