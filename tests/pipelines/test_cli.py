@@ -80,7 +80,7 @@ def test_shell_completion(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
         (["submit", "--dataset-uri", "x", "--experiment", "A"], "'A' names no experiment"),
         (["submit", "--dataset-uri", "x", "--caching", "--train-stps", "1"], "No such option"),
         (["schedule", "create", "--dataset-uri", "gs://b/x"], "Missing option '--cron'"),
-        (["schedule", "list"], "schedule list [OPTIONS]"),
+        (["schedule", "list"], "schedule list --help' for help"),
         (["schedule", "list"], "Give --project"),
         (["jobs", "show", "job-1"], "Give --region"),
         (["jobs", "list", "--state", "odd"], "is not one of"),
