@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 _OURS = "kfp_llm_tuning"
 
@@ -24,3 +25,19 @@ def prepare() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # They become records of the logger py.warnings.
     logging.captureWarnings(True)
+
+
+def at_work(text: str) -> AbstractContextManager[object]:
+    """Says in a terminal what takes a while, until it is done; a pipe is told nothing.
+
+    Args:
+        text: What is being done.
+
+    Returns:
+        To be entered while it is done.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True)
+    return console.status(f"{escape(text)} …") if console.is_interactive else nullcontext()

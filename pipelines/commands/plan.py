@@ -9,6 +9,7 @@ import click
 
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
+from kfp_llm_tuning.pipelines.terminal_output import at_work
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +41,8 @@ def plan(
     changes nothing. The exit code is 0 where nothing stands against submitting, else 1.
     """
     given = JobOptions.of(options)
-    made = given.target().plan(given.request(), machine_price)
+    with at_work("Looking at what the run needs"):
+        made = given.target().plan(given.request(), machine_price)
     if as_json:
         click.echo(json.dumps(made.as_json(), indent=2))
     else:

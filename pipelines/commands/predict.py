@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -17,6 +16,7 @@ from kfp_llm_tuning.components.serving.logs import configure_transformers
 from kfp_llm_tuning.pipelines.commands.completion import complete_models
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
+from kfp_llm_tuning.pipelines.terminal_output import at_work
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.questions import Question
@@ -66,7 +66,7 @@ def predict(
     the same question has the same answer.
     """
     questions = _questions(text, context, input_file)
-    with _said_to_be_working(model):
+    with at_work(f"Asking {model}"):
         folder = model_folder(model, registry_uri)
         configure_transformers()
         from kfp_llm_tuning.components.generation.tuned_model import TunedModel
@@ -95,17 +95,6 @@ def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> 
         messages = [{"author": "user", "content": text}]
         return [questions.question({"messages": messages, "context": context})]
     return [questions.text_question(text or "")]
-
-
-def _said_to_be_working(model: str) -> AbstractContextManager[object]:
-    """Shows in a terminal that the model is at work, until it has answered."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(stderr=True)
-    if not console.is_interactive:
-        return nullcontext()
-    return console.status(f"Asking {escape(model)} …")
 
 
 def _warn(answers: Sequence[Answer]) -> None:

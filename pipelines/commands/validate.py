@@ -10,6 +10,7 @@ import click
 
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
 from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
+from kfp_llm_tuning.pipelines.terminal_output import at_work
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,17 +80,18 @@ def validate(
     """
     from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
-    validation = validate_dataset(
-        Request(
-            dataset_uri=file,
-            evaluation_data_uri=evaluation,
-            large_model_reference=model or _default_model(file),
-            default_context=default_context,
-            train_steps=train_steps,
-            strict=strict,
-            max_printed_problems=max_printed,
+    with at_work(f"Checking {file}"):
+        validation = validate_dataset(
+            Request(
+                dataset_uri=file,
+                evaluation_data_uri=evaluation,
+                large_model_reference=model or _default_model(file),
+                default_context=default_context,
+                train_steps=train_steps,
+                strict=strict,
+                max_printed_problems=max_printed,
+            )
         )
-    )
     if report_file:
         _write_report(validation, report_file)
     if as_json:
