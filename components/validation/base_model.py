@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
 from kfp_llm_tuning.components.models.problems import Unreachable
 from kfp_llm_tuning.components.tuning.model_references import ModelReference
@@ -57,6 +58,29 @@ def examine(reference: ModelReference, conversations: bool) -> ExaminedModel:
         return ExaminedModel([model_finding(problem, Severity.ERROR) for problem in error.problems])
     usable = not inspection.problems
     return ExaminedModel(list(_findings(inspection)), "", inspection.tokenizer if usable else None)
+
+
+def base_model_problems(
+    reference: ModelReference, *, here: bool, conversations: bool
+) -> list[Problem]:
+    """Examines a base model that is a folder or a URI; validate-dataset looks at those of a hub.
+
+    Args:
+        reference: The model.
+        here: Whether later tasks run on this machine: elsewhere they may have folders that this
+            task has not.
+        conversations: Whether it is to be tuned on conversations.
+
+    Returns:
+        What keeps it from being tuned; nothing where it cannot be looked at from here.
+    """
+    checkpoint = reference.checkpoint
+    if checkpoint.startswith(("hf://", "builtin://")):
+        return []
+    if is_local(checkpoint) and not here and not local_path(checkpoint).is_dir():
+        return []
+    findings = examine(reference, conversations).findings
+    return [finding.problem() for finding in findings if finding.severity == Severity.ERROR]
 
 
 def _findings(inspection: Inspection) -> Iterator[Finding]:

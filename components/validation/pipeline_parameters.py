@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec, select_machine
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
 from kfp_llm_tuning.components.validation import regions
@@ -21,10 +21,12 @@ from kfp_llm_tuning.components.validation.accelerator_choice import (
     check_method,
     refusal_of,
 )
+from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import dated
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
+    CHAT_TEMPLATE,
     PipelineParameters,
     with_right_types,
 )
@@ -109,7 +111,7 @@ def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSett
 
 
 def validate_pipeline(parameters: PipelineParameters) -> PipelineSettings:
-    """Checks the parameters, and after that whether the data that they name is there.
+    """Checks the parameters, and after that the data and the base model that they name.
 
     Args:
         parameters: As given.
@@ -121,9 +123,18 @@ def validate_pipeline(parameters: PipelineParameters) -> PipelineSettings:
         UserError: With every problem found.
     """
     settings = validate_pipeline_parameters(parameters)
-    version = data_version(
-        dataset_uri=parameters.dataset_uri, evaluation_data_uri=parameters.evaluation_data_uri
+    problems: list[Problem] = []
+    version = ""
+    with collect(problems):
+        version = data_version(
+            dataset_uri=parameters.dataset_uri, evaluation_data_uri=parameters.evaluation_data_uri
+        )
+    problems += base_model_problems(
+        _resolve(parameters),
+        here=parameters.platform == "local",
+        conversations=parameters.template == CHAT_TEMPLATE,
     )
+    raise_all(problems)
     return dataclasses.replace(settings, data_version=version)
 
 

@@ -68,7 +68,10 @@ def _show(made: Plan) -> None:
     if problems:
         console.print(f"\n✗ Not ready: {problems} problem{'s' * (problems > 1)}.", style="bold red")
     else:
-        console.print("\n✓ Ready to submit.", style="bold green")
+        unknown = sum(check.status == "unknown" for check in made.checks)
+        but = f", as far as could be looked at: {unknown} could not be" if unknown else ""
+        style = "bold yellow" if unknown else "bold green"
+        console.print(f"\n{'?' if unknown else '✓'} Ready to submit{but}.", style=style)
 
 
 def _show_estimate(console: Console, estimate: Estimate) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.validation.base_model import KIND, NOT_CHECKED
+from kfp_llm_tuning.components.validation.summarise import summarise_finding
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.estimate import Estimate, estimate, workload
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
 
 if TYPE_CHECKING:
+    from kfp_llm_tuning.components.tuning.model_references import ModelReference
     from kfp_llm_tuning.components.validation.summary import FindingSummary, Summary
 
 _SHOWN_FINDINGS = 5
+_MODEL_KINDS = (KIND, NOT_CHECKED, "unusable_template")
 
 
 def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate | None]:
@@ -27,21 +32,50 @@ def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate 
     """
     if not run.value("dataset_uri"):
         what = "a managed dataset is read by the run only: it is not validated, nor estimated."
-        return ([Check("dataset", "unknown", what)] if run.value("dataset_name") else []), None
+        managed = [Check("dataset", "unknown", what)] if run.value("dataset_name") else []
+        return [*managed, *_model_alone(run)], None
     try:
         summary = _validate(run)
     except UserError as error:
         return [Check.of("dataset", problem) for problem in error.problems], None
-    checks = [
-        Check("dataset", "problem" if finding.severity == "error" else "warning", finding.message)
-        for finding in _worst(summary)
-    ]
-    if summary.valid:
+    checks = [_check_of(finding) for finding in _worst(summary.findings)]
+    if not any(check.subject == "model" for check in checks):
+        checks.insert(0, _good_model(summary.model_reference))
+    if not _problems_of(checks, "dataset") and (summary.valid or _problems_of(checks, "model")):
         text = f"{summary.training.good_examples:,} examples can be tuned on."
         checks.insert(0, Check("dataset", "ok", text))
     elif not any(check.status == "problem" for check in checks):
         checks.append(Check("dataset", "problem", "strict_validation refuses its warnings."))
     return checks, _estimate(run, summary, tuner)
+
+
+def _check_of(finding: FindingSummary) -> Check:
+    subject = "model" if finding.kind in _MODEL_KINDS else "dataset"
+    if finding.kind == NOT_CHECKED:
+        return Check(subject, "unknown", finding.message)
+    return Check(subject, "problem" if finding.severity == "error" else "warning", finding.message)
+
+
+def _problems_of(checks: list[Check], subject: str) -> bool:
+    return any(check.subject == subject and check.status == "problem" for check in checks)
+
+
+def _good_model(reference: str) -> Check:
+    return Check("model", "ok", f"{reference} can be tuned, as far as its files tell.")
+
+
+def _model_alone(run: PlannedRun) -> list[Check]:
+    """Examines the model of a run whose rows cannot be looked at."""
+    from kfp_llm_tuning.components.validation.base_model import examine
+
+    try:
+        reference = _reference(run)
+    except UserError:
+        # validate-pipeline's own checks have said so.
+        return []
+    found = examine(reference, conversations=False).findings
+    checks = [_check_of(finding) for finding in _worst(map(summarise_finding, found))]
+    return checks or [_good_model(reference.name)]
 
 
 def _validate(run: PlannedRun) -> Summary:
@@ -63,20 +97,23 @@ def _validate(run: PlannedRun) -> Summary:
     ).summary
 
 
-def _worst(summary: Summary) -> list[FindingSummary]:
-    return [finding for finding in summary.findings if finding.severity in ("error", "warning")]
+def _worst(findings: Iterable[FindingSummary]) -> list[FindingSummary]:
+    return [finding for finding in findings if finding.severity in ("error", "warning")]
 
 
 def _estimate(run: PlannedRun, summary: Summary, tuner: Tuner) -> Estimate | None:
-    from kfp_llm_tuning.components.tuning.model_references import resolve
-
     if not run.checked or (tuner.on_vertex and not tuner.machine):
         return None
-    reference = resolve(
+    work = workload(summary, _reference(run), tuner)
+    return estimate(work) if work else None
+
+
+def _reference(run: PlannedRun) -> ModelReference:
+    from kfp_llm_tuning.components.tuning.model_references import resolve
+
+    return resolve(
         str(run.value("large_model_reference")),
         tuning_method=str(run.value("tuning_method")),
-        accelerator="TPU" if run.checked.use_tpu else "GPU",
+        accelerator="TPU" if run.checked and run.checked.use_tpu else "GPU",
         max_context_length=str(run.value("max_context_length") or ""),
     )
-    work = workload(summary, reference, tuner)
-    return estimate(work) if work else None
