@@ -68,10 +68,15 @@ def _show(made: Plan) -> None:
     if problems:
         console.print(f"\n✗ Not ready: {problems} problem{'s' * (problems > 1)}.", style="bold red")
     else:
-        unknown = sum(check.status == "unknown" for check in made.checks)
-        but = f", as far as could be looked at: {unknown} could not be" if unknown else ""
-        style = "bold yellow" if unknown else "bold green"
-        console.print(f"\n{'?' if unknown else '✓'} Ready to submit{but}.", style=style)
+        _show_no_problem(console, made)
+
+
+def _show_no_problem(console: Console, made: Plan) -> None:
+    if any((check.subject, check.status) == ("model", "unknown") for check in made.checks):
+        text = "Nothing else stands against submitting, but the model could not be checked."
+        console.print(f"\n? {text}", style="bold yellow")
+    else:
+        console.print("\n✓ Ready to submit.", style="bold green")
 
 
 def _show_estimate(console: Console, estimate: Estimate) -> None:
