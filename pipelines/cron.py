@@ -6,8 +6,10 @@ import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.wording import short
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MOST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # Each field: its name, the lowest and the highest number, and names that stand for numbers.
 _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
@@ -44,12 +46,15 @@ def with_time_zone(cron: str, time_zone: str) -> str:
         what = f"{prefix['zone']} stands in the expression and {time_zone} beside it."
         problems.append(Problem(what, "--cron, --time-zone", fix="Give one of them."))
     if len(fields) != len(_FIELDS):
-        problems.append(Problem(f"{cron!r} has {len(fields)} fields.", "--cron", _EXAMPLE))
+        problems.append(Problem(f"{short(cron)} has {len(fields)} fields.", "--cron", _EXAMPLE))
     else:
         for text, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
             if not _is_field(text.lower(), low, high, names):
                 allowed = f"{name} from {low} to {high}, *, ranges a-b, lists a,b and steps /n"
-                problems.append(Problem(f"{text!r} is no {name}.", "--cron", allowed))
+                problems.append(Problem(f"{short(text)} is no {name}.", "--cron", allowed))
+        if not problems and _never_comes(*fields[2:]):
+            what = f"{short(' '.join(fields))} never comes: no such month has such a day."
+            problems.append(Problem(what, "--cron", "a day that one of the months has"))
     if problems:
         raise UserError(*problems)
     return f"TZ={zone} {' '.join(fields)}"
@@ -60,7 +65,7 @@ def _zone_problems(zone: str) -> list[Problem]:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         allowed = "a name of the IANA database, such as Europe/Berlin"
-        return [Problem(f"{zone!r} is no time zone.", "--time-zone", allowed)]
+        return [Problem(f"{short(zone)} is no time zone.", "--time-zone", allowed)]
     return []
 
 
@@ -75,6 +80,28 @@ def _is_part(text: str, low: int, high: int, names: dict[str, int]) -> bool:
     ends = [_number(end, names) for end in match.group("first", "last") if end is not None]
     in_range = all(low <= end <= high for end in ends)
     return in_range and ends == sorted(ends)
+
+
+def _never_comes(day: str, month: str, weekday: str) -> bool:
+    """Tells whether no month has a day; where a weekday is given too, either of them is enough."""
+    if not weekday.startswith("*"):
+        return False
+    months = _numbers(month.lower(), _FIELDS[3])
+    return min(_numbers(day, _FIELDS[2])) > max(_MOST_DAYS[number - 1] for number in months)
+
+
+def _numbers(text: str, field: tuple[str, int, int, dict[str, int]]) -> set[int]:
+    """Lists the numbers of a field that is one."""
+    _, low, high, names = field
+    numbers: set[int] = set()
+    for match in filter(None, map(_PART.fullmatch, text.split(","))):
+        step = int(match["step"] or 1)
+        first = _number(match["first"], names) if match["first"] else low
+        # A single number with a step goes on to the end, as cron has it.
+        single = match["first"] and not match["step"]
+        last = _number(match["last"], names) if match["last"] else first if single else high
+        numbers |= set(range(first, last + 1, step))
+    return numbers
 
 
 def _number(text: str, names: dict[str, int]) -> int:

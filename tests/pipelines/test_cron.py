@@ -60,3 +60,14 @@ def test_every_mistake_is_told() -> None:
 def test_any_text_is_taken_or_refused(cron: str, zone: str) -> None:
     with contextlib.suppress(UserError):
         assert with_time_zone(cron, zone).startswith("TZ=")
+
+
+@pytest.mark.parametrize("cron", ["0 9 31 2 *", "0 9 30,31 feb *", "0 9 31 4-4,6 *"])
+def test_a_day_that_no_month_has_is_refused(cron: str) -> None:
+    with pytest.raises(UserError, match="never comes: no such month has such a day"):
+        with_time_zone(cron, "")
+
+
+@pytest.mark.parametrize("cron", ["0 9 29 2 *", "0 9 31 2 mon", "0 9 31 2-3 *", "0 9 */31 2 *"])
+def test_a_day_that_comes_is_let_through(cron: str) -> None:
+    assert with_time_zone(cron, "").endswith(cron)
