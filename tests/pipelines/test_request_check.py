@@ -48,7 +48,7 @@ def test_options_files_labels_and_the_pipelines_own_checks_are_told_together(
             "--label",
             "seed",
             "evaluation_interval",
-            "'unknown_one'",
+            "unknown_one",
             "accelerator_type",
             "dataset_uri",
             "gate_metric",

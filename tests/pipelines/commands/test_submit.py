@@ -116,8 +116,8 @@ def test_a_persistent_resource(
 def test_nothing_is_sent_when_something_is_wrong(
     vertex_server: LocalVertex, call: Call, job_words: list[str]
 ) -> None:
-    wrong = ["--train-steps", "0", "--pipeline-root", "bucket", "--label", "Team=a"]
-    with pytest.raises(UserError, match="train_steps"):
+    wrong = ["--seed", "-1", "--pipeline-root", "bucket", "--label", "Team=a"]
+    with pytest.raises(UserError, match="seed"):
         call("submit", *job_words, *wrong)
     with pytest.raises(UserError) as caught:
         call("submit", *job_words, *wrong[2:])

@@ -79,9 +79,9 @@ VALUES = {
     ("values", "given", "messages"),
     [
         (
-            {"train_steps": 0, "learning_rate_multiplier": -1},
+            {"seed": -1, "learning_rate_multiplier": -1},
             {"pipeline_root": "x", "job_id": "X"},
-            ["train_steps", "learning_rate_multiplier"],
+            ["seed", "learning_rate_multiplier"],
         ),
         ({}, {"pipeline_root": "x", "job_id": "X"}, ["--pipeline-root", "--job-id"]),
         ({"dataset_uri": "train.jsonl"}, {}, ["Copy it to a bucket"]),
