@@ -91,7 +91,10 @@ def is_better(evaluation: Input[Artifact], metric: str, beyond_chance: bool) -> 
     from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
 
     text = (Path(evaluation.path) / "evaluation.json").read_text(encoding="utf-8")
-    found = json.loads(text)["metrics"][metric]
+    found = json.loads(text)["metrics"].get(metric)
+    if found is None:
+        logging.warning("The evaluation has no %s: what is deployed stays.", metric)
+        return False
     logging.info(
         "%s: %g before, %g now: %s", metric, found["base"], found["tuned"], found["verdict"]
     )
@@ -175,7 +178,9 @@ def champion_challenger(platform: Platform) -> dsl.base_component.BaseComponent:
         platform.equip(found, Role.REGISTRY)
         rule = {"metric": metric, "beyond_chance": beyond_chance}
         with dsl.If(found.outputs["Output"] == True, name="has-champion"):  # noqa: E712 (kfp's)
-            answers = batch_predict(saved_model=found.outputs["champion"], **records)
+            answers = batch_predict(
+                saved_model=found.outputs["champion"], **records, **platform.prediction_job
+            )
             platform.equip(answers, Role.PREDICTOR)
             compared = evaluate_model(
                 base_predictions=answers.outputs["predictions"],

@@ -135,7 +135,9 @@ def sweep(platform: Platform) -> dsl.base_component.BaseComponent:
             "training_records": sets.training_records,
             "evaluation_records": sets.evaluation_records,
         }
-        base = batch_predict(model_reference=large_model_reference, **records)
+        base = batch_predict(
+            model_reference=large_model_reference, **records, **platform.prediction_job
+        )
         platform.equip(base, Role.PREDICTOR)
         with dsl.ParallelFor(multipliers) as multiplier:
             tuned = add_tuner(
@@ -149,7 +151,9 @@ def sweep(platform: Platform) -> dsl.base_component.BaseComponent:
                 **limits,
                 **{name: decided[name] for name in _OF_THE_TUNER},
             )
-            answers = batch_predict(saved_model=tuned.outputs["saved_model"], **records)
+            answers = batch_predict(
+                saved_model=tuned.outputs["saved_model"], **records, **platform.prediction_job
+            )
             platform.equip(answers, Role.PREDICTOR)
             compared = evaluate_model(
                 base_predictions=base.outputs["predictions"],

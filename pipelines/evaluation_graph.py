@@ -44,8 +44,6 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
         gate_metric: str = Defaults.gate_metric,
         gate_threshold: float = Defaults.gate_threshold,
         evaluation_output_root_dir: str = Defaults.evaluation_output_root_dir,
-        project: str = "",
-        service_account: str = "",
         encryption_spec_key_name: str = Defaults.encryption_spec_key_name,
     ) -> EvaluationOutputs:
         given = {
@@ -55,14 +53,9 @@ def evaluation_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_compon
             "continue_on_failure": True,
             "gate_metric": gate_metric,
             "run_id": platform.run_id,
+            "encryption_spec_key_name": encryption_spec_key_name,
+            **platform.prediction_job,
         }
-        if platform.prediction_job:
-            given |= {
-                **platform.prediction_job,
-                "project": project,
-                "service_account": service_account,
-                "encryption_spec_key_name": encryption_spec_key_name,
-            }
         base = parts.batch_predict(
             model_reference=large_model_reference,
             tuning_method=tuning_method,

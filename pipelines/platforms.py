@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ class Platform:
             is never cached: the next run would export and register nothing.
         accelerator: GPU, TPU or CPU where the tuner's machine is compiled in; empty elsewhere.
         equip: Gives a task what its role needs: processors, accelerators, volumes, secrets.
-        prediction_job: Inputs of batch-predict that say in which job it predicts; None: in its own
+        prediction_job: Inputs of batch-predict that say in which job it predicts; none: in its own
             task.
         prediction_resources: Inputs of the component of that name; None where the tasks of
             batch-predict ask for nothing that is dear.
@@ -88,7 +88,7 @@ class Platform:
     caches_own_run: bool = True
     accelerator: str = ""
     equip: Callable[[PipelineTask, Role], None] = _leave
-    prediction_job: Mapping[str, str] | None = None
+    prediction_job: Mapping[str, str] = field(default_factory=dict)
     prediction_resources: Mapping[str, Any] | None = None
     hold_volume: Callable[[PipelineTask], None] | None = None
     kserve: Mapping[str, Any] | None = None
@@ -215,7 +215,7 @@ def vertex(prediction_machine: str = PREDICTION_MACHINE) -> Platform:
         network=placeholders.NETWORK,
         persistent_resource_id=placeholders.PERSISTENT_RESOURCE_ID,
         caches_own_run=False,
-        prediction_job=_prediction_job(prediction_machine) if prediction_machine else None,
+        prediction_job=_prediction_job(prediction_machine) if prediction_machine else {},
     )
 
 
@@ -226,6 +226,8 @@ def _prediction_job(machine: str) -> dict[str, str]:
     return {
         "machine": machine,
         "image": prediction_image(chosen.accelerator),
+        "project": placeholders.PROJECT,
         "location": placeholders.LOCATION,
+        "service_account": placeholders.SERVICE_ACCOUNT,
         "network": placeholders.NETWORK,
     }

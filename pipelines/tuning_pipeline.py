@@ -110,8 +110,6 @@ def _compose(
         gate_metric=inputs["gate_metric"],
         gate_threshold=inputs["gate_threshold"],
         evaluation_output_root_dir=inputs.get("evaluation_output_root_dir", ""),
-        project=inputs["project"],
-        service_account=validated.outputs["service_account"],
         encryption_spec_key_name=inputs["encryption_spec_key_name"],
     )
     with_tensorboard = validated.outputs["with_tensorboard"] == True  # noqa: E712 (kfp's condition)

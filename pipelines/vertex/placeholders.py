@@ -4,6 +4,7 @@ The names are those of google-cloud-pipeline-components, which a plain install d
 compiles all the same.
 """
 
+PROJECT = "{{$.pipeline_google_cloud_project_id}}"
 LOCATION = "{{$.pipeline_google_cloud_location}}"
 SERVICE_ACCOUNT = "{{$.pipeline_service_account}}"
 NETWORK = "{{$.pipeline_network}}"
