@@ -95,7 +95,6 @@ def _ensure_whole(uri: str, database: Path) -> None:
             # Another process may have made it while this one waited.
             if not sqlite_registry.is_whole(database):
                 sqlite_registry.make_whole(database)
-    sqlite_registry.follow_moved_files(database)
 
 
 def _quieten() -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from kfp_llm_tuning.components.upload.registry_location import artifacts_folder, local_artifacts
+from kfp_llm_tuning.components.upload.sqlite_rows import opened
 
-# Where MLflow 3 keeps the places of files, of those that we make.
-_COLUMNS = {
-    "experiments": ("artifact_location",),
-    "runs": ("artifact_uri",),
-    "model_versions": ("source", "storage_location"),
-}
+# Where MLflow 3 keeps URIs of files.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -25,30 +26,32 @@ def take_along(database: Path, experiment: str) -> None:
     Args:
         database: MLflow's whole database.
         experiment: Name of the experiment that holds every tuning run.
+
+    Raises:
+        UserError: If the database stays locked, or may not be written to.
     """
     folder = artifacts_folder(database)
-    location = folder.as_uri()
-    with closing(sqlite3.connect(database)) as connection:
+    now = folder.as_uri()
+    with opened(database) as connection:
         row = connection.execute(
             "SELECT artifact_location FROM experiments WHERE name = ?", (experiment,)
         ).fetchone()
-    old = row[0] if row else location
-    if old == location or not _is_moved(old, folder):
-        return
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for table, columns in _COLUMNS.items():
-            for column in columns:
+        before = row[0] if row else now
+        if before == now or not _is_moved(before, folder):
+            return
+        with connection:
+            for table, column in _PLACES:
                 connection.execute(
-                    f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1)"
-                    f" WHERE substr({column} || '/', 1, length(:old) + 1) = :old || '/'",
-                    {"old": old, "new": location},
+                    f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1)"
+                    f" WHERE substr({column} || '/', 1, length(:before) + 1) = :before || '/'",
+                    {"before": before, "now": now},
                 )
-    _logger.warning("The registry was moved from %s to %s: so are its models.", old, location)
+    _logger.warning("The registry was moved from %s to %s: so are its models.", before, now)
 
 
-def _is_moved(old: str, folder: Path) -> bool:
+def _is_moved(uri: str, folder: Path) -> bool:
     """Tells whether files that were elsewhere are here now; a link to them is no move."""
-    before = local_artifacts(old)
+    before = local_artifacts(uri)
     if before is None or before.name != folder.name or not folder.is_dir():
         return False
     return not (before.is_dir() and before.samefile(folder))

@@ -20,7 +20,7 @@ import psutil
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import scratch_folder, sync
-from kfp_llm_tuning.components.upload.registry_location import artifacts_folder, local_artifacts
+from kfp_llm_tuning.components.upload.registry_location import artifacts_folder
 from kfp_llm_tuning.components.upload.sqlite_rows import (
     copy_rows,
     opened,
@@ -32,14 +32,6 @@ from kfp_llm_tuning.components.upload.sqlite_rows import (
 _WHERE = "registry_uri"
 # What SQLite keeps beside a database; of another database they would be read as this one's.
 _COMPANIONS = ("-journal", "-wal", "-shm")
-# Columns with absolute URIs of files.
-_PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
 
 _logger = logging.getLogger(__name__)
 
@@ -98,44 +90,6 @@ def make_whole(database: Path) -> None:
         _logger.warning(
             "The registry %s was half made, and nothing was registered in it: made anew.", database
         )
-
-
-def follow_moved_files(database: Path) -> None:
-    """Has a database that was moved with its folder find its files where they are now.
-
-    MLflow writes down where they lie as absolute paths, and would write new ones to the old place.
-
-    Args:
-        database: A whole one.
-    """
-    now = artifacts_folder(database)
-    for before in _lost_artifacts(database):
-        with opened(database) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            for table, column in _PLACES:
-                connection.execute(
-                    f'UPDATE "{table}" SET "{column}" = :now || substr("{column}", :length + 1) '
-                    f'WHERE "{column}" = :before OR substr("{column}", 1, :length + 1) = :folder',
-                    {
-                        "now": now.as_uri(),
-                        "before": before,
-                        "folder": f"{before}/",
-                        "length": len(before),
-                    },
-                )
-            connection.commit()
-        _logger.warning("The registry %s was moved: its models are now in %s.", database.name, now)
-
-
-def _lost_artifacts(database: Path) -> list[str]:
-    """Lists the URIs of folders of files that are gone, where one is beside the database."""
-    folder = artifacts_folder(database)
-    if not folder.is_dir():
-        return []
-    with opened(database) as connection:
-        found = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
-    places = [uri for (uri,) in found if uri and uri.endswith(f"/{folder.name}")]
-    return [uri for uri in places if (path := local_artifacts(uri)) and not path.exists()]
 
 
 def _is_empty(database: Path) -> bool:

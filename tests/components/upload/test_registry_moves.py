@@ -24,9 +24,11 @@ def registry(tmp_path: Path) -> Path:
             f"""
             CREATE TABLE experiments (name TEXT, artifact_location TEXT);
             CREATE TABLE runs (artifact_uri TEXT);
+            CREATE TABLE logged_models (artifact_location TEXT);
             CREATE TABLE model_versions (source TEXT, storage_location TEXT);
             INSERT INTO experiments VALUES ('Default', '{here}-not/0'), ('{EXPERIMENT}', '{here}');
             INSERT INTO runs VALUES ('{here}/1/artifacts'), ('s3://bucket/1');
+            INSERT INTO logged_models VALUES ('{here}/models/m-1/artifacts');
             INSERT INTO model_versions VALUES ('{here}/1/artifacts/model', NULL);
             """
         )
@@ -41,6 +43,7 @@ def take(folder: Path) -> list[str]:
             *database.execute("SELECT artifact_location FROM experiments"),
             *database.execute("SELECT artifact_uri FROM runs"),
             *database.execute("SELECT source FROM model_versions"),
+            *database.execute("SELECT artifact_location FROM logged_models"),
         ]
     return [row[0].replace(location, "HERE") for row in rows]
 
@@ -49,7 +52,9 @@ def test_paths_are_those_of_the_new_folder(
     registry: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = take(registry)
-    assert before[1:] == ["HERE", "HERE/1/artifacts", "s3://bucket/1", "HERE/1/artifacts/model"]
+    model = "HERE/1/artifacts/model"
+    assert before[1:4] == ["HERE", "HERE/1/artifacts", "s3://bucket/1"]
+    assert before[4:] == [model, "HERE/models/m-1/artifacts"]
     assert not caplog.messages
     moved = registry.rename(registry.with_name("new"))
     assert take(moved)[1:] == before[1:]
