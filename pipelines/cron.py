@@ -22,6 +22,9 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
 _PART = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>[0-9]+))?")
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=(?P<zone>\S+)\s+")
 _EXAMPLE = "five fields: minute hour day month weekday, such as 0 9 * * 1"
+# Starts within one hour from which a schedule is told to start runs too often: no run is done by
+# then, and nobody means so many models.
+_MANY_STARTS = 6
 
 
 def with_time_zone(cron: str, time_zone: str) -> str:
@@ -58,6 +61,25 @@ def with_time_zone(cron: str, time_zone: str) -> str:
     if problems:
         raise UserError(*problems)
     return f"TZ={zone} {' '.join(fields)}"
+
+
+def frequency_notes(cron: str) -> tuple[str, ...]:
+    """Tells of an expression that starts runs every few minutes.
+
+    Args:
+        cron: An expression that :func:`with_time_zone` took.
+
+    Returns:
+        One sentence, or none.
+    """
+    minute, *others = cron.split()[-len(_FIELDS) :]
+    starts = len(_numbers(minute, _FIELDS[0]))
+    if starts < _MANY_STARTS:
+        return ()
+    return (
+        f"{minute} {' '.join(others)} starts {starts} runs in each of its hours, and each of them "
+        f"tunes a model. Once an hour would be 0 {' '.join(others)}.",
+    )
 
 
 def _zone_problems(zone: str) -> list[Problem]:

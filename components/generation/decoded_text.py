@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from kfp_llm_tuning.components.generation.engine import Tokens
 
+logger = logging.getLogger(__name__)
+
 
 def decode(tokenizer: Any, texts: Sequence[Tokens]) -> list[str]:
     """Turns token ids into text, special tokens left out.
+
+    A model's vocabulary may be larger than its tokenizer's (tables of embeddings are padded), and
+    the model may write such a token. It has no text, and some tokenizers fail on it: it is left
+    out, and the log tells.
 
     Args:
         tokenizer: The model's.
@@ -18,9 +26,25 @@ def decode(tokenizer: Any, texts: Sequence[Tokens]) -> list[str]:
     Returns:
         One string each.
     """
+    known = known_tokens(tokenizer)
+    for token in set().union(*texts) - known:
+        _tell_unknown(token)
     decoded: list[str] = tokenizer.batch_decode(
-        [list(text) for text in texts],
+        [[token for token in text if token in known] for text in texts],
         skip_special_tokens=True,
         clean_up_tokenization_spaces=False,
     )
     return decoded
+
+
+# A process has one model, and before a test of a registered one perhaps another.
+@lru_cache(maxsize=2)
+def known_tokens(tokenizer: Any) -> frozenset[int]:
+    """Lists the ids of the tokens that a tokenizer knows."""
+    return frozenset(tokenizer.get_vocab().values())
+
+
+@lru_cache(maxsize=1024)
+def _tell_unknown(token: int) -> None:
+    """Tells each token once."""
+    logger.warning("Token %d is left out of the text: the tokenizer does not know it.", token)

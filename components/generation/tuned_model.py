@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfp_llm_tuning.components.generation.decoded_text import known_tokens
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 from kfp_llm_tuning.components.generation.engines import open_engine
 from kfp_llm_tuning.components.generation.infilling import Infilling, infilling_of
@@ -139,6 +140,10 @@ class TunedModel:
         names = (f"<0x{byte:02X}>" for byte in range(256))
         return frozenset(vocabulary[name] for name in names if name in vocabulary)
 
+    def knows(self, token: int) -> bool:
+        """Tells whether the tokenizer knows a token; a model may have more of them."""
+        return token in known_tokens(self.engine.tokenizer)
+
     def token_text(self, token: int) -> str:
         """Writes one token as it reads within a text; a special token by its name.
 
@@ -146,8 +151,11 @@ class TunedModel:
             token: Its id.
 
         Returns:
-            The text; bytes that are no whole character are replaced.
+            The text; bytes that are no whole character are replaced. Of a token that the tokenizer
+            does not know its id, as vLLM writes it: ``token_id:151700``.
         """
+        if not self.knows(token):
+            return f"token_id:{token}"
         if token not in self._token_texts:
             # Some tokenizers drop the blank before a text's first word: the second one keeps it.
             first, both = self.engine.decode([[token], [token, token]])

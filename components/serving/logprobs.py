@@ -74,8 +74,9 @@ def chat_logprobs(model: TunedModel, scored: Sequence[ScoredToken]) -> dict[str,
 
 def _chat_token(model: TunedModel, token: int, logprob: float) -> dict[str, Any]:
     text = model.token_text(token)
-    # A token may be a part of a character: its bytes are not told then, rather than wrongly.
-    is_whole = "\ufffd" not in text
+    # A token may be a part of a character, or be known to the model alone: its bytes are not told
+    # then, rather than wrongly.
+    is_whole = model.knows(token) and "\ufffd" not in text
     return {
         "token": text,
         "logprob": _finite(logprob),

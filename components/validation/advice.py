@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from unicodedata import normalize
 
 import numpy
 
@@ -22,6 +24,7 @@ from kfp_llm_tuning.components.validation.vocabulary import quote
 _INSTRUCTION_PIECES = 14
 # Unknown labels for which a near one is looked for: no more are printed.
 _MOST_NEAR_LABELS = 100
+_NORMALIZE = 'Write every text in one Unicode form: unicodedata.normalize("NFC", text).'
 
 
 @dataclass(frozen=True)
@@ -154,15 +157,7 @@ def _advise_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
             fix = f"Did you mean {quote(near)}?" if near else "Add examples of it."
             what = f"the label {quote(example.label)} occurs once."
             yield _warning("rare_label", what, example.place, "output_text", fix=fix)
-    spellings: dict[str, str] = {}
-    for label in labels:
-        first = spellings.setdefault(level_text(label), label)
-        if first != label:
-            what = (
-                f"the labels {quote(first)} ({labels[first]:,} times) and {quote(label)} "
-                f"({labels[label]:,} times) differ in case or white space only."
-            )
-            yield _warning("label_spelling", what)
+    yield from _label_spellings(memory, labels)
     share = _share_with_instruction(memory)
     if share < 0.5:
         what = (
@@ -176,6 +171,38 @@ def _advise_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
         yield _warning("no_instruction", what, fix=fix)
 
 
+def _label_spellings(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
+    """Finds labels that are one to a reader; the most frequent spelling is taken for the right."""
+    firsts: dict[str, str] = {}
+    right = {label: firsts.setdefault(_as_read(label), label) for label in labels}
+    for example in memory.examples:
+        first, label = right[example.label], example.label
+        if first != label:
+            looks_alike = _looks_alike(first, label)
+            what = (
+                f"the labels {_told(first, looks_alike)} ({labels[first]:,} times) and "
+                f"{_told(label, looks_alike)} ({labels[label]:,} times) "
+                f"{'look the same.' if looks_alike else 'differ in case or white space only.'}"
+            )
+            fix = _NORMALIZE if looks_alike else ""
+            yield _warning("label_spelling", what, example.place, "output_text", fix=fix)
+
+
+def _as_read(label: str) -> str:
+    """Levels what a reader does not see, or does not mind, in a label."""
+    return level_text(normalize("NFC", label))
+
+
+def _looks_alike(one: str, other: str) -> bool:
+    """Tells whether labels differ only in how Unicode writes their characters."""
+    return normalize("NFC", one) == normalize("NFC", other)
+
+
+def _told(label: str, looks_alike: bool) -> str:
+    """Quotes a label, its code points where they alone tell it from another."""
+    return json.dumps(label) if looks_alike else quote(label)
+
+
 def _share_with_instruction(memory: Memory) -> float:
     """Counts the inputs that share a good piece of text with a fifth of the others."""
     common = common_pieces(memory.sketches)
@@ -187,13 +214,19 @@ def _share_with_instruction(memory: Memory) -> float:
 
 
 def _unknown_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
+    read = {_as_read(label): label for label in reversed(labels)}
     looked_at = 0
     for example in memory.examples:
         if example.label not in labels:
             looked_at += 1
-            near = nearest(example.output_start, labels) if looked_at <= _MOST_NEAR_LABELS else ""
-            fix = f"Did you mean {quote(near)}?" if near else ""
-            what = f"the label {quote(example.output_start)} is not in the training set."
+            near = read.get(_as_read(example.label), "")
+            if not near and looked_at <= _MOST_NEAR_LABELS:
+                near = nearest(example.output_start, labels)
+            looks_alike = bool(near) and _looks_alike(near, example.label)
+            shown = _told(example.label or example.output_start, looks_alike)
+            what = f"the label {shown} is not in the training set."
+            fix = f"Did you mean {_told(near, looks_alike)}?" if near else ""
+            fix += f" {_NORMALIZE}" if looks_alike else ""
             yield _warning("unknown_label", what, example.place, "output_text", fix=fix)
 
 

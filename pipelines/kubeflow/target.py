@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.pipelines import platforms
+from kfp_llm_tuning.pipelines.cron import frequency_notes
 from kfp_llm_tuning.pipelines.kubeflow import recurring_runs, runs
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import explained
 from kfp_llm_tuning.pipelines.kubeflow.connection import Api, Connection
@@ -188,6 +189,7 @@ class KubeflowTarget:
         body = recurring_run_body(name, timing, settings.labels, named)
         del body["pipeline_version"]
         service = KubeflowService(self.connection)
+        notes += frequency_notes(timing.cron)
         return KubeflowSchedule(service, settings, package, body, notes)
 
     def plan(self, request: Request, machine_price: float | None = None) -> Plan:

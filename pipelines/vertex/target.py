@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
+from kfp_llm_tuning.pipelines.cron import frequency_notes
 from kfp_llm_tuning.pipelines.requests import Request
 from kfp_llm_tuning.pipelines.schedules import Timing, for_every_run
 from kfp_llm_tuning.pipelines.services import MadeSchedule, SentJob
@@ -174,7 +175,8 @@ class VertexTarget:
         pipeline_job_message(job_body)
         vertex = vertex_of(request, settings)
         body = schedule_body(name, timing, vertex.parent, job_body)
-        return VertexSchedule(vertex, body, _schedule_notes(request))
+        notes = _schedule_notes(request) + frequency_notes(timing.cron)
+        return VertexSchedule(vertex, body, notes)
 
     def plan(self, request: Request, machine_price: float | None = None) -> Plan:
         """Looks at everything that a job would need, and changes nothing.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.cron import with_time_zone
+from kfp_llm_tuning.pipelines.cron import frequency_notes, with_time_zone
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,23 @@ def test_a_day_that_no_month_has_is_refused(cron: str) -> None:
 @pytest.mark.parametrize("cron", ["0 9 29 2 *", "0 9 31 2 mon", "0 9 31 2-3 *", "0 9 */31 2 *"])
 def test_a_day_that_comes_is_let_through(cron: str) -> None:
     assert with_time_zone(cron, "").endswith(cron)
+
+
+@pytest.mark.parametrize(
+    ("cron", "starts", "hourly"),
+    [
+        ("* * * * *", 60, "0 * * * *"),
+        ("TZ=Europe/Berlin * 9 * * 1", 60, "0 9 * * 1"),
+        ("*/10 * * * mon", 6, "0 * * * mon"),
+        ("0-20/2,40 3 * * *", 12, "0 3 * * *"),
+    ],
+)
+def test_starts_every_few_minutes_are_told(cron: str, starts: int, hourly: str) -> None:
+    (note,) = frequency_notes(cron)
+    assert f"starts {starts} runs in each of its hours" in note
+    assert note.endswith(f"Once an hour would be {hourly}.")
+
+
+@pytest.mark.parametrize("cron", ["0 9 * * 1", "*/15 * * * *", "TZ=UTC 5,35 */2 * * *"])
+def test_other_schedules_are_not_remarked_on(cron: str) -> None:
+    assert frequency_notes(cron) == ()

@@ -72,3 +72,14 @@ def test_what_was_ruled_out_has_a_number(model: TunedModel) -> None:
     assert published_logprobs(model, [scored])["tokenLogProbs"] == [-9999.0]
     assert completion_logprobs(model, [scored], 0)["top_logprobs"][0].popitem()[1] == -9999.0
     assert chat_logprobs(model, [scored])["content"][0]["logprob"] == -9999.0
+
+
+def test_a_token_that_only_the_model_knows_is_told_by_its_id(model: TunedModel) -> None:
+    beyond = len(model.engine.tokenizer) + 5
+    scored = ScoredToken(beyond, 0, TokenLogprobs(-1.0, ((beyond, -1.0), (70, -2.0))))
+    name = f"token_id:{beyond}"
+    assert published_logprobs(model, [scored])["tokens"] == [name]
+    assert completion_logprobs(model, [scored], 0)["top_logprobs"] == [{name: -1.0, "C": -2.0}]
+    [told] = chat_logprobs(model, [scored])["content"]
+    assert (told["token"], told["bytes"]) == (name, None)
+    assert [one["bytes"] for one in told["top_logprobs"]] == [None, [67]]

@@ -286,8 +286,33 @@ class TestLabels:
     def test_spellings_of_a_label(self, write: Write) -> None:
         rows = [labelled("Yes", 200 + n, self.INSTRUCTION) for n in range(3)]
         assert messages(check(write([*self.rows(), *rows])), Severity.WARNING) == [
-            'train.jsonl: the labels "yes" (50 times) and "Yes" (3 times) differ in case or '
-            "white space only."
+            'train.jsonl line 101 and 2 more lines, output_text: the labels "yes" (50 times) and '
+            '"Yes" (3 times) differ in case or white space only.'
+        ]
+
+    def test_labels_that_look_the_same(self, write: Write) -> None:
+        composed, decomposed = "café", "cafe\u0301"
+        rows = self.rows() + [labelled(composed, 200 + n, self.INSTRUCTION) for n in range(5)]
+        rows += [labelled(decomposed, 300 + n, self.INSTRUCTION) for n in range(3)]
+        evaluation = [labelled("CAFE\u0301", 400, self.INSTRUCTION)]
+        evaluation += [labelled(decomposed, 500 + n, self.INSTRUCTION) for n in range(9)]
+        validation = check(write(rows), write(evaluation, "eval.jsonl"))
+        assert messages(validation, Severity.WARNING) == [
+            "train.jsonl line 106 and 2 more lines, output_text: the labels "
+            '"caf\\u00e9" (5 times) and "cafe\\u0301" (3 times) look the same. '
+            'Write every text in one Unicode form: unicodedata.normalize("NFC", text).',
+            "eval.jsonl line 1, output_text: the label "
+            '"CAFE\u0301" is not in the training set. Did you mean "café"?',
+        ]
+
+    def test_evaluation_label_that_looks_like_a_trained_one(self, write: Write) -> None:
+        rows = self.rows() + [labelled("café", 200 + n, self.INSTRUCTION) for n in range(5)]
+        evaluation = [labelled("cafe\u0301", 300 + n, self.INSTRUCTION) for n in range(10)]
+        validation = check(write(rows), write(evaluation, "eval.jsonl"))
+        assert messages(validation, Severity.WARNING) == [
+            'eval.jsonl line 1 and 9 more lines, output_text: the label "cafe\\u0301" is not in '
+            'the training set. Did you mean "caf\\u00e9"? Write every text in one Unicode form: '
+            'unicodedata.normalize("NFC", text).'
         ]
 
     def test_instruction_missing(self, write: Write) -> None:

@@ -50,6 +50,14 @@ def test_the_key_is_carried(vertex_server: LocalVertex, call: Call, job_words: l
     assert "endpoint of its own" not in result.stderr
 
 
+def test_a_run_every_minute_is_told(
+    vertex_server: LocalVertex, call: Call, job_words: list[str]
+) -> None:
+    words = ["--cron", "* 9 * * 1", "--dry-run"]
+    result = call("schedule", "create", *job_words, *words)
+    assert "* 9 * * 1 starts 60 runs in each of its hours" in result.stderr
+
+
 @pytest.mark.parametrize("kind", ["unavailable", "reset", "duplicate"])
 def test_a_create_that_failed_after_commit_or_came_twice_makes_one(
     vertex_server: LocalVertex, no_backoff: None, call: Call, job_words: list[str], kind: Kind

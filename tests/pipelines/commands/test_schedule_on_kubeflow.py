@@ -55,6 +55,13 @@ def test_runs_that_were_left_out_are_not_made_up_for_by_default(
     assert the_schedule(kubeflow_server)["no_catchup"] is True
 
 
+def test_a_run_every_minute_is_told(
+    kubeflow_server: LocalKubeflow, call: Call, run_words: list[str]
+) -> None:
+    result = call("schedule", "create", *run_words, "--cron", "* 9 * * 1", "--dry-run")
+    assert "* 9 * * 1 starts 60 runs in each of its hours" in result.stderr
+
+
 @pytest.mark.parametrize("kind", ["unavailable", "reset", "duplicate"])
 def test_a_create_that_failed_after_commit_or_came_twice_makes_one(
     kubeflow_server: LocalKubeflow, no_backoff: None, call: Call, run_words: list[str], kind: Kind
