@@ -29,12 +29,16 @@ def decode(tokenizer: Any, texts: Sequence[Tokens]) -> list[str]:
     known = known_tokens(tokenizer)
     for token in set().union(*texts) - known:
         _tell_unknown(token)
-    decoded: list[str] = tokenizer.batch_decode(
-        [[token for token in text if token in known] for text in texts],
-        skip_special_tokens=True,
-        clean_up_tokenization_spaces=False,
-    )
-    return decoded
+    return [
+        str(
+            tokenizer.decode(
+                [token for token in text if token in known],
+                skip_special_tokens=True,
+                clean_up_tokenization_spaces=False,
+            )
+        )
+        for text in texts
+    ]
 
 
 # A process has one model, and before a test of a registered one perhaps another.
