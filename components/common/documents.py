@@ -58,6 +58,22 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(Problem(f"cannot be read: {reason}.", where)) from error
+    return decode_text(content, where)
+
+
+def decode_text(content: bytes, where: str) -> str:
+    """Decodes what was read of a file that a person wrote.
+
+    Args:
+        content: The file, or of a longer one more than ``MAXIMUM_BYTES``.
+        where: The file or parameter.
+
+    Returns:
+        Its text, without a byte order mark.
+
+    Raises:
+        UserError: If it is longer than ``MAXIMUM_BYTES``, or is no UTF-8.
+    """
     if len(content) > MAXIMUM_BYTES:
         raise UserError(Problem("is too long.", where, f"at most {MAXIMUM_BYTES:,} bytes"))
     try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-
-_TUNING_FILE = "tuning.json"
+from kfp_llm_tuning.components.generation.saved_model import PROVENANCE_FILE
+from kfp_llm_tuning.components.models.json_files import read_local_object
 
 
 @dataclass(frozen=True)
@@ -79,21 +78,23 @@ def _base_model(named: BaseModel) -> LocalModel:
 
 
 def _tuned_model(folder: Path) -> LocalModel:
+    path = folder / PROVENANCE_FILE
+    facts = read_local_object(path) if path.is_file() else {}
     try:
-        facts = json.loads((folder / _TUNING_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return LocalModel(
+            folder,
+            str(facts["model_reference"]),
+            tuned=True,
+            max_input_tokens=int(facts["max_input_tokens"]),
+            max_output_tokens=int(facts["max_output_tokens"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             Problem(
-                f"{folder} is no tuned model: {error}",
+                f"{folder} is no tuned model: {PROVENANCE_FILE} is missing or incomplete "
+                f"({type(error).__name__}: {error}).",
                 "saved_model",
                 "the output saved_model of large-language-model-tuner",
                 "Give any other folder as model_reference.",
             )
         ) from error
-    return LocalModel(
-        folder,
-        facts["model_reference"],
-        tuned=True,
-        max_input_tokens=facts["max_input_tokens"],
-        max_output_tokens=facts["max_output_tokens"],
-    )

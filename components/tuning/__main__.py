@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import click
 import docstring_parser
 
+from kfp_llm_tuning.components.common.documents import MAXIMUM_BYTES, decode_text
 from kfp_llm_tuning.components.common.errors import exit_on_error
 from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
@@ -102,7 +103,7 @@ def _arguments(payload: str, overrides: dict[str, Any]) -> TuningArguments:
 
 def _read(uri: str) -> str:
     with open_input(uri, "--payload") as stream:
-        return stream.read().decode("utf-8", errors="replace")
+        return decode_text(stream.read(MAXIMUM_BYTES + 1), "--payload")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from kfp_llm_tuning.components.common.documents import parse_json, unknown_names
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.wording import short
 
 TUNING_KINDS = ("adapter", "full")
 SCHEDULES = ("linear", "cosine", "constant")
@@ -123,25 +125,19 @@ class TuningArguments:
             UserError: With every problem found: unknown or missing fields, wrong types, values
                 out of range.
         """
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise UserError(
-                Problem(f"not JSON ({error}).", "payload", "a JSON object of tuner arguments")
-            ) from error
+        values = parse_json(text, "payload")
         if not isinstance(values, dict):
-            raise UserError(Problem("not an object.", "payload", "a JSON object"))
+            allowed = "a JSON object of tuner arguments"
+            raise UserError(Problem(f"{short(values)} is no object.", "payload", allowed))
         return cls.from_values(values | dict(overrides or {}))
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> TuningArguments:
         """Makes arguments of a mapping; the same checks as :meth:`from_json`."""
         known = {field.name: field for field in dataclasses.fields(cls)}
-        problems = [
-            Problem(f"unknown argument {name!r}.", "payload", ", ".join(known))
-            for name in values
-            if name not in known
-        ]
+        unknown = (name for name in values if name not in known)
+        fix = f"There are {', '.join(known)}."
+        problems = unknown_names(unknown, list(known), "unknown argument.", fix, "payload: ")
         if "model_reference" not in values:
             problems.append(Problem("model_reference is missing.", "payload"))
         if problems:
@@ -190,12 +186,14 @@ def _problems(arguments: TuningArguments) -> list[Problem]:
     for field in dataclasses.fields(arguments):
         value, kind = getattr(arguments, field.name), hints[field.name]
         if type(value) is not kind:
-            problems.append(Problem(f"{value!r} is no {kind.__name__}.", field.name, kind.__name__))
+            problems.append(
+                Problem(f"{short(value)} is no {kind.__name__}.", field.name, kind.__name__)
+            )
         elif field.name in _RANGES:
             problems += _range_problems(field.name, value)
         elif field.name in _CHOICES and value not in _CHOICES[field.name]:
             allowed = ", ".join(_CHOICES[field.name])
-            problems.append(Problem(f"{value!r} is unknown.", field.name, allowed))
+            problems.append(Problem(f"{short(value)} is unknown.", field.name, allowed))
     if arguments.model_reference == "":
         problems.append(Problem("is empty.", "model_reference"))
     return problems

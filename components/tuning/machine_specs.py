@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+import msgspec
+
+from kfp_llm_tuning.components.common.documents import parse_json
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.tables import load_table
 from kfp_llm_tuning.components.models.implemented import implementations, no_engine
 
 _TABLE = Path(__file__).with_name("machine_specs.yaml")
+# The component input that a machine travels in.
+_INPUT = "machine_spec"
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,16 @@ class MachineSpec:
 
         Returns:
             The machine; None for an empty text.
+
+        Raises:
+            UserError: If it is something else.
         """
-        return cls(**json.loads(text)) if text else None
+        if not text:
+            return None
+        try:
+            return msgspec.convert(parse_json(text, _INPUT), cls)
+        except msgspec.ValidationError as error:
+            raise UserError(Problem(f"{error}.", _INPUT, "what validate-pipeline gives")) from error
 
 
 def machine_names(stage: str = "tune") -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import Any, TypeVar
 
-from kfp_llm_tuning.components.common.errors import Problem, raise_all
+from kfp_llm_tuning.components.common.documents import parse_json
+from kfp_llm_tuning.components.common.errors import Problem, collect, raise_all
+from kfp_llm_tuning.components.common.wording import short
+
+_Value = TypeVar("_Value", dict[str, Any], list[Any])
 
 
 class JsonInputs:
@@ -25,17 +28,13 @@ class JsonInputs:
         Returns:
             The object; an empty one in the place of anything else.
         """
-        value = self._read(text or "{}")
-        if not isinstance(value, dict):
-            self._refuse(name, text, "a JSON object")
-            return {}
-        return value
+        return self._read(name, text, dict, "a JSON object")
 
     def strings(self, name: str, text: str) -> dict[str, str]:
         """Reads a JSON object of strings, as :meth:`mapping` does."""
         value = self.mapping(name, text)
         if not all(isinstance(entry, str) for entry in value.values()):
-            self._refuse(name, text, "a JSON object of strings")
+            self._refuse(name, value, "a JSON object of strings")
             return {}
         return value
 
@@ -49,21 +48,20 @@ class JsonInputs:
         Returns:
             The list; an empty one in the place of anything else.
         """
-        value = self._read(text or "[]")
-        if not isinstance(value, list):
-            self._refuse(name, text, "a JSON list")
-            return []
-        return value
+        return self._read(name, text, list, "a JSON list")
 
     def raise_problems(self) -> None:
         """Raises one UserError for all that was wrong; does nothing where nothing was."""
         raise_all(self._problems)
 
-    def _read(self, text: str) -> Any:
-        try:
-            return json.loads(text)
-        except ValueError:
-            return None
+    def _read(self, name: str, text: str, kind: type[_Value], allowed: str) -> _Value:
+        value = kind()
+        with collect(self._problems):
+            value = parse_json(text, name) if text else value
+        if not isinstance(value, kind):
+            self._refuse(name, value, allowed)
+            return kind()
+        return value
 
-    def _refuse(self, name: str, text: str, allowed: str) -> None:
-        self._problems.append(Problem(f"{text!r} cannot be read.", name, allowed))
+    def _refuse(self, name: str, value: object, allowed: str) -> None:
+        self._problems.append(Problem(f"{short(value)} cannot be read.", name, allowed))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.upload.json_inputs import JsonInputs
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.tuning.model_references import ModelReference
@@ -28,12 +27,9 @@ def parse_labels(text: str) -> dict[str, str]:
     Raises:
         UserError: If the text is something else.
     """
-    try:
-        labels = json.loads(text or "{}")
-    except json.JSONDecodeError as error:
-        raise UserError(Problem(f"not JSON: {error}", "labels", "a JSON object")) from error
-    if not isinstance(labels, dict) or not all(isinstance(v, str) for v in labels.values()):
-        raise UserError(Problem(f"{text} are no labels.", "labels", "a JSON object of strings"))
+    given = JsonInputs()
+    labels = given.strings("labels", text)
+    given.raise_problems()
     return labels
 
 

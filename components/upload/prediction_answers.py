@@ -9,6 +9,8 @@ from typing import Any
 
 # As much of a server's words as a message repeats.
 _MOST_CHARACTERS = 600
+# As much of them as is looked through for these: searching a page takes the square of its length.
+_MOST_READ = 20_000
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _PAGE = re.compile(r"<(!doctype\s+)?html", re.IGNORECASE)
 _INVISIBLE = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -39,6 +41,7 @@ def said(text: str) -> str:
     Returns:
         The sentence; for a body its message, for a page what a person sees of it.
     """
+    text = text[:_MOST_READ]
     if _PAGE.search(text):
         text = _INVISIBLE.sub(" ", text)
     elif found := _OBJECT.search(text):
@@ -51,7 +54,7 @@ def _message(text: str) -> str:
     """Reads the message of ``{"error": {"message": ...}}`` and of other common bodies."""
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     for name in ("error", "message", "detail"):
         if isinstance(content, dict) and name in content:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.manifest import verify
 from kfp_llm_tuning.components.common.vertex import Ensured, Vertex
+from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.generation.saved_model import read_provenance
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload import (
@@ -157,7 +158,7 @@ def run_labels() -> dict[str, str]:
     try:
         return labels.parse_labels(text)
     except UserError:
-        _logger.warning("%s holds no labels: %s", RUN_LABELS_VARIABLE, text)
+        _logger.warning("%s holds no labels: %s", RUN_LABELS_VARIABLE, short(text))
         return {}
 
 

@@ -77,10 +77,21 @@ def test_all_mistakes_are_told_together() -> None:
     assert len(caught.value.problems) == 4
 
 
-@pytest.mark.parametrize("payload", ["", "[]", "{", '{"batch": 1}', '"text"'])
+@pytest.mark.parametrize(
+    "payload",
+    ["", "[]", "{", '{"batch": 1}', '"text"', "[" * 100_000, '{"seed": NaN}', "9" * 5_000],
+)
 def test_a_payload_that_is_none_is_a_user_error(payload: str) -> None:
     with pytest.raises(UserError):
         TuningArguments.from_json(payload)
+
+
+def test_of_very_many_unknown_arguments_the_first_are_told() -> None:
+    values = {f"unknown_{number}": 1 for number in range(100_000)}
+    with pytest.raises(UserError) as caught:
+        TuningArguments.from_json(json.dumps(values))
+    assert len(str(caught.value)) < 20_000
+    assert "99,980 more: unknown argument" in str(caught.value)
 
 
 def test_every_field_is_documented_once_in_order() -> None:

@@ -167,4 +167,10 @@ def test_every_machine_of_the_table_is_one_that_the_api_knows(name: str) -> None
 
 def test_without_a_machine_there_is_no_job() -> None:
     assert MachineSpec.from_json("") is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"name": "large"}', "[" * 100_000])
+def test_a_machine_that_is_none_is_a_user_error(text: str) -> None:
+    with pytest.raises(UserError, match="machine_spec"):
+        MachineSpec.from_json(text)
     assert dataclasses.replace(PLAIN, machine=None).payload_parts() == ("", "")

@@ -89,7 +89,7 @@ def test_options_alone_do(calls: list[Any]) -> None:
         ([], "model_reference is missing"),
         (["--payload", "no-such-file"], "--payload: no file at no-such-file"),
         (["--payload", "{"], "not JSON"),
-        (["--payload", '{"model_reference": "m", "steps": 3}'], "unknown argument 'steps'"),
+        (["--payload", '{"model_reference": "m", "steps": 3}'], "payload: steps: unknown argument"),
         (["--model-reference", "m", "--train-steps", "0"], "train_steps: 0 is out of range"),
     ],
 )
