@@ -60,7 +60,8 @@ def find_new_rows(
     from typing import Any
 
     from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error
-    from kfp_llm_tuning.components.common.storage import exists, open_input
+    from kfp_llm_tuning.components.common.storage import open_input
+    from kfp_llm_tuning.components.common.transfers import exists
 
     with exit_on_error():
         with open_input(dataset_uri, "dataset_uri") as stream:
@@ -135,7 +136,7 @@ def remember_rows(state_uri: str, seen: str, model_resource_name: str) -> None:
     import tempfile
     from pathlib import Path
 
-    from kfp_llm_tuning.components.common.storage import upload_file
+    from kfp_llm_tuning.components.common.transfers import upload_file
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "state.json"

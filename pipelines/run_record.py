@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.storage import write_atomically
+from kfp_llm_tuning.components.common.folders import write_atomically
 
 FILE = "run.json"
 STATES = ("running", "succeeded", "failed", "interrupted")

@@ -14,8 +14,9 @@ from typing import Any
 from kfp import dsl
 from kfp.local.cache import LocalCache
 
+from kfp_llm_tuning.components.common.folders import write_atomically
 from kfp_llm_tuning.components.common.manifest import differences, list_output
-from kfp_llm_tuning.components.common.storage import is_local, write_atomically
+from kfp_llm_tuning.components.common.storage import is_local
 from kfp_llm_tuning.pipelines.relocation import Relocation
 
 

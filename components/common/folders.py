@@ -1,4 +1,4 @@
-"""Folders that are there as a whole or not at all, whatever kills their writer."""
+"""Files and folders that are there as a whole or not at all, whatever kills their writer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,28 @@ from pathlib import Path
 _WRITING = "writing"
 # A leftover on a filesystem without locks is taken for a dead writer's after this time.
 _ABANDONED_SECONDS = 24 * 3600.0
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Writes a local file so that a reader sees the old content or the new, never a half.
+
+    Args:
+        path: The file; its folder is made where it is not there.
+        data: The content; text is encoded as UTF-8.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    # Not tempfile.mkstemp: its mode 0600 would keep other users of a shared volume out.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
-from kfp_llm_tuning.components.common.storage import write_atomically
+from kfp_llm_tuning.components.common.folders import write_atomically
 
 MANIFEST_FILE = "manifest.json"
 COPY_AGAIN = (

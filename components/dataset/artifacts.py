@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kfp_llm_tuning.components.common.storage import write_atomically
+from kfp_llm_tuning.components.common.folders import write_atomically
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormat
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.storage import write_atomically
+from kfp_llm_tuning.components.common.folders import write_atomically
 
 _PREDICTIONS_FILE = "predictions.jsonl"
 _LABELS_FILE = "labels.jsonl"

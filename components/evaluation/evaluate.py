@@ -13,13 +13,10 @@ from typing import Any
 import msgspec
 
 from kfp_llm_tuning.components.common.errors import UserError, told
+from kfp_llm_tuning.components.common.folders import write_atomically
 from kfp_llm_tuning.components.common.report import written
-from kfp_llm_tuning.components.common.storage import (
-    failures_told,
-    join,
-    mirror_directory,
-    write_atomically,
-)
+from kfp_llm_tuning.components.common.storage import failures_told, join
+from kfp_llm_tuning.components.common.transfers import mirror_directory
 from kfp_llm_tuning.components.evaluation.artifacts import read_predictions
 from kfp_llm_tuning.components.evaluation.comparison import Evaluation, compare, not_compared
 from kfp_llm_tuning.components.evaluation.evaluation_report import render_report

@@ -6,7 +6,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from kfp_llm_tuning.components.common import storage
+from kfp_llm_tuning.components.common import storage, transfers
 from kfp_llm_tuning.components.common.errors import told
 from kfp_llm_tuning.components.evaluation.artifacts import PREDICTIONS_WRITTEN_LAST
 from kfp_llm_tuning.components.evaluation.predicting_model import BaseModel
@@ -37,7 +37,7 @@ def predict(task: PredictionTask) -> None:
             write_failure(output, task, told(error))
         if remote:
             with storage.failures_told(f"write {task.predictions}", "predictions"):
-                storage.mirror_directory(output, task.predictions, PREDICTIONS_WRITTEN_LAST)
+                transfers.mirror_directory(output, task.predictions, PREDICTIONS_WRITTEN_LAST)
 
 
 def _predict(task: PredictionTask, scratch: Path, output: Path) -> None:
@@ -61,5 +61,5 @@ def _brought(uri: str, scratch: Path, name: str) -> Path:
     if storage.is_local(uri):
         return storage.local_path(uri)
     with storage.failures_told(f"read {uri}", name):
-        storage.download_directory(uri, scratch / name)
+        transfers.download_directory(uri, scratch / name)
     return scratch / name

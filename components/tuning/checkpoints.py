@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.folders import sync, sync_tree
+from kfp_llm_tuning.components.common.folders import sync, sync_tree, write_atomically
 from kfp_llm_tuning.components.common.manifest import damages, write_manifest
-from kfp_llm_tuning.components.common.storage import write_atomically
 
 logger = logging.getLogger(__name__)
 

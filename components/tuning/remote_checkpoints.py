@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path, PurePosixPath
 
-from kfp_llm_tuning.components.common import storage
+from kfp_llm_tuning.components.common import storage, transfers
 from kfp_llm_tuning.components.tuning.checkpoints import (
     MARKER,
     OWNER,
@@ -33,8 +33,8 @@ class RemoteCheckpoints:
     def fetch(self) -> None:
         """Brings the newest whole checkpoint, the best one if it is kept, and whose they are."""
         self._local.path.mkdir(parents=True, exist_ok=True)
-        if storage.exists(storage.join(self._uri, OWNER)):
-            storage.download_file(storage.join(self._uri, OWNER), self._local.path / OWNER)
+        if transfers.exists(storage.join(self._uri, OWNER)):
+            transfers.download_file(storage.join(self._uri, OWNER), self._local.path / OWNER)
         steps = self._steps()
         newest = next((step for step in steps if self._fetch(step)), None)
         if newest is None:
@@ -46,30 +46,32 @@ class RemoteCheckpoints:
 
     def push(self) -> None:
         """Copies what is new here, then deletes there what is no longer here."""
-        if not storage.exists(storage.join(self._uri, OWNER)):
-            storage.upload_file(self._local.path / OWNER, storage.join(self._uri, OWNER))
+        if not transfers.exists(storage.join(self._uri, OWNER)):
+            transfers.upload_file(self._local.path / OWNER, storage.join(self._uri, OWNER))
         whole = self._steps()
         here = self._local.newest_first()
         for checkpoint in here:
             if checkpoint.step not in whole:
-                storage.mirror_directory(checkpoint.path, self._at(checkpoint.step), last=[MARKER])
+                transfers.mirror_directory(
+                    checkpoint.path, self._at(checkpoint.step), last=[MARKER]
+                )
         begun = self._steps("*")
         for step in {*begun} - {checkpoint.step for checkpoint in here}:
-            storage.delete_directory(self._at(step), first=MARKER)
+            transfers.delete_directory(self._at(step), first=MARKER)
 
     def _fetch(self, step: int) -> bool:
-        storage.download_directory(self._at(step), self._local.begin(step))
+        transfers.download_directory(self._at(step), self._local.begin(step))
         reason = self._local.adopt(step)
         if reason:
             logger.warning("Deleting %s: %s.", self._at(step), reason)
-            storage.delete_directory(self._at(step), first=MARKER)
+            transfers.delete_directory(self._at(step), first=MARKER)
         return not reason
 
     def _steps(self, file: str = MARKER) -> list[int]:
         """Lists the steps there, newest first, whose folder has a file: the whole ones."""
         folders = {
             PurePosixPath(name).parts[0]
-            for name in storage.matching(self._uri, f"{PREFIX}*/{file}")
+            for name in transfers.matching(self._uri, f"{PREFIX}*/{file}")
         }
         numbers = [name.removeprefix(PREFIX) for name in folders]
         return sorted((int(number) for number in numbers if number.isdigit()), reverse=True)

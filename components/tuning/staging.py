@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.components.common import storage
+from kfp_llm_tuning.components.common import storage, transfers
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import scratch_folder
 from kfp_llm_tuning.components.common.manifest import MANIFEST_FILE
@@ -74,7 +74,7 @@ class Staging:
             uri, path = getattr(self._places, name), getattr(self.paths, name)
             if path is not None and not storage.is_local(uri):
                 with storage.failures_told(f"read {uri}", name):
-                    storage.download_directory(uri, path)
+                    transfers.download_directory(uri, path)
         if not storage.is_local(self._places.checkpoints):
             with storage.failures_told(f"read {self._places.checkpoints}", "checkpoints"):
                 self._checkpoints().fetch()
@@ -87,7 +87,7 @@ class Staging:
         return Mirror(
             checkpoints=[self._checkpoints().push] if remote else [],
             metrics=[
-                partial(storage.mirror_directory, self.paths.metrics, uri)
+                partial(transfers.mirror_directory, self.paths.metrics, uri)
                 for uri in (self._places.metrics, os.environ.get(_LIVE_CURVES_VARIABLE, ""))
                 if not storage.is_local(uri)
             ],
@@ -106,7 +106,7 @@ class Staging:
         ):
             if not storage.is_local(uri):
                 with storage.failures_told(f"write {uri}", name, fix):
-                    storage.mirror_directory(path, uri, last)
+                    transfers.mirror_directory(path, uri, last)
                 logger.info("Copied the %s to %s.", name, uri)
 
     def _checkpoints(self) -> RemoteCheckpoints:

@@ -110,7 +110,7 @@ def _default_model(file: str) -> str:
 
 
 def _write_report(validation: Validation, path: Path) -> None:
-    from kfp_llm_tuning.components.common.storage import write_atomically
+    from kfp_llm_tuning.components.common.folders import write_atomically
     from kfp_llm_tuning.components.validation.page import render_report
 
     write_atomically(path, render_report(validation))

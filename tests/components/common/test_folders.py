@@ -13,6 +13,7 @@ from kfp_llm_tuning.components.common.folders import (
     finished_atomically,
     remove_leftovers,
     scratch_folder,
+    write_atomically,
 )
 
 _KILLED_WHILE_WRITING = """
@@ -107,3 +108,23 @@ def test_without_locks_only_what_is_old_is_a_leftover(
         assert (tmp_path / "work-new").exists()
         assert not (tmp_path / "work-old").exists()
     assert names(tmp_path) == ["work-new"]
+
+
+def test_atomic_write_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    write_atomically(path, "first")
+    write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_failed_atomic_write_keeps_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    with pytest.raises(TypeError):
+        write_atomically(path, 5)  # type: ignore[arg-type]
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

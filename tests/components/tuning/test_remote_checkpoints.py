@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from kfp_llm_tuning.components.common import storage
+from kfp_llm_tuning.components.common import transfers
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.early_stopping import BestStep, EarlyStopping
 from kfp_llm_tuning.components.tuning.remote_checkpoints import RemoteCheckpoints
@@ -41,7 +41,7 @@ def fetched(folder: Path, uri: str) -> list[str]:
 
 
 def whole(uri: str) -> list[str]:
-    return sorted(storage.matching(uri, "step-*/complete.json"))
+    return sorted(transfers.matching(uri, "step-*/complete.json"))
 
 
 def test_nothing_there_is_nothing_fetched(tmp_path: Path, uri: str) -> None:
@@ -92,5 +92,5 @@ def test_copies_go_when_their_originals_have_gone(tmp_path: Path, uri: str) -> N
         commit(tmp_path / "second", step)
         RemoteCheckpoints(tmp_path / "second", uri).push()
     assert whole(uri) == ["step-6/complete.json", "step-8/complete.json"]
-    kept = {name.partition("/")[0] for name in storage.matching(uri, "**")}
+    kept = {name.partition("/")[0] for name in transfers.matching(uri, "**")}
     assert kept == {"run.json", "step-6", "step-8"}

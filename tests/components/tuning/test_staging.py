@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from kfp_llm_tuning.components.common import storage
+from kfp_llm_tuning.components.common import transfers
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
 from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, staged
@@ -24,7 +24,7 @@ def remote(tmp_path: Path) -> TuningPlaces:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "_PAUSES", ())
+    monkeypatch.setattr(transfers, "_PAUSES", ())
 
 
 def write_model(output: Path, *names: str) -> None:
@@ -34,7 +34,7 @@ def write_model(output: Path, *names: str) -> None:
 
 
 def found(uri: str) -> set[str]:
-    return set(storage.matching(uri, "*"))
+    return set(transfers.matching(uri, "*"))
 
 
 def test_local_places_are_used_as_they_are(tmp_path: Path) -> None:
