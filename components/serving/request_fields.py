@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.wording import nearest
 from kfp_llm_tuning.components.serving.refusals import MOST_PROBLEMS, quoted
 
 _LONGEST_NAME = 100
@@ -190,8 +190,8 @@ class Fields:
 
     def _did_you_mean(self, name: str) -> str:
         known = {_plain(one): one for one in self._known}
-        nearest = get_close_matches(_plain(name), known, n=1, cutoff=0.75)
-        return f"Did you mean {known[nearest[0]]}?" if nearest else ""
+        found = nearest(_plain(name), known, cutoff=0.75)
+        return f"Did you mean {known[found]}?" if found else ""
 
 
 def as_number(value: Any) -> int | float | None:

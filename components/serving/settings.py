@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.wording import did_you_mean
 from kfp_llm_tuning.components.generation.engines import ENGINES
 
 PREFIX = "KFP_LLM_TUNING_SERVING_"
@@ -108,7 +109,9 @@ def from_environment(environment: Mapping[str, str]) -> ServerSettings:
             names no setting.
     """
     problems = [
-        Problem(f"no such setting: {name}.", allowed=", ".join(_ours()), fix=_did_you_mean(name))
+        Problem(
+            f"no such setting: {name}.", allowed=", ".join(_ours()), fix=did_you_mean(name, _ours())
+        )
         for name, value in environment.items()
         if name.startswith(PREFIX) and name not in _ours() and not _is_service_link(name, value)
     ]
@@ -133,13 +136,6 @@ def variable(field: dataclasses.Field[Any]) -> str:
 def _ours() -> list[str]:
     names = map(variable, dataclasses.fields(ServerSettings))
     return [name for name in names if name.startswith(PREFIX)]
-
-
-def _did_you_mean(name: str) -> str:
-    from rapidfuzz import process
-
-    found = process.extractOne(name, _ours(), score_cutoff=60)
-    return f"Did you mean {found[0]}?" if found else ""
 
 
 def _is_service_link(name: str, value: str) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.common.tables import load_table
+from kfp_llm_tuning.components.common.wording import did_you_mean, short
 from kfp_llm_tuning.components.models.implemented import implementations
 
 # What the published templates call them.
@@ -36,12 +36,11 @@ def region_problem(region: str, where: str) -> Problem | None:
     """
     if region in regions():
         return None
-    nearest = get_close_matches(region.strip().lower(), regions(), n=1)
     return Problem(
-        f"{region!r} is no supported region.",
+        f"{short(region)} is no supported region.",
         where,
         ", ".join(regions()),
-        f"Did you mean {nearest[0]}?" if nearest else "",
+        did_you_mean(region.strip().lower(), regions()),
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from functools import lru_cache
 
-from kfp_llm_tuning.components.common.wording import escape
+from kfp_llm_tuning.components.common.wording import escape, nearest
 
 # Fields and authors of other tools' formats, each list in order of likelihood.
 _FIELD_SYNONYMS = {
@@ -48,8 +47,7 @@ def misspelling_of(field: str, names: tuple[str, ...], taken: tuple[str, ...]) -
     for synonym in (_plain(field), *_FIELD_SYNONYMS.get(field, ())):
         if synonym in free:
             return free[synonym]
-    close = difflib.get_close_matches(_plain(field), free, n=1, cutoff=0.7)
-    return free[close[0]] if close else ""
+    return free.get(nearest(_plain(field), free, cutoff=0.7), "")
 
 
 @lru_cache(maxsize=256)
@@ -59,8 +57,7 @@ def author_for(name: str) -> str:
     for author, synonyms in _AUTHOR_SYNONYMS.items():
         if plain == author or plain in synonyms:
             return author
-    close = difflib.get_close_matches(plain, _AUTHOR_SYNONYMS, n=1, cutoff=0.6)
-    return close[0] if close else ""
+    return nearest(plain, _AUTHOR_SYNONYMS)
 
 
 def quote(text: str, characters: int = _QUOTED_CHARACTERS) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.wording import nearest, short
 from kfp_llm_tuning.components.models.implemented import implementations
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
 
@@ -66,9 +66,9 @@ def _unknown(family: str, names: list[Any]) -> str:
 
     release = f"transformers {version('transformers')}"
     if family not in CONFIG_MAPPING_NAMES:
-        near = difflib.get_close_matches(family, CONFIG_MAPPING_NAMES, n=1)
-        hint = f" (it has {near[0]})" if near else ""
-        return f"describes a {family!r}, an architecture that {release} does not have{hint}."
+        near = nearest(family, CONFIG_MAPPING_NAMES)
+        hint = f" (it has {near})" if near else ""
+        return f"describes a {short(family)}, an architecture that {release} does not have{hint}."
     if any(str(name).endswith("ForCausalLM") for name in names):
         return ""
     # Only the rare rest is worth the import of torch.
