@@ -310,6 +310,12 @@ class LabelOnlyTrainer(Trainer):
         """
         self._load_from_checkpoint(str(checkpoint))
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Warns of weights that are missing, but for tied ones, which a checkpoint holds once."""
+        tied = self.model.all_tied_weights_keys
+        missing = [name for name in load_result.missing_keys if name not in tied]
+        super()._issue_warnings_after_load(load_result._replace(missing_keys=missing))
+
     def load_finished(self, checkpoint: Path) -> None:
         """Takes over a run that had come to its end, without training.
 
