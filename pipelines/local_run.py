@@ -20,11 +20,12 @@ from kfp_llm_tuning.components.common.errors import (
 from kfp_llm_tuning.components.common.folders import remove_leftovers
 from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
 from kfp_llm_tuning.pipelines import platforms, run_directory, run_record
-from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult, stop_left_behind
+from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult
 from kfp_llm_tuning.pipelines.platforms import Platform
 from kfp_llm_tuning.pipelines.relocation import Relocation
 from kfp_llm_tuning.pipelines.run_advice import advise
 from kfp_llm_tuning.pipelines.run_display import RunDisplay, format_seconds, output_console
+from kfp_llm_tuning.pipelines.run_processes import stop_left_behind
 from kfp_llm_tuning.pipelines.run_progress import sure_tasks
 from kfp_llm_tuning.pipelines.run_record import RunRecord
 

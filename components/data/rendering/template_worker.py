@@ -5,7 +5,7 @@ JSON. A template is code that came with a model: the sandbox keeps it from this 
 the limits below from its memory and processors. They hold whatever a template does, since the
 operating system keeps them.
 
-Started by `chat_template.py` as a script: it imports nothing of this package.
+Started by `template_process.py` as a script: it imports nothing of this package.
 """
 
 from __future__ import annotations
