@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
@@ -31,6 +31,12 @@ def escape(text: str) -> str:
 def one_line(text: object, characters: int = 200) -> str:
     """Writes a name or a path: shortened, characters that cannot be seen escaped."""
     return escape(shorten(str(text), characters))
+
+
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """Lists names, each in one line; of many the first."""
+    shown = ", ".join(one_line(name, 80) for name in names[:most])
+    return f"{shown}, ..." if len(names) > most else shown
 
 
 def short(value: object) -> str:

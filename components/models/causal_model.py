@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.wording import first_few
 from kfp_llm_tuning.components.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     import torch
-
-_NAMED = 3
 
 
 def load_causal_model(folder: Path, dtype: torch.dtype) -> Any:
@@ -80,9 +79,8 @@ def _unusable(folder: Path, error: Exception) -> Problem:
 
 
 def _incomplete(folder: Path, missing: list[str]) -> Problem:
-    names = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
     return Problem(
-        f"lacks {len(missing)} weights that its configuration needs: {names}.",
+        f"lacks {len(missing)} weights that its configuration needs: {first_few(missing)}.",
         str(folder),
         "the whole checkpoint of a causal language model",
         "Copy the model again; a checkpoint without a language-model head cannot be tuned.",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
+from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.models.safetensors_header import FLOATS, Tensor
 
 # The spellings of architectures; the largest published model has fewer than 200 layers.
@@ -80,13 +81,13 @@ def _unreasonable(config: Mapping[str, Any], where: str) -> Iterator[Problem]:
     for name, value in _numbers(config):
         most = _MOST_LAYERS if name in _LAYERS else _MOST_LABELS if name == "num_labels" else _MOST
         if value > most:
-            yield Problem(f"has {name} {_short(value)}.", where, f"at most {most:,}")
+            yield Problem(f"has {name} {short(value)}.", where, f"at most {most:,}")
     for name in (*_LAYERS, "vocab_size", "hidden_size"):
         value = text_config(config).get(name, 1)
         # Some architectures have a list: one for each layer.
         fits = value is None or isinstance(value, list) or (type(value) is int and value >= 1)
         if not fits:
-            yield Problem(f"has {name} {_short(value)}.", where, "a whole number from 1")
+            yield Problem(f"has {name} {short(value)}.", where, "a whole number from 1")
 
 
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -117,8 +118,3 @@ def _unlike(
         what = f"says vocab_size {vocabulary:,}, and the table of embeddings has {rows:,} rows."
         fix = f"Set vocab_size to {rows:,}, or save the model again with its weights."
         yield Problem(what, where, fix=fix)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:39] + "…"

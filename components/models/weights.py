@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.wording import first_few
 from kfp_llm_tuning.components.models.checkpoint_files import (
     ADAPTER_CONFIG,
     WEIGHT_INDEX,
@@ -15,7 +16,6 @@ from kfp_llm_tuning.components.models.json_files import read_object
 from kfp_llm_tuning.components.models.safetensors_header import Tensor, read_header
 
 _PICKLE_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_NAMED = 3
 
 
 def read_tensors(files: Files, place: str) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ def _read_shards(files: Files, place: str) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     missing = [name for name in names if name not in files]
     if missing:
-        what = f"lacks {len(missing)} of {len(names)} files of weights: {_list(missing)}."
+        what = f"lacks {len(missing)} of {len(names)} files of weights: {first_few(missing)}."
         problems.append(Problem(what, place, fix="Copy the model again, with all its files."))
     for name in names:
         if name in files:
@@ -75,7 +75,7 @@ def _read_shards(files: Files, place: str) -> dict[str, Tensor]:
     raise_all(problems)
     absent = sorted(shard_of.keys() - tensors.keys())
     if absent:
-        what = f"lacks {len(absent)} tensors that its index names: {_list(absent)}."
+        what = f"lacks {len(absent)} tensors that its index names: {first_few(absent)}."
         raise UserError(Problem(what, place, fix="Copy the model again."))
     return tensors
 
@@ -92,15 +92,11 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value) and "/" not in value
 
 
-def _list(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-
-
 def _no_weights(names: Collection[str], place: str) -> Problem:
     for applies, problem in _OTHER_FORMS:
         found = [name for name in names if applies(name)]
         if found:
-            return problem(place, _list(found))
+            return problem(place, first_few(found))
     return Problem(
         "has no *.safetensors.", place, f"{WEIGHTS}, or {WEIGHT_INDEX} and the files it names"
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.wording import first_few
 from kfp_llm_tuning.components.models.checkpoint_files import TOKENIZER_CONFIG
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
-
-_NAMED = 3
 
 
 def check_vocabulary(tokenizer: Any, rows: int | None, place: str, found: Inspection) -> None:
@@ -66,9 +65,9 @@ def _too_large(tokenizer: Any, tokens: list[int], rows: int, place: str) -> Prob
 
 
 def _name(tokenizer: Any, tokens: list[int]) -> str:
-    names = tokenizer.convert_ids_to_tokens(tokens[:_NAMED])
-    shown = ", ".join(f"{name} ({token})" for token, name in zip(tokens, names, strict=False))
-    return f"{len(tokens)} of its tokens: {shown}{', ...' if len(tokens) > _NAMED else ''}"
+    names = tokenizer.convert_ids_to_tokens(tokens)
+    shown = first_few([f"{name} ({token})" for token, name in zip(tokens, names, strict=True)])
+    return f"{len(tokens)} of its tokens: {shown}"
 
 
 def _no_end(place: str) -> Problem:
