@@ -65,10 +65,12 @@ def test_a_model_is_tuned_found_and_asked(
 
 def _check_text(answers: dict[str, Any]) -> None:
     greedy = answers["greedy"]
+    assert re.fullmatch("[a-z]{8}", greedy)
     assert answers["stopped"] == greedy[: greedy.index(greedy[2])]
     first, again, other = answers["drawn"]
     assert first == again != other
     assert len(set(first)) == 2
+    assert all(re.fullmatch("[b-z]{8}", text) for text in [*first, *other])
     assert answers["safety"] == [False, {}]
     logprobs = answers["logprobs"]
     assert "".join(logprobs["tokens"]) == greedy[:3]

@@ -8,12 +8,17 @@ from vertexai.language_models import InputOutputTextPair
 
 # The published models take 8,192 tokens; one byte is one token here.
 LONG = "How long? " * 1000
+# Weights that were hardly tuned may put the end of the answer first, or half a character; biased
+# this way they choose among small letters, of which byte-tiny has one a token.
+LETTERS = {str(3 + byte): 20.0 for byte in range(ord("a"), ord("z") + 1)}
+NO_A = {**LETTERS, str(3 + ord("a")): -100.0}
 JSON = {"Content-Type": "application/json"}
 
 
 def text(model):
     """Every parameter of TextGenerationModel.predict."""
-    greedy = model.predict("What is 1 + 1?", max_output_tokens=8, temperature=0.0)
+    asked = {"max_output_tokens": 8, "temperature": 0.0, "logit_bias": LETTERS}
+    greedy = model.predict("What is 1 + 1?", **asked)
     sampling = {
         "max_output_tokens": 8,
         "temperature": 0.9,
@@ -21,14 +26,12 @@ def text(model):
         "top_p": 0.95,
         "presence_penalty": 0.5,
         "frequency_penalty": 0.5,
-        "logit_bias": {"70": -100.0},
+        "logit_bias": NO_A,
         "candidate_count": 2,
     }
     drawn = [texts(model.predict("Hello", seed=seed, **sampling)) for seed in (7, 7, 8)]
-    scored = model.predict("What is 1 + 1?", max_output_tokens=3, logprobs=2)
-    stopped = model.predict(
-        "What is 1 + 1?", max_output_tokens=8, temperature=0.0, stop_sequences=[greedy.text[2]]
-    )
+    scored = model.predict("What is 1 + 1?", max_output_tokens=3, logprobs=2, logit_bias=LETTERS)
+    stopped = model.predict("What is 1 + 1?", stop_sequences=[greedy.text[2]], **asked)
     return {
         "greedy": greedy.text,
         "safety": [greedy.is_blocked, dict(greedy.safety_attributes)],
@@ -84,7 +87,7 @@ def endpoint(model):
     served = aiplatform.Endpoint(model._endpoint_name)
     asked = {
         "instances": [{"prompt": "What is 1 + 1?"}, {"prompt": "What is 2 + 1?"}],
-        "parameters": {"maxOutputTokens": 8, "temperature": 0},
+        "parameters": {"maxOutputTokens": 8, "temperature": 0, "logitBias": LETTERS},
     }
     raw = served.raw_predict(json.dumps(asked).encode(), JSON)
     streamed = {**asked, "instances": asked["instances"][:1], "stream": True}
