@@ -143,22 +143,39 @@ def test_a_chat_body_runs(running_curl: Curl) -> None:
     assert job["state"] == "PIPELINE_STATE_SUCCEEDED", job["error"]
 
 
-# None: the body as it is, 300 steps. The 1,000 steps of the other take a quarter of an hour here.
-@pytest.mark.parametrize(("name", "train_steps"), [("rest_text", None), ("rest_chat", 10)])
+# The first as it is, 300 steps. The 1,000 of the other take a quarter of an hour here, and it asks
+# for TPU.
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("rest_text", {}), ("rest_chat", {"accelerator_type": "GPU", "train_steps": 10})],
+)
 def test_a_published_body_runs_to_the_end(
-    start_vertex: StartVertex, name: str, train_steps: int | None
+    start_vertex: StartVertex, name: str, changes: dict[str, object]
 ) -> None:
+    job = _run_published(start_vertex, name, changes)
+    assert job["state"] == "PIPELINE_STATE_SUCCEEDED", job["error"]
+    tasks = {task["taskName"]: task["state"] for task in job["jobDetail"]["taskDetails"]}
+    assert tasks["upload-llm-model"] == tasks["deployment-graph"] == "SUCCEEDED"
+
+
+def test_a_published_body_for_tpu_is_refused_in_its_first_task(start_vertex: StartVertex) -> None:
+    job = _run_published(start_vertex, "rest_chat", {})
+    assert job["state"] == "PIPELINE_STATE_FAILED"
+    tasks = {task["taskName"]: task for task in job["jobDetail"]["taskDetails"]}
+    assert (
+        "no engine of this version tunes on TPU" in tasks["validate-pipeline"]["error"]["message"]
+    )
+    assert "large-language-model-tuner" not in tasks
+
+
+def _run_published(start_vertex: StartVertex, name: str, changes: dict[str, object]) -> Any:
     _need_published()
     body = json.loads((_PUBLISHED / f"{name}.json").read_text(encoding="utf-8"))
-    if train_steps:
-        body["runtimeConfig"]["parameterValues"]["train_steps"] = train_steps
+    body["runtimeConfig"]["parameterValues"].update(changes)
     with start_vertex(execute=True) as vertex:
         write_data(vertex.storage.create_bucket("my-bucket"))
         tensorboard = "projects/my-project/locations/us-central1/tensorboards/123"
         vertex.store.put(tensorboard, aiplatform_v1.Tensorboard.pb()(name=tensorboard))
         curl = Curl(vertex, "my-project")
         created = curl.post(f"{curl.parent}/pipelineJobs", json.dumps(body))
-        job = curl.job_at_end(created["name"])
-    assert job["state"] == "PIPELINE_STATE_SUCCEEDED", job["error"]
-    tasks = {task["taskName"]: task["state"] for task in job["jobDetail"]["taskDetails"]}
-    assert tasks["upload-llm-model"] == tasks["deployment-graph"] == "SUCCEEDED"
+        return curl.job_at_end(created["name"])
