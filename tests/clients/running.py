@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,22 +81,22 @@ def meanwhile(act: Callable[[], bool]) -> Iterator[None]:
         AssertionError: If the block ends first.
     """
     ended = threading.Event()
-    done = threading.Event()
 
-    def repeat() -> None:
+    def repeat() -> bool:
         while not ended.wait(0.2):
             if act():
-                done.set()
-                return
+                return True
+        return False
 
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    assert done.is_set(), "the client ended before what it should have waited for"
+    with ThreadPoolExecutor(1) as pool:
+        acting = pool.submit(repeat)
+        try:
+            yield
+        finally:
+            ended.set()
+            # Raises what the acts raised: why a client waited in vain.
+            done = acting.result()
+    assert done, "the client ended before what it should have waited for"
 
 
 def _report(written: str) -> Any:
@@ -107,12 +108,18 @@ def _limit(vertex: LocalVertex) -> int:
 
 
 def _run(command: list[object], variables: dict[str, str], limit_s: int) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables},
-        capture_output=True,
-        text=True,
-        timeout=limit_s,
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables},
+            capture_output=True,
+            timeout=limit_s,
+        )
+    except subprocess.TimeoutExpired as expired:
+        # What it wrote until then is all that tells what it waited for.
+        written = [(stream or b"").decode() for stream in (expired.stdout, expired.stderr)]
+        raise AssertionError("\n".join([f"{expired}:", *written])) from None
+    assert done.returncode == 0, "\n".join(
+        [f"{command}:", done.stdout.decode(), done.stderr.decode()]
     )
-    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return done.stdout.decode()
