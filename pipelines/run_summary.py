@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.pipelines.local_runner import TaskResult
 from kfp_llm_tuning.pipelines.run_display import format_seconds
 
@@ -62,7 +63,7 @@ def summarise(directory: Path, tasks: Sequence[TaskResult]) -> RunSummary:
     evaluation = Path(outputs["evaluate-model"]["evaluation"])
     return RunSummary(
         evaluation=_read(evaluation / "evaluation.json"),
-        provenance=_read(Path(tuner["saved_model"]) / "tuning.json"),
+        provenance=_read(Path(tuner["saved_model"]) / PROVENANCE),
         reports=tuple(
             _collect(Path(outputs[task]["report"]), directory / "reports" / f"{name}.html")
             for task, name in _REPORTS.items()

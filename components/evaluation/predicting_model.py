@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.generation.saved_model import PROVENANCE_FILE
+from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.components.models.json_files import read_local_object
 
 
@@ -78,7 +78,7 @@ def _base_model(named: BaseModel) -> LocalModel:
 
 
 def _tuned_model(folder: Path) -> LocalModel:
-    path = folder / PROVENANCE_FILE
+    path = folder / PROVENANCE
     facts = read_local_object(path) if path.is_file() else {}
     try:
         return LocalModel(
@@ -91,7 +91,7 @@ def _tuned_model(folder: Path) -> LocalModel:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             Problem(
-                f"{folder} is no tuned model: {PROVENANCE_FILE} is missing or incomplete "
+                f"{folder} is no tuned model: {PROVENANCE} is missing or incomplete "
                 f"({type(error).__name__}: {error}).",
                 "saved_model",
                 "the output saved_model of large-language-model-tuner",

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.models.checkpoint_files import CONFIG
+from kfp_llm_tuning.components.models.checkpoint_files import CONFIG, PROVENANCE
 from kfp_llm_tuning.components.models.json_files import read_local_object
-
-PROVENANCE_FILE = "tuning.json"
 
 
 def read_provenance(saved_model: Path) -> dict[str, Any]:
@@ -32,5 +30,5 @@ def read_provenance(saved_model: Path) -> dict[str, Any]:
                 allowed="a folder in Hugging Face layout",
             )
         )
-    path = saved_model / PROVENANCE_FILE
+    path = saved_model / PROVENANCE
     return read_local_object(path) if path.is_file() else {}

@@ -13,6 +13,8 @@ GENERATION_CONFIG = "generation_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 WEIGHTS = "model.safetensors"
 WEIGHT_INDEX = "model.safetensors.index.json"
+# Of models that were tuned here: how.
+PROVENANCE = "tuning.json"
 
 POINTER_FIX = "Bring the file itself with: git lfs pull."
 _POINTER_BEGINNING = b"version https://git-lfs.github.com/spec/"

@@ -12,12 +12,12 @@ import torch
 
 from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import write_manifest
+from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.components.models.generation_settings import savable_settings
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 
-PROVENANCE = "tuning.json"
 ADAPTER = "adapter"
 
 

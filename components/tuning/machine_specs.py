@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from kfp_llm_tuning.components.common.documents import parse_json
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.tables import load_table
+from kfp_llm_tuning.components.common.wording import did_you_mean, short
 from kfp_llm_tuning.components.models.implemented import implementations, no_engine
 
 _TABLE = Path(__file__).with_name("machine_specs.yaml")
@@ -112,13 +112,12 @@ def select_machine(
         raise ValueError("Neither accelerator nor machine is given.")
     names = machine_names(stage)
     if name not in table["machines"]:
-        nearest = get_close_matches(name, names, n=1)
         raise UserError(
             Problem(
-                f"no machine is called {name!r}.",
+                f"no machine is called {short(name)}.",
                 where,
                 ", ".join(names),
-                f"Did you mean {nearest[0]}?" if nearest else "",
+                did_you_mean(name, names),
             )
         )
     spec = MachineSpec(name=name, **table["machines"][name])

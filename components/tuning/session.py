@@ -6,8 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
+from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.export import PROVENANCE
 from kfp_llm_tuning.components.tuning.launch import launch, processes_to_start
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
 from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, Staging, staged

@@ -15,8 +15,8 @@ from kfp_llm_tuning.components.common import storage, transfers
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import scratch_folder
 from kfp_llm_tuning.components.common.manifest import MANIFEST_FILE
+from kfp_llm_tuning.components.models.checkpoint_files import CONFIG, PROVENANCE
 from kfp_llm_tuning.components.tuning import processes
-from kfp_llm_tuning.components.tuning.export import PROVENANCE
 from kfp_llm_tuning.components.tuning.places import TuningPaths, TuningPlaces
 from kfp_llm_tuning.components.tuning.remote_checkpoints import RemoteCheckpoints
 
@@ -31,7 +31,7 @@ SCRATCH_VARIABLE = "KFP_LLM_TUNING_SCRATCH"
 _LIVE_CURVES_VARIABLE = "AIP_TENSORBOARD_LOG_DIR"
 # Nobody loads a model without its configuration, and we do not without its provenance. The manifest
 # goes first: a reader that sees the others sees what to check them by.
-_WRITTEN_LAST = (MANIFEST_FILE, "config.json", PROVENANCE)
+_WRITTEN_LAST = (MANIFEST_FILE, CONFIG, PROVENANCE)
 
 
 class Staging:
