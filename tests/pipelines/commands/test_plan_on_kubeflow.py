@@ -141,12 +141,12 @@ def test_everything_that_is_wrong_is_told_at_once(
     cluster.kserve = False
     cluster.add_node("not-ready", ready=False, gpu="8")
     words = [
-        *("--train-steps", "0", "--service-account", "no-account", "--job-name", "x" * 300),
+        *("--seed", "-1", "--service-account", "no-account", "--job-name", "x" * 300),
         *("--dataset-uri", "memory://bucket/none.jsonl"),
     ]
     checks = checks_of(call, [*plan_words, *words], 1)
     for subject, text in (
-        ("parameters: problem", "train_steps"),
+        ("parameters: problem", "seed"),
         ("job: problem", "--job-name"),
         ("secrets: problem", "the secret hub lacks absent"),
         ("secrets: problem", "there is no secret no-secret"),

@@ -87,8 +87,8 @@ def test_nothing_is_sent_when_something_is_wrong(
     with pytest.raises(UserError) as caught:
         call("schedule", "create", *job_words, "--cron", "x", "--time-zone", "y", "--start", "z")
     assert len(caught.value.problems) == 2
-    with pytest.raises(UserError, match="train_steps"):
-        call("schedule", "create", *job_words, *WEEKLY, "--train-steps", "0")
+    with pytest.raises(UserError, match="seed"):
+        call("schedule", "create", *job_words, *WEEKLY, "--seed", "-1")
     assert vertex_server.requests == []
 
 

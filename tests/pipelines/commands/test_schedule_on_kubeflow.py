@@ -106,7 +106,7 @@ def test_the_dry_run_prints_what_is_sent(
          ["--cron", "--start", "--max-concurrent"]),
         ([*WEEKLY, "--time-zone", "Europe/Berlin"], ["--time-zone", "CRON_SCHEDULE_TIMEZONE"]),
         ([*WEEKLY, "--max-runs", "3"], ["--max-runs: is an option of Vertex AI"]),
-        ([*WEEKLY, "--train-steps", "0"], ["train_steps"]),
+        ([*WEEKLY, "--seed", "-1"], ["seed"]),
         ([*WEEKLY, "--end", "2020-01-01"], ["it ends before it starts"]),
         ([*WEEKLY, "--label", f"a={'b' * 200}"], ["--label"]),
         ([*WEEKLY, "--name", "x" * 300], ["cannot name a schedule"]),
