@@ -1,6 +1,5 @@
 """The local runner on small pipelines: states, logs, exit codes, resuming, signals, orphans."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -41,6 +40,7 @@ def make_number(value: int) -> int:
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def fail_while(path: str, number: int, code: int) -> str:
+    import os
     import sys
 
     if os.path.exists(path):  # noqa: PTH110
