@@ -24,8 +24,9 @@ _Found = TypeVar("_Found")
 # Bodies up to this many bytes are read faster than another thread would begin to.
 _SMALL = 64 * 1024
 _large_bodies = ThreadPoolExecutor(max_workers=1, thread_name_prefix="large-body")
-# What is built of an object takes up to a hundred times its bytes. No context has room for as many
-# messages, nor a request for as many instances.
+# What is built of an object or a list takes up to a hundred times its bytes, and the parser of many
+# keeps every thread waiting. No context has room for as many messages, nor a request for as many
+# instances.
 _MOST_OBJECTS = 100_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # As much of a place as a message names.
@@ -44,7 +45,8 @@ async def read_object(request: Request) -> dict[str, Any]:
         The object.
 
     Raises:
-        Refusal: If it is anything else, holds text that is no Unicode, or too many objects.
+        Refusal: If it is anything else, holds text that is no Unicode, or too many objects
+            and lists.
     """
     body = await request.body()
     request.state.body_bytes = len(body)
@@ -69,11 +71,10 @@ async def read_apart(request: Request, read: Callable[..., _Found], *arguments: 
 
 
 def _read(body: bytes) -> dict[str, Any]:
-    # Braces of texts are counted too: a context has no room for so many of them either.
-    if body.count(b"{") > _MOST_OBJECTS:
-        raise Refusal(
-            413, Problem("The body holds too many objects.", allowed=f"{_MOST_OBJECTS:,}")
-        )
+    # Brackets of texts are counted too: a context has no room for so many of them either.
+    if body.count(b"{") + body.count(b"[") > _MOST_OBJECTS:
+        what = "The body holds too many objects and lists."
+        raise Refusal(413, Problem(what, allowed=f"{_MOST_OBJECTS:,}"))
     value = _parse(body)
     if not isinstance(value, dict):
         raise _bad("The body is no JSON object.")

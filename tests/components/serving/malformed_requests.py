@@ -111,7 +111,7 @@ _BODIES: list[tuple[str, bytes, str]] = [
     ("a low surrogate", rb'{"a": ["b", "\ude00"]}', "a[1]: half of a surrogate pair"),
     ("surrogates the wrong way round", rb'{"a": {"b": "\ude00\ud83d"}}', "a.b: half"),
     ("a surrogate in a name", rb'{"\ud800": 1}', "half of a surrogate pair"),
-    ("a hundred thousand brackets", b'{"a": ' + b"[" * 100_000, "nested too deeply"),
+    ("many open brackets", b'{"a": ' + b"[" * 90_000, "nested too deeply"),
     ("closed ones", b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested too deeply"),
     ("a hundred thousand braces", b'{"a":' * 100_000, "nested too deeply"),
     ("a form", b"instances=%5B%5D&parameters=%7B%7D", "not JSON"),
