@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
+from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.pipelines import platforms, run_directory, run_record
 from kfp_llm_tuning.pipelines.commands.request_options import (
@@ -25,7 +28,8 @@ from kfp_llm_tuning.pipelines.commands.run_directory_options import (
 )
 from kfp_llm_tuning.pipelines.parameters import TEMPLATES, parse
 from kfp_llm_tuning.pipelines.request_check import checked_parameters
-from kfp_llm_tuning.pipelines.requests import Request
+from kfp_llm_tuning.pipelines.requests import CHAT_TEMPLATE, Request
+from kfp_llm_tuning.pipelines.terminal_output import at_work
 
 EXIT_GATE = 3
 _DATA = ("dataset_uri", "evaluation_data_uri")
@@ -96,11 +100,19 @@ def _checked(request: Request, output_dir: Path) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     with collect(problems):
         parameters, _ = checked_parameters(request, platform.facts)
+        problems += _model_problems(request.template, parameters)
     with collect(problems):
         given = {name: request.values.get(name) for name in _DATA}
         data_version(**{name: uri for name, uri in given.items() if _names_a_file(uri)})
     raise_all(problems)
     return parameters
+
+
+def _model_problems(template: str, parameters: Mapping[str, Any]) -> list[Problem]:
+    default = TEMPLATES[template]["large_model_reference"].default
+    reference = resolve(str(parameters.get("large_model_reference", default)))
+    with at_work("Looking at the base model"):
+        return base_model_problems(reference, here=True, conversations=template == CHAT_TEMPLATE)
 
 
 def _names_a_file(uri: Any) -> TypeGuard[str]:

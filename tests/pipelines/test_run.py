@@ -199,6 +199,19 @@ def test_a_refused_start_tells_everything_and_leaves_no_folder(data: Path, tmp_p
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_start_without_model_and_data_tells_both_and_leaves_no_folder(
+    data: Path, tmp_path: Path
+) -> None:
+    places = {"large_model_reference": tmp_path / "model", "dataset_uri": tmp_path / "none.jsonl"}
+    changes = {name: str(path) for name, path in places.items()}
+    done = call(*arguments(data, tmp_path / "runs", **changes))
+    assert done.returncode == 1
+    for name, path in places.items():
+        assert f"{name}: no f" in done.stderr
+        assert str(path) in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + 240
     while not condition():
