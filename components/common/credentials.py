@@ -17,6 +17,8 @@ _QUERY = re.compile(
     r"|(?:access|api|account)[_-]?key)[\w.-]{0,64}|sig|pwd)=)[^&;\s'\"]{1,4096}",
     re.IGNORECASE,
 )
+# None of the three matches more characters.
+_LONGEST_MATCH = 4_352
 _USERINFO = re.compile(r"^([\w+.-]+://)[^\s]*@")
 
 
@@ -29,8 +31,28 @@ def hide_credentials(text: str) -> str:
     Returns:
         The text, otherwise unchanged.
     """
-    if "://" not in text:
-        return text
+    return _hidden(text) if "://" in text else text
+
+
+def shorten_hiding(text: str, characters: int) -> tuple[str, str]:
+    """Takes both ends of a text, with secrets hidden; however long it is, only they are read.
+
+    Args:
+        text: At any length. Of its ends alone nobody sees whether they are of a URI: what looks
+            like a secret is one.
+        characters: Of each end.
+
+    Returns:
+        The two ends; shorter where much is hidden.
+    """
+    # A secret that the slice cuts is not recognised: what may be a part of one is left out again.
+    reach = characters + 2 * _LONGEST_MATCH
+    first = _hidden(text[:reach])[:-_LONGEST_MATCH]
+    last = _hidden(text[-reach:])[_LONGEST_MATCH:]
+    return first[:characters], last[-characters:]
+
+
+def _hidden(text: str) -> str:
     for pattern in (_PASSWORD, _TOKEN, _QUERY):
         text = pattern.sub(rf"\1{_HIDDEN}", text)
     return text

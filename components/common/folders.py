@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _WRITING = "writing"
 # A leftover on a filesystem without locks is taken for a dead writer's after this time.
@@ -23,13 +24,26 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         path: The file; its folder is made where it is not there.
         data: The content; text is encoded as UTF-8.
     """
+    with written_atomically(path) as stream:
+        stream.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Opens a local file for writing; a reader sees the old content until the block has succeeded.
+
+    Args:
+        path: The file; its folder is made where it is not there.
+
+    Yields:
+        The open file. Its content is dropped where the block raises.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = data.encode("utf-8") if isinstance(data, str) else data
     # Not tempfile.mkstemp: its mode 0600 would keep other users of a shared volume out.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         with temporary.open("xb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -169,6 +169,36 @@ def make_folder(path: Path, where: str) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
+def why_not_writable(uri: str) -> str:
+    """Says why no folder can be written at a URI, as far as that shows without trying.
+
+    Args:
+        uri: Local path or any URI. Stores are not asked.
+
+    Returns:
+        The reason in words; empty where none shows.
+    """
+    try:
+        if is_local(uri):
+            return _why_not_writable_here(local_path(uri).absolute())
+        scheme, _, name = without_mount(uri).partition("://")
+        fsspec.get_filesystem_class(scheme)
+    except (OSError, ValueError, ImportError) as error:
+        return _reason(error)
+    return "" if name.strip("/") else "no bucket is named"
+
+
+def _why_not_writable_here(folder: Path) -> str:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        return f"{one_line(there)} is a file"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"no permission to write to {one_line(there)}"
+    if max(len(os.fsencode(part)) for part in folder.parts) > os.pathconf(there, "PC_NAME_MAX"):
+        return os.strerror(errno.ENAMETOOLONG)
+    return ""
+
+
 def _reason(error: Exception) -> str:
     """Says why; an error of the operating system names its file again, which may be long."""
     if isinstance(error, OSError) and error.strerror:

@@ -6,20 +6,24 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from kfp_llm_tuning.components.common.credentials import hide_credentials
+from kfp_llm_tuning.components.common.credentials import hide_credentials, shorten_hiding
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 80
+# Of longer texts only what is shown is searched for passwords.
+_LONGEST_SEARCHED = 20_000
 # Longer names are no misspellings.
 _LONGEST_NAME = 60
 
 
 def shorten(text: str, characters: int = 200) -> str:
     """Leaves out a text's middle where it is longer than a message may show."""
+    half = (characters - 1) // 2
+    if len(text) > _LONGEST_SEARCHED:
+        return "…".join(shorten_hiding(text, half))
     text = hide_credentials(text)  # Before a password that is cut in two is none any more.
     if len(text) <= characters:
         return text
-    half = (characters - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
 
 
@@ -42,7 +46,7 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
 def short(value: object) -> str:
     """Writes any value as Python does, its middle left out before a long one is written out."""
     if isinstance(value, str):
-        value = hide_credentials(value)
+        value = shorten(value)
     return hide_credentials(escape(_BRIEF.repr(value)))
 
 

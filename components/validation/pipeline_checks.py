@@ -9,7 +9,11 @@ import math
 from collections.abc import Callable
 
 from kfp_llm_tuning.components.common.errors import Problem, collect
-from kfp_llm_tuning.components.common.storage import is_local, is_mounted_bucket
+from kfp_llm_tuning.components.common.storage import (
+    is_local,
+    is_mounted_bucket,
+    why_not_writable,
+)
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
 from kfp_llm_tuning.components.tuning.model_references import ModelReference, check_learning_rate
@@ -141,7 +145,7 @@ def _check_dataset(parameters: PipelineParameters) -> list[Problem]:
         problems.append(Problem(what, "dataset_name", MANAGED_DATASET.template))
     for where in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
         problems += _storage_problems(parameters, where)
-    return problems
+    return problems + _output_problems(parameters)
 
 
 def _storage_problems(parameters: PipelineParameters, where: str) -> list[Problem]:
@@ -152,6 +156,16 @@ def _storage_problems(parameters: PipelineParameters, where: str) -> list[Proble
         what = f"{short(uri)} is a path of one machine, which Vertex AI cannot read."
         return [Problem(what, where, "gs://BUCKET/PATH", "Copy it to a bucket.")]
     return []
+
+
+def _output_problems(parameters: PipelineParameters) -> list[Problem]:
+    """Tells, before anything is tuned, where evaluations could not be written on this machine."""
+    uri = parameters.evaluation_output_root_dir
+    reason = why_not_writable(uri) if uri.strip() and parameters.platform == "local" else ""
+    if not reason:
+        return []
+    what = f"cannot write to {short(uri)}: {reason}."
+    return [Problem(what, "evaluation_output_root_dir", "a folder that can be made, or its URI")]
 
 
 def _check_numbers(parameters: PipelineParameters) -> list[Problem]:

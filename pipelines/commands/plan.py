@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,11 +22,21 @@ _MARKS = {"ok": "✓", "warning": "!", "unknown": "?", "problem": "✗"}
 _COLOURS = {"ok": "green", "warning": "yellow", "unknown": "yellow", "problem": "red"}
 
 
+def _is_number(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
+    """Refuses NaN, which lies within every range."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is no number.", context, parameter)
+    return value
+
+
 @click.command(context_settings={"max_content_width": 100})
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.option(
     "--machine-price",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=1e6),
+    callback=_is_number,
     help="What the tuner's machine costs an hour.  [default: Vertex AI's list price]",
 )
 @job_options

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.folders import written_atomically
 from kfp_llm_tuning.components.common.input_stream import InputStream
+from kfp_llm_tuning.components.common.storage import failures_told
 from kfp_llm_tuning.components.serving.logs import configure_transformers
 from kfp_llm_tuning.pipelines.commands.completion import complete_models
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder
@@ -34,7 +38,7 @@ _logger = logging.getLogger(__name__)
 )
 @click.option(
     "--output",
-    type=click.File("w", encoding="utf-8", lazy=True, atomic=True),
+    type=click.Path(dir_okay=False, writable=True, allow_dash=True),
     default="-",
     metavar="FILE",
     help="Where answers go instead of stdout.",
@@ -51,7 +55,7 @@ def predict(
     text: str | None,
     registry_uri: str,
     input_file: IO[bytes] | None,
-    output: IO[str],
+    output: str,
     context: str,
     max_output_tokens: int | None,
     as_json: bool,
@@ -66,18 +70,43 @@ def predict(
     the same question has the same answer.
     """
     questions = _questions(text, context, input_file)
-    with at_work(f"Asking {model}"):
-        folder = model_folder(model, registry_uri)
-        configure_transformers()
-        from kfp_llm_tuning.components.generation.tuned_model import TunedModel
+    with _opened(output) as write:
+        with at_work(f"Asking {model}"):
+            folder = model_folder(model, registry_uri)
+            configure_transformers()
+            from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
-        answers = TunedModel(folder).answer(questions, max_output_tokens or 0)
-    _warn(answers)
-    for answer in answers:
-        line = answer.content
-        if as_json or input_file:
-            line = json.dumps(dataclasses.asdict(answer), ensure_ascii=False)
-        click.echo(line, file=output)
+            answers = TunedModel(folder).answer(questions, max_output_tokens or 0)
+        _warn(answers)
+        for answer in answers:
+            line = answer.content
+            if as_json or input_file:
+                line = json.dumps(dataclasses.asdict(answer), ensure_ascii=False)
+            write(line)
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[Callable[[str], None]]:
+    """Opens the place of the answers before anything is asked; a file is whole or as it was.
+
+    Args:
+        output: A file; - is stdout.
+
+    Yields:
+        What writes a line.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    if output == "-":
+        yield click.echo
+        return
+    with ExitStack() as stack:
+        with failures_told(f"write {output}", "--output"):
+            path = Path(output).resolve()
+            is_device = path.exists() and not path.is_file()
+            stream = stack.enter_context(path.open("wb") if is_device else written_atomically(path))
+        yield lambda line: click.echo(line.encode(), file=stream)
 
 
 def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> list[Question]:

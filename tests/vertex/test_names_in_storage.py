@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gcsfs.core import GCSFileSystem
 
-from kfp_llm_tuning.components.common import storage
+from kfp_llm_tuning.components.common import storage, transfers
 from kfp_llm_tuning.components.data.rows import TextRow
 from kfp_llm_tuning.components.evaluation.evaluate import Copies, publish
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
@@ -29,7 +29,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with StorageServer(tmp_path / "storage") as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        monkeypatch.setattr(storage, "_PAUSES", ())
+        monkeypatch.setattr(transfers, "_PAUSES", ())
         # One that was made for another server would be taken again.
         GCSFileSystem.clear_instance_cache()
         yield server.create_bucket("data")
@@ -79,7 +79,7 @@ def test_an_evaluation_is_copied(bucket: Path, tmp_path: Path, name: str) -> Non
     copies = Copies(f"gs://data/{name}", "run-1")
     publish({name: tmp_path / "evaluation"}, copies)
     assert _files(bucket) == {f"{name}/run-1/{name}/{name}/report.html"}
-    storage.delete_directory(f"gs://data/{name}", first="report.html")
+    transfers.delete_directory(f"gs://data/{name}", first="report.html")
     assert _files(bucket) == set()
 
 

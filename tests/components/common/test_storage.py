@@ -109,3 +109,22 @@ def test_a_mounted_path_is_the_object_of_the_bucket(tmp_path, monkeypatch):
     assert storage.locate(path)[1] == path
     assert storage.bucket_uri(path) == "gs://bucket/folder/train.jsonl"
     assert storage.is_local(f"{tmp_path}/gcs/") and storage.is_local("/tmp/gcs/bucket")
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("{}/new/folder", ""),
+        ("file://{}", ""),
+        ("gs://bucket/a?b", ""),
+        ("{}/file/below", "{}/file is a file"),
+        ("{}/" + "a" * 300, "File name too long"),
+        ("{}/new/" + "a" * 300, "File name too long"),
+        ("gs://", "no bucket is named"),
+        ("nope://a/b", "ValueError: Protocol not known: nope"),
+    ],
+)
+def test_a_folder_that_could_not_be_written_is_told(tmp_path: Path, uri: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    assert storage.why_not_writable(uri.format(tmp_path)) == reason.format(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -157,6 +157,12 @@ BROKEN = {
         "evaluation_data_uri: '/data/eval.jsonl' is a path of one machine",
         "Copy it to a bucket",
     ),
+    "evaluations below a file": (
+        LOCAL,
+        {"evaluation_output_root_dir": f"{__file__}/below"},
+        "evaluation_output_root_dir: cannot write to '",
+        "is a file. Allowed: a folder that can be made",
+    ),
     "blank evaluation set": (
         LOCAL,
         {"evaluation_data_uri": " "},

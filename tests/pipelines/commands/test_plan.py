@@ -294,3 +294,10 @@ def test_an_existing_tensorboard(
     name = client.create_tensorboard(parent=place.parent, tensorboard=board).result().name
     checks = checks_of(call, [*plan_words, "--tensorboard-resource-id", name], 0)
     assert "tensorboard_resource_id: ok" in checks
+
+
+@pytest.mark.parametrize("price", ["nan", "inf", "0", "-1"])
+def test_a_price_that_is_none_is_refused(call: Call, price: str) -> None:
+    result = call("plan", "--machine-price", price)
+    assert result.exit_code != 0
+    assert "Invalid value for '--machine-price'" in result.output

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 from kfp_llm_tuning.components.tuning import byte_tiny
 from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
@@ -114,6 +115,29 @@ def test_bad_rows_leave_no_output(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="line 1"):
         call(str(model), "--input", str(source), "--output", str(target))
     assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["afile/out.jsonl", "a" * 300])
+def test_an_output_that_cannot_be_is_told_before_answering(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(TunedModel, "answer", None)
+    (tmp_path / "afile").touch()
+    with pytest.raises(UserError, match="--output: cannot write"):
+        call(str(model), "hello", "--output", str(tmp_path / name))
+
+
+def test_an_output_is_whole_or_as_it_was(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.jsonl"
+    target.write_text("before")
+    with monkeypatch.context() as patch, pytest.raises(TypeError):
+        patch.setattr(TunedModel, "answer", None)
+        call(str(model), "hello", "--output", str(target))
+    assert (target.read_text(), list(tmp_path.iterdir())) == ("before", [target])
+    call(str(model), "hello", "--output", str(target))
+    assert target.read_text() == call(str(model), "hello").stdout
 
 
 def test_unknown_model(registry_uri: str) -> None:
