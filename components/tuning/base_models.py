@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 CACHE_VARIABLE = "KFP_LLM_TUNING_CACHE"
 _BYTE_TINY = "builtin://byte-tiny"
 _WHERE = "large_model_reference"
+_PATIENCE_SECONDS = 10.0
 _ALLOWED = "a folder in Hugging Face layout: config.json, *.safetensors, tokenizer files"
 _TOKENIZER_FILES = (
     "*.json",
@@ -187,16 +188,36 @@ def _from_hub(reference: ModelReference, files: tuple[str, ...]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository = reference.checkpoint.removeprefix("hf://")
+    silence = _hub_silence(repository, reference.revision)
     try:
         folder = snapshot_download(
             repository,
             revision=reference.revision,
             allow_patterns=list(files),
             ignore_patterns=list(_IGNORED_FILES),
+            local_files_only=silence is not None,
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise _hub_error(reference, error) from error
+        raise _hub_error(reference, silence or error) from error
     return Path(folder)
+
+
+def _hub_silence(repository: str, revision: str) -> Exception | None:
+    """Asks the hub one thing, once: the list of a pinned revision's files would be tried six times.
+
+    Returns:
+        Why it does not answer; None where it does, be it with a refusal.
+    """
+    from huggingface_hub import model_info
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        model_info(repository, revision=revision, timeout=_PATIENCE_SECONDS)
+    except HfHubHTTPError as error:
+        return error if error.response.status_code >= 500 else None
+    except Exception as error:  # those of its HTTP library have no base that is promised
+        return error
+    return None
 
 
 def _hub_names(reference: ModelReference) -> list[str]:
@@ -204,6 +225,8 @@ def _hub_names(reference: ModelReference) -> list[str]:
     from huggingface_hub.errors import HfHubHTTPError
 
     repository = reference.checkpoint.removeprefix("hf://")
+    if silence := _hub_silence(repository, reference.revision):
+        raise _hub_error(reference, silence)
     try:
         return list(list_repo_files(repository, revision=reference.revision))
     except (HfHubHTTPError, OSError) as error:

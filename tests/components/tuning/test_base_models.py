@@ -212,6 +212,7 @@ def test_the_hub_is_asked_for_safe_files_of_the_pinned_revision(
         asked.update(options, repository=repository)
         return str(snapshot)
 
+    monkeypatch.setattr(huggingface_hub, "model_info", lambda *_, **__: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     reference = resolve("text-bison@002")
     folder = materialise(reference)
@@ -249,12 +250,17 @@ def test_what_the_hub_refuses_is_told_with_what_to_do(
             raise error("broken", response=_Response())  # type: ignore[call-arg]
         raise error("broken")
 
+    monkeypatch.setattr(huggingface_hub, "model_info", lambda *_, **__: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(UserError) as caught:
         materialise(resolve("qwen3-4b"))
     assert message in str(caught.value)
 
 
-def test_without_a_network_the_message_says_what_to_do() -> None:
+@pytest.mark.parametrize("reference", ["hf://nobody/nothing-of-this-name", "text-bison@002"])
+def test_without_a_network_the_hub_is_asked_once_and_the_message_says_what_to_do(
+    reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("tried again"))
     with pytest.raises(UserError, match="copy the model's folder here, to gs:// or to s3://"):
-        tokenizer_folder(resolve("hf://nobody/nothing-of-this-name"))
+        tokenizer_folder(resolve(reference))
