@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.core import OpenFile, get_compression, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.folders import written_atomically
 from kfp_llm_tuning.components.common.input_stream import InputStream
 from kfp_llm_tuning.components.common.wording import one_line
 
@@ -167,6 +168,31 @@ def make_folder(path: Path, where: str) -> None:
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def open_output(path: Path, where: str) -> Iterator[BinaryIO]:
+    """Opens a file that the user named, before the work whose outcome it takes.
+
+    Args:
+        path: The file; its folder is made where it is not there. A device or a pipe will do.
+        where: The parameter that named it.
+
+    Yields:
+        The open file. Where the block raises, a file is as it was before.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    with ExitStack() as stack:
+        with failures_told(f"write {path}", where):
+            path = path.resolve()
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            is_file = path.is_file() or not path.exists()
+            opened = written_atomically(path) if is_file else path.open("wb")
+            stream = stack.enter_context(opened)
+        yield stream
 
 
 def why_not_writable(uri: str) -> str:

@@ -6,16 +6,15 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.folders import written_atomically
 from kfp_llm_tuning.components.common.input_stream import InputStream
-from kfp_llm_tuning.components.common.storage import failures_told
+from kfp_llm_tuning.components.common.storage import open_output
 from kfp_llm_tuning.components.serving.logs import configure_transformers
 from kfp_llm_tuning.pipelines.commands.completion import complete_models
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder
@@ -101,11 +100,7 @@ def _opened(output: str) -> Iterator[Callable[[str], None]]:
     if output == "-":
         yield click.echo
         return
-    with ExitStack() as stack:
-        with failures_told(f"write {output}", "--output"):
-            path = Path(output).resolve()
-            is_device = path.exists() and not path.is_file()
-            stream = stack.enter_context(path.open("wb") if is_device else written_atomically(path))
+    with open_output(Path(output), "--output") as stream:
         yield lambda line: click.echo(line.encode(), file=stream)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +82,7 @@ def validate(
     """
     from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
-    with at_work(f"Checking {file}"):
+    with _report_written(report_file) as report, at_work(f"Checking {file}"):
         validation = validate_dataset(
             Request(
                 dataset_uri=file,
@@ -92,8 +94,7 @@ def validate(
                 max_printed_problems=max_printed,
             )
         )
-    if report_file:
-        _write_report(validation, report_file)
+        report(validation)
     if as_json:
         click.echo(validation.summary.to_json(), nl=False)
     else:
@@ -109,11 +110,21 @@ def _default_model(file: str) -> str:
     return "chat-bison@001" if detect_format(file) == RowFormat.CHAT else "text-bison@001"
 
 
-def _write_report(validation: Validation, path: Path) -> None:
-    from kfp_llm_tuning.components.common.folders import write_atomically
+@contextmanager
+def _report_written(path: Path | None) -> Iterator[Callable[[Validation], None]]:
+    """Opens the report before anything is checked; what it yields writes it, or nothing."""
+    if path is None:
+        yield lambda _: None
+        return
+    from kfp_llm_tuning.components.common.storage import open_output
     from kfp_llm_tuning.components.validation.page import render_report
 
-    write_atomically(path, render_report(validation))
+    with open_output(path, "--report") as stream:
+
+        def write(validation: Validation) -> None:
+            stream.write(render_report(validation).encode())
+
+        yield write
 
 
 def _show(validation: Validation, report_file: Path | None) -> None:

@@ -82,6 +82,14 @@ def test_json(good: str, bad: str) -> None:
     assert json.loads(result.stdout)["errors_by_kind"] == {"wrong_type": 12}
 
 
+@pytest.mark.parametrize("name", ["file/report.html", "a" * 300, "."])
+def test_a_report_that_cannot_be_is_told_before_checking(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    result = run("no-such-dataset.jsonl", "--report", str(tmp_path / name))
+    assert result.exit_code != 0
+    assert "--report" in str(result.exception) + result.output
+
+
 def test_report(good: str, tmp_path: Path) -> None:
     report = tmp_path / "new" / "report.html"
     result = run(good, "--report", str(report))
