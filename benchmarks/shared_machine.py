@@ -162,7 +162,8 @@ def _tune(callback: object, lengths: tuple[int, int]) -> None:
         folder = Path(name)
         columns = {"input_ids": rows, "prompt_length": [len(row) - 6 for row in rows]}
         Dataset.from_dict(columns).save_to_disk(str(folder / "encoded"))
-        (folder / "encoded" / "encoding.json").write_text(json.dumps({"examples": len(rows)}))
+        facts = {"examples": len(rows), "max_output_tokens": 16}
+        (folder / "encoded" / "encoding.json").write_text(json.dumps(facts))
         arguments = TuningArguments(
             "byte-tiny", train_steps=100_000, tuning="full", checkpoint_interval=100_000
         )

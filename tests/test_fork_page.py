@@ -28,6 +28,8 @@ def next_version(tmp_path: Path) -> Path:
     checkout = tmp_path / "next-version"
     for folder in ("components/dataset", "tests/components/dataset"):
         shutil.copytree(ROOT / folder, checkout / folder)
+    for name in ("conftest.py", "chat_tokenizers.py"):
+        shutil.copy(ROOT / "tests/components" / name, checkout / "tests/components")
     text = (checkout / OURS).read_text(encoding="utf-8")
     assert CHANGE[0] in text
     (checkout / OURS).write_text(text.replace(*CHANGE), encoding="utf-8")

@@ -63,7 +63,8 @@ def connect(registry_uri: str, create: bool = True) -> MlflowClient:
         )
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow.exceptions import MlflowException
+    # Outside of the try: a driver of a database may be missing there, MLflow itself is no such.
+    from mlflow import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     _quieten()

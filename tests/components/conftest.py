@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from kfp_llm_tuning.components.tuning import byte_tiny
 from tests.components.chat_tokenizers import TEMPLATES, build_chat_tokenizer
-from tests.vertex.local_vertex import LocalVertex, local_vertex
+
+if TYPE_CHECKING:
+    from tests.vertex.local_vertex import LocalVertex
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +46,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def _vertex_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalVertex]:
+    # Whoever forks a component takes this file along, without the local Vertex AI.
+    from tests.vertex.local_vertex import local_vertex
+
     with local_vertex(tmp_path_factory.mktemp("vertex")) as server:
         server.storage.create_bucket("bucket")
         yield server

@@ -236,7 +236,11 @@ _PARAMETERS: list[tuple[str, dict[str, Any], str]] = [
     ("bias for a long number", {"logitBias": {"1" * 10_000: 1}}, ".logitBias.1111"),
     ("too strong a bias", {"logitBias": {"5": -100.5}}, ".logitBias.5: -100.5 is no bias"),
     ("bias true", {"logitBias": {"5": True}}, ".logitBias.5: true is no bias"),
-    ("10,000 bad biases", {"logitBias": {f"a{n}": n for n in range(10_000)}}, ".logitBias.a0"),
+    (
+        "10,000 bad biases",
+        {"logitBias": {f"a{n}": n for n in range(10_000)}},
+        ".logitBias: has 10000 fields",
+    ),
     ("echo a text", {"echo": "yes"}, ".echo: 'yes' is no boolean"),
     ("echo a number", {"echo": 1}, ".echo: 1 is no boolean"),
     ("a search", {"groundingConfig": {"sources": [{"type": "WEB"}]}}, ".groundingConfig"),

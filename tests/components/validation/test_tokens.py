@@ -11,7 +11,8 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
-from kfp_llm_tuning.components.validation import tokens as tokens_module
+from kfp_llm_tuning.components.validation import dataset as dataset_module
+from kfp_llm_tuning.components.validation.base_model import ExaminedModel
 from kfp_llm_tuning.components.validation.dataset import Request, Validation, validate_dataset
 from kfp_llm_tuning.components.validation.findings import Severity, list_problems
 from tests.components.data.rendering.test_answer_end import tokenizer_ending
@@ -24,7 +25,8 @@ def check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Check:
     """Validates 12 texts of which the third is given, for a tokenizer."""
 
     def run(tokenizer: Any, question: str = "a?", answer: str = "b") -> Validation:
-        monkeypatch.setattr(tokens_module, "load_tokenizer", lambda folder: tokenizer)
+        examined = ExaminedModel([], "", tokenizer)
+        monkeypatch.setattr(dataset_module, "examine", lambda *_: examined)
         rows = [{"input_text": f"case {n}", "output_text": f"out {n}"} for n in range(12)]
         rows[2] = {"input_text": question, "output_text": answer}
         path = tmp_path / "train.jsonl"

@@ -235,10 +235,10 @@ def test_data_that_only_the_cluster_reads(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no credentials")
 
-    monkeypatch.setattr("kfp_llm_tuning.components.common.storage.url_to_fs", refuse)
+    monkeypatch.setattr("kfp_llm_tuning.components.common.storage.locate", refuse)
     for uri, text in (
         ("/mnt/models/train.jsonl", "is on a volume of the cluster"),
-        ("gs://bucket/train.jsonl", "no credentials, from here: the cluster may all the same"),
+        ("gs://bucket/train.jsonl", "no credentials), from here: the cluster may all the same"),
     ):
         checks = checks_of(call, [*plan_words, "--dataset-uri", uri])
         assert has(checks, "dataset: unknown", text), checks

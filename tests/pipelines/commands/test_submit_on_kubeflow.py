@@ -182,7 +182,7 @@ def test_many_users(kubeflow_server: LocalKubeflow, call: Call, run_words: list[
 @pytest.mark.parametrize(
     ("words", "messages"),
     [
-        (["--train-steps", "0"], ["train_steps"]),
+        (["--evaluation-interval", "0"], ["evaluation_interval"]),
         (["--job-id", "A b", "--service-account", "a@b"], ["--job-id", "--service-account"]),
         (["--dataset-uri", "train.jsonl"], ["dataset_uri: 'train.jsonl' is relative"]),
         (["--dataset-name", "projects/p/locations/l/datasets/1", "--dataset-uri", ""],
@@ -200,8 +200,8 @@ def test_many_users(kubeflow_server: LocalKubeflow, call: Call, run_words: list[
           "--reserved-ip-range", "r"],
          ["--region: is an option of Vertex AI", "--network", "--persistent-resource",
           "--reserved-ip-range"]),
-        (["--train-steps", "0", "--job-id", "A b", "--token", "a b", "--seed", "-1"],
-         ["train_steps", "--job-id", "--token", "seed"]),
+        (["--evaluation-interval", "0", "--job-id", "A b", "--token", "a b", "--seed", "-1"],
+         ["evaluation_interval", "--job-id", "--token", "seed"]),
     ],
 )  # fmt: skip
 def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_sent(
