@@ -5,7 +5,8 @@ while it runs; libgomp's own, which spins for milliseconds; passive, which sleep
 single thread. A neighbour is a process that computes without a pause. The peer of a row is
 libgomp's own way, which is what torch does by itself, and the limit the best of all four.
 
-Usage: ``python benchmarks/shared_machine.py [--seconds 10] [--rounds 1] [--memory-steps 1000]``.
+Usage: ``python benchmarks/shared_machine.py [--seconds 10] [--rounds 1] [--memory-steps 1000]
+[--only tuner] [--neighbours 0]``.
 Ten minutes and more, on a machine that is otherwise idle.
 """
 
@@ -45,6 +46,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each piece of work")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--memory-steps", type=int, default=1000)
+    parser.add_argument(
+        "--only", choices=[*WORKS, "memory"], action="append", help="leave out others"
+    )
+    parser.add_argument("--neighbours", type=int, choices=NEIGHBOURS, action="append")
     parser.add_argument("--work", choices=[*WORKS, "memory"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work == "memory":
@@ -52,10 +57,12 @@ def main() -> None:
     elif options.work:
         print(json.dumps(WORKS[options.work](options.seconds)))
     else:
-        for work in WORKS:
-            for neighbours in NEIGHBOURS:
+        wanted = options.only or [*WORKS, "memory"]
+        for work in (work for work in WORKS if work in wanted):
+            for neighbours in options.neighbours or NEIGHBOURS:
                 _measure_work(work, neighbours, options)
-        _measure_memory(options)
+        if "memory" in wanted:
+            _measure_memory(options)
 
 
 # What is measured, in a process of its own

@@ -123,7 +123,10 @@ def wilson_interval(share: float, examples: int) -> Interval:
     middle = share + z**2 / (2 * examples)
     half = z * math.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
     scale = 1 + z**2 / examples
-    return Interval(max((middle - half) / scale, 0.0), min((middle + half) / scale, 1.0))
+    # At the ends of the range rounding would leave some 1e-18.
+    low = (middle - half) / scale if share > 0 else 0.0
+    high = (middle + half) / scale if share < 1 else 1.0
+    return Interval(max(low, 0.0), min(high, 1.0))
 
 
 def interval_of_resamples(

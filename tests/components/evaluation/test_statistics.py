@@ -28,6 +28,7 @@ def test_right_or_wrong_gets_wilsons_interval():
 def test_equal_values_of_a_few_examples_are_not_certain(value):
     interval = mean_interval(np.full(10, value))
     assert interval == wilson_interval(value, 10)
+    assert (interval.low == 0, interval.high == 1) == (value == 0, value == 1)
     assert interval.high - interval.low > 0.25
 
 
