@@ -92,7 +92,7 @@ def tuner_rate(seconds: float) -> float:
 
 
 def tuner_memory(steps: int) -> dict[int, float]:
-    """Resident MiB of the tuner after some steps; rows of 20 to 600 tokens: all shapes differ."""
+    """Resident MiB of the tuner after some steps; rows of 20 to 320 tokens: all shapes differ."""
     import psutil
     from transformers import TrainerCallback
 
@@ -106,7 +106,7 @@ def tuner_memory(steps: int) -> dict[int, float]:
                 seen[state.global_step] = psutil.Process().memory_info().rss / 2**20
             control.should_training_stop = state.global_step >= steps
 
-    _tune(Scales(), lengths=(20, 600))
+    _tune(Scales(), lengths=(20, 320))
     return seen
 
 
@@ -228,7 +228,7 @@ def _measure_memory(options: argparse.Namespace) -> None:
             peer=theirs[step],
             limit=next(iter(ours.values())),
             unit="MiB",
-            note="resident; byte-tiny, rows of 20 to 600 tokens; peer: torch's own caches of 1,024 "
+            note="resident; byte-tiny, rows of 20 to 320 tokens; peer: torch's own caches of 1,024 "
             "kernels, limit: ours at the first of these steps",
         )
 

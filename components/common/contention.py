@@ -22,9 +22,10 @@ logger = logging.getLogger(__name__)
 _USERS_DECISIONS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 _SECONDS_BETWEEN_LOOKS = 1.0
 # Of the time in which threads could run, how much they waited for a processor. Alone on a machine
-# it is below 0.02; beside one program that computes it is above 0.3.
-CONTENDED = 0.1
-_CALM = 0.03
+# it is below 0.02, of a server beside its clients above 0.1, and above 0.3 where another program
+# computes on one of two processors.
+CONTENDED = 0.25
+_CALM = 0.12
 # So many calm looks one after another end the giving way.
 _CALM_LOOKS = 5
 # A team is never made larger than this: each of its threads counts in a container's limit.

@@ -33,7 +33,7 @@ def look(watch: contention.Watch, share: float, times: int = 1) -> None:
 
 
 def test_gives_way_while_others_want_the_processors(watch: contention.Watch) -> None:
-    look(watch, 0.02, times=9)
+    look(watch, 0.2, times=9)
     assert not watch.giving_way
     look(watch, 0.3)
     assert watch.giving_way
@@ -41,7 +41,7 @@ def test_gives_way_while_others_want_the_processors(watch: contention.Watch) -> 
     # Short calm spells end nothing: whoever gives way waits less.
     for _ in range(3):
         look(watch, 0.01, times=4)
-        look(watch, 0.05)
+        look(watch, 0.2)
     assert watch.giving_way
     assert FakeTeam.kept == 1
     look(watch, 0.01, times=5)
