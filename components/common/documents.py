@@ -193,10 +193,16 @@ def unknown_names(
     problems = []
     for name in islice(left, _MOST_PROBLEMS):
         told = did_you_mean(name.strip(" :").replace("-", "_"), known, fix)
-        problems.append(Problem(what, f"{place}{one_line(name, 60)}", fix=told))
+        problems.append(Problem(what, f"{place}{_name(name)}", fix=told))
     if hidden := sum(1 for _ in left):
         problems.append(Problem(f"{hidden:,} more: {what}", place, fix=fix))
     return problems
+
+
+def _name(name: str) -> str:
+    """Quotes a name that would not read as one: ``'accelerator_type:'``."""
+    plain = name.replace("-", "_").isidentifier()
+    return one_line(name, 60) if plain else repr(one_line(name, 60))
 
 
 def size_problems(values: Mapping[str, Any]) -> list[Problem]:

@@ -51,9 +51,12 @@ def test_the_published_text_request(published: Path, template_file: Path) -> Non
     assert message.encryption_spec.kms_key_name == key
 
 
-def test_the_published_chat_request(published: Path) -> None:
+def test_the_published_chat_request_asks_for_tpu(published: Path) -> None:
     request = read_request(published / "rest_chat.json")
-    body = body_of(request, TemplateSource(REGISTRY))
+    with pytest.raises(UserError, match="no engine of this version tunes on TPU. Allowed: GPU."):
+        body_of(request, TemplateSource(REGISTRY))
+    gpu = dataclasses.replace(request, values={**request.values, "accelerator_type": "GPU"})
+    body = body_of(gpu, TemplateSource(REGISTRY))
     assert body["pipelineSpec"]["pipelineInfo"]["name"] == "tune-large-chat-model"
     assert set(body) == {"displayName", "pipelineSpec", "runtimeConfig"}
 
