@@ -80,7 +80,7 @@ compile: install ## Write the templates and the components to compiled/.
 	$(BIN)/kfp-llm-tuning compile
 
 readme: install ## Rewrite the interface tables in READMEs and docs.
-	$(BIN)/python -m kfp_llm_tuning.pipelines.readme_tables
+	$(BIN)/python -m kfp_llm_tuning.pipelines.compiling.readme_tables
 
 images: install ## Build the container images (IMAGE_REGISTRY=...; PUSH=1 pushes them too).
 	$(BIN)/python images/build.py "$(IMAGE_REGISTRY)" $(if $(PUSH),--push)

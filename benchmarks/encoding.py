@@ -30,10 +30,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 
-from kfp_llm_tuning.components.dataset.artifacts import Record, read_records
+from kfp_llm_tuning.components.data.artifacts import Record, read_records
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 
 _ROUNDS = 3
 _LIMITS = Limits(max_input_tokens=8192, max_output_tokens=1024)

@@ -22,8 +22,8 @@ from transformers import GenerationConfig
 from kfp_llm_tuning.components.generation.batches import BATCH_SIZE
 from kfp_llm_tuning.components.generation.engine import GenerationRequest, TokenLogprobs
 from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
-from kfp_llm_tuning.components.tuning.base_models import materialise
-from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.models.base_models import materialise
+from kfp_llm_tuning.components.models.model_references import resolve
 
 _EOS = 2
 _CALLERS = 16

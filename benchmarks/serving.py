@@ -30,7 +30,7 @@ from serving_load import (
     running,
 )
 
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 
 _CLIENTS = (1, 4, 16)
 _PROVENANCE = {"prompt_format": "plain", "max_input_tokens": 1024, "max_output_tokens": 256}

@@ -114,8 +114,8 @@ def prediction_rate(seconds: float) -> float:
     """Answers a second of batch prediction, 16 tokens each."""
     from kfp_llm_tuning.components.generation.engine import GenerationRequest
     from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
-    from kfp_llm_tuning.components.tuning.base_models import materialise
-    from kfp_llm_tuning.components.tuning.model_references import resolve
+    from kfp_llm_tuning.components.models.base_models import materialise
+    from kfp_llm_tuning.components.models.model_references import resolve
 
     engine = TransformersEngine(materialise(resolve("byte-tiny")))
     generator = np.random.default_rng(0)
@@ -134,8 +134,8 @@ def prediction_rate(seconds: float) -> float:
 
 def server_rate(seconds: float) -> float:
     """Requests a second of the prediction server, 4 clients, 16 tokens each."""
-    from kfp_llm_tuning.components.tuning.base_models import materialise
-    from kfp_llm_tuning.components.tuning.model_references import resolve
+    from kfp_llm_tuning.components.models.base_models import materialise
+    from kfp_llm_tuning.components.models.model_references import resolve
 
     with our_server(materialise(resolve("byte-tiny"))) as (url, _):
         rate = measure(url, 4, prompts(24), our_body(16)).rate

@@ -40,16 +40,16 @@ from transformers import (
     TrainingArguments,
 )
 
-from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.batching import EncodedSet, StepSampler, collate
-from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
-from kfp_llm_tuning.components.tuning.interruption import Interruption
-from kfp_llm_tuning.components.tuning.label_only_loss import (
+from kfp_llm_tuning.components.data.batching import EncodedSet, StepSampler, collate
+from kfp_llm_tuning.components.models.label_only_loss import (
     ForwardPlan,
     Head,
     label_logits,
     label_loss,
 )
+from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
+from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.run_settings import RunSettings
 from kfp_llm_tuning.components.tuning.trainable_model import has_fast_bf16
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer

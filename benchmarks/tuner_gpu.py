@@ -97,8 +97,8 @@ def ours(model: Any, folder: Path, steps: int, batch: int, tuning: str) -> float
     """This project's trainer."""
     from tuner import Clock
 
+    from kfp_llm_tuning.components.data.batching import EncodedSet
     from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-    from kfp_llm_tuning.components.tuning.batching import EncodedSet
     from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
     from kfp_llm_tuning.components.tuning.interruption import Interruption
     from kfp_llm_tuning.components.tuning.run_settings import RunSettings

@@ -19,10 +19,10 @@ from pathlib import Path
 import msgspec
 from common import record
 
+from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
+from kfp_llm_tuning.components.data.reading.findings import Findings, Severity
+from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
-from kfp_llm_tuning.components.validation.findings import Findings, Severity
-from kfp_llm_tuning.components.validation.rows import RowFormat
-from kfp_llm_tuning.components.validation.scan import scan
 
 SPEED_BYTES = 200_000_000
 MEMORY_BYTES = (10_000_000, 100_000_000, 1_000_000_000)

@@ -18,11 +18,11 @@ from kfp.dsl import Artifact, Input, Model, Output
 
 from kfp_llm_tuning.components.common.images import IMAGE
 from kfp_llm_tuning.components.evaluation import batch_predict, evaluate_model
-from kfp_llm_tuning.pipelines import deployment_graph, tuning_graph
-from kfp_llm_tuning.pipelines.evaluation_graph import evaluation_graph
+from kfp_llm_tuning.pipelines.graphs import deployment_graph, tuning_graph
+from kfp_llm_tuning.pipelines.graphs.evaluation_graph import evaluation_graph
+from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
+from kfp_llm_tuning.pipelines.graphs.tuning_steps import add_validation
 from kfp_llm_tuning.pipelines.own_pipeline import pipeline_command
-from kfp_llm_tuning.pipelines.platforms import Platform, Role
-from kfp_llm_tuning.pipelines.tuning_steps import add_validation
 
 SUPPORT = Path(__file__).parent / "support"
 EXAMPLE = {
@@ -88,7 +88,7 @@ def is_better(evaluation: Input[Artifact], metric: str, beyond_chance: bool) -> 
     import logging
     from pathlib import Path
 
-    from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
+    from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
 
     text = (Path(evaluation.path) / "evaluation.json").read_text(encoding="utf-8")
     found = json.loads(text)["metrics"].get(metric)

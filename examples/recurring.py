@@ -22,11 +22,11 @@ from kfp import dsl
 from kfp.dsl import Dataset, Output
 
 from kfp_llm_tuning.components.common.images import IMAGE
-from kfp_llm_tuning.pipelines import deployment_graph, tuning_graph
-from kfp_llm_tuning.pipelines.evaluation_graph import evaluation_graph
+from kfp_llm_tuning.pipelines.graphs import deployment_graph, tuning_graph
+from kfp_llm_tuning.pipelines.graphs.evaluation_graph import evaluation_graph
+from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
+from kfp_llm_tuning.pipelines.graphs.tuning_steps import add_validation
 from kfp_llm_tuning.pipelines.own_pipeline import pipeline_command
-from kfp_llm_tuning.pipelines.platforms import Platform, Role
-from kfp_llm_tuning.pipelines.tuning_steps import add_validation
 
 SUPPORT = Path(__file__).parent / "support"
 EXAMPLE = {

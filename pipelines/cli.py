@@ -15,7 +15,7 @@ from kfp_llm_tuning.components.common.errors import (
     UserError,
     exit_on_error,
 )
-from kfp_llm_tuning.pipelines import terminal_output
+from kfp_llm_tuning.pipelines.terminal import terminal_output
 
 # name -> (module of pipelines/commands, help line). The line stands here so that --help imports
 # no subcommand.

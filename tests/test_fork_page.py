@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components import __version__
-from kfp_llm_tuning.pipelines.component_list import components_of, stages
+from kfp_llm_tuning.pipelines.compiling.component_list import components_of, stages
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "fork.md").read_text(encoding="utf-8")

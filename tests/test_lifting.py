@@ -15,7 +15,7 @@ from kfp.dsl.base_component import BaseComponent
 
 from kfp_llm_tuning.components import __version__
 from kfp_llm_tuning.components.common.images import IMAGE
-from kfp_llm_tuning.pipelines.component_list import components_of, import_path, stages
+from kfp_llm_tuning.pipelines.compiling.component_list import components_of, import_path, stages
 from tests.pipelines.spec_references import broken_references, parse_strictly
 
 COMPILED = Path(__file__).parents[1] / "compiled" / "components"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kfp_llm_tuning.pipelines.component_list import stages
+from kfp_llm_tuning.pipelines.compiling.component_list import stages
 
 ROOT = Path(__file__).parents[1]
 # In the order of the work. No later stage is needed for an earlier one.

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
-from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, tokenizer_hash
-from kfp_llm_tuning.components.dataset.artifacts import (
+from kfp_llm_tuning.components.data.artifacts import (
     RECORDS_FILE,
     Encoding,
     Record,
@@ -23,6 +21,8 @@ from kfp_llm_tuning.components.dataset.artifacts import (
     read_records_info,
     write_encoding,
 )
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
+from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, tokenizer_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

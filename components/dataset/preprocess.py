@@ -12,24 +12,24 @@ import msgspec
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
-from kfp_llm_tuning.components.dataset.artifacts import (
+from kfp_llm_tuning.components.data.artifacts import (
     RECORDS_FILE,
     Record,
     RecordsInfo,
     write_records_info,
 )
-from kfp_llm_tuning.components.dataset.survey import Survey, survey
-from kfp_llm_tuning.components.validation.findings import (
+from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
+from kfp_llm_tuning.components.data.reading.findings import (
     Findings,
     list_problems,
     name_files,
     refused_row,
 )
-from kfp_llm_tuning.components.validation.reasoning import formatter_for_dataset
-from kfp_llm_tuning.components.validation.rows import RowFormat
-from kfp_llm_tuning.components.validation.scan import Place, scan
+from kfp_llm_tuning.components.data.reading.reasoning import formatter_for_dataset
+from kfp_llm_tuning.components.data.reading.scan import Place, scan
+from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
+from kfp_llm_tuning.components.dataset.survey import Survey, survey
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kfp_llm_tuning.components.dataset.artifacts import read_records_info
+from kfp_llm_tuning.components.data.artifacts import read_records_info
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import (
     Source,
     preprocess_dataset,
     write_no_records,
 )
+from kfp_llm_tuning.components.models.base_models import tokenizer_folder
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
-from kfp_llm_tuning.components.tuning.base_models import tokenizer_folder
-from kfp_llm_tuning.components.tuning.model_references import resolve
 
 
 def preprocess_for_model(

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.storage import open_input
-from kfp_llm_tuning.components.validation.lines import Chunk, read_chunks
-from kfp_llm_tuning.components.validation.row_format import format_of_lines
-from kfp_llm_tuning.components.validation.rows import RowFormat
+from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
+from kfp_llm_tuning.components.data.reading.lines import Chunk, read_chunks
+from kfp_llm_tuning.components.data.reading.row_format import format_of_lines
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
 from kfp_llm_tuning.components.evaluation.classification_metrics import Classification, classify
 from kfp_llm_tuning.components.evaluation.classification_resampling import (
     RESAMPLED_METRICS,
     bootstrap_intervals,
     paired_p_values,
 )
-from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS, Verdict, judge
+from kfp_llm_tuning.components.evaluation.gate import Verdict, judge
 from kfp_llm_tuning.components.evaluation.paired_answers import Example, pair_answers
 from kfp_llm_tuning.components.evaluation.statistics import (
     Interval,

@@ -118,7 +118,7 @@ def prediction_resources(
     from pathlib import Path
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
-    from kfp_llm_tuning.components.dataset.artifacts import read_records_info
+    from kfp_llm_tuning.components.data.artifacts import read_records_info
 
     with exit_on_error():
         predicts = read_records_info(Path(evaluation_records.path)).examples > 0

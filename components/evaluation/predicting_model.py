@@ -62,8 +62,8 @@ def bring_model(named: BaseModel | Path) -> LocalModel:
 
 
 def _base_model(named: BaseModel) -> LocalModel:
-    from kfp_llm_tuning.components.tuning.base_models import materialise
-    from kfp_llm_tuning.components.tuning.model_references import resolve
+    from kfp_llm_tuning.components.models.base_models import materialise
+    from kfp_llm_tuning.components.models.model_references import resolve
 
     reference = resolve(
         named.reference, named.tuning_method, named.accelerator, named.max_context_length

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from kfp_llm_tuning.components.data.rendering.control_tokens import as_people_read
-from kfp_llm_tuning.components.dataset.artifacts import (
+from kfp_llm_tuning.components.data.artifacts import (
     Record,
     RecordsInfo,
     read_records,
     read_records_info,
 )
+from kfp_llm_tuning.components.data.rendering.control_tokens import as_people_read
 from kfp_llm_tuning.components.evaluation.artifacts import (
     LabelScores,
     Prediction,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfp_llm_tuning.components.evaluation.prediction_task import Command, PredictionTask
-from kfp_llm_tuning.components.tuning.custom_job import without_empty, worker_pool
-from kfp_llm_tuning.components.tuning.machine_specs import select_machine
+from kfp_llm_tuning.components.models.machine_specs import select_machine
+from kfp_llm_tuning.components.models.worker_pool import without_empty, worker_pool
 
 _LAUNCHER = "google_cloud_pipeline_components.container.v1.custom_job.launcher"
 # The launcher's record of the job: a task that is tried again finds the job there, and waits on.

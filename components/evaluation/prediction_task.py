@@ -24,7 +24,7 @@ from kfp_llm_tuning.components.common.errors import (
     RunAgain,
     UserError,
 )
-from kfp_llm_tuning.components.dataset.artifacts import read_records_info
+from kfp_llm_tuning.components.data.artifacts import read_records_info
 from kfp_llm_tuning.components.evaluation.artifacts import (
     PredictionInfo,
     PredictionSet,

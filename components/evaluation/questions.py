@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.labels import are_labels
+from kfp_llm_tuning.components.data.artifacts import Record
 from kfp_llm_tuning.components.data.rendering.control_tokens import as_people_read
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens
-from kfp_llm_tuning.components.dataset.artifacts import Record
 
 
 @dataclass(frozen=True)

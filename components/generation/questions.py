@@ -11,8 +11,8 @@ from kfp_llm_tuning.components.common.documents import parse_json
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 
 if TYPE_CHECKING:
+    from kfp_llm_tuning.components.data.reading.lines import LongLine
     from kfp_llm_tuning.components.data.rows import Message
-    from kfp_llm_tuning.components.validation.lines import LongLine
 
 # The spellings of a text prompt: datasets', and the two of the published endpoint's clients.
 _TEXT_FIELDS = ("input_text", "prompt", "content")

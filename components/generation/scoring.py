@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from kfp_llm_tuning.components.data.batching import Example, collate
 from kfp_llm_tuning.components.generation.batches import (
     TOKENS_PER_BATCH,
     plan_batches,
     with_progress,
 )
 from kfp_llm_tuning.components.generation.engine import Tokens
-from kfp_llm_tuning.components.tuning.batching import Example, collate
-from kfp_llm_tuning.components.tuning.label_only_loss import label_logits, plan_forward
+from kfp_llm_tuning.components.models.label_only_loss import label_logits, plan_forward
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

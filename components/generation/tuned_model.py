@@ -13,7 +13,7 @@ from kfp_llm_tuning.components.generation.decoded_text import known_tokens
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 from kfp_llm_tuning.components.generation.engines import open_engine
 from kfp_llm_tuning.components.generation.infilling import Infilling, infilling_of
-from kfp_llm_tuning.components.generation.saved_model import read_provenance
+from kfp_llm_tuning.components.models.saved_model import read_provenance
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens

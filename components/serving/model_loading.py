@@ -67,8 +67,8 @@ def fetch(model: str) -> Path:
         UserError: If it is not there or not whole, if its weights are pickled, or if it asks for
             code of its own.
     """
-    from kfp_llm_tuning.components.tuning.base_models import materialise
-    from kfp_llm_tuning.components.tuning.model_references import resolve
+    from kfp_llm_tuning.components.models.base_models import materialise
+    from kfp_llm_tuning.components.models.model_references import resolve
 
     if not model:
         raise UserError(Problem("no model is named.", _WHERE, "a folder or a URI of one"))

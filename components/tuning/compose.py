@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.dataset.artifacts import Encoding, read_encoding
+from kfp_llm_tuning.components.data.artifacts import Encoding, read_encoding
 from kfp_llm_tuning.components.models.implemented import no_engine
-from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.model_references import (
+from kfp_llm_tuning.components.models.model_references import (
     LEGACY_RATE,
     ModelReference,
     check_learning_rate,
     resolve,
 )
+from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 logger = logging.getLogger(__name__)
 

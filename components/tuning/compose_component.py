@@ -93,9 +93,9 @@ def compose_params_for_model_tuner(
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
     from kfp_llm_tuning.components.common.resource_paths import full_name
+    from kfp_llm_tuning.components.models.machine_specs import MachineSpec
     from kfp_llm_tuning.components.tuning.compose import TuningRequest, compose
     from kfp_llm_tuning.components.tuning.custom_job import CustomJob
-    from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec
 
     with exit_on_error():
         request = TuningRequest(

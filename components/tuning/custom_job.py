@@ -9,12 +9,12 @@ the payload is cut where the two URIs belong, and the launcher's container puts 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kfp_llm_tuning.components.models.implemented import tuner_image
-from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec
+from kfp_llm_tuning.components.models.machine_specs import MachineSpec
+from kfp_llm_tuning.components.models.worker_pool import without_empty, worker_pool
 
 COMMAND = ("python3", "-m", "kfp_llm_tuning.components.tuning")
 # What stands between the URIs of the two outputs.
@@ -132,55 +132,3 @@ class CustomJob:
             "strategy": self.strategy,
             "max_wait_duration": self.max_wait if self.strategy == "FLEX_START" else "",
         }
-
-
-def worker_pool(
-    machine: MachineSpec, image: str, command: Sequence[str], project: str
-) -> dict[str, Any]:
-    """Describes the one machine of a CustomJob.
-
-    Args:
-        machine: The machine.
-        image: The container's.
-        command: What runs in it, begun with the three words that run a Python module.
-        project: Project that the container's Google clients work in; empty for the job's own.
-
-    Returns:
-        A worker pool, with empty values for what Vertex AI chooses.
-    """
-    variables = {"GOOGLE_CLOUD_PROJECT": project}
-    return {
-        "replica_count": 1,
-        "machine_spec": {
-            "machine_type": machine.machine_type,
-            "accelerator_type": machine.accelerator_type,
-            "accelerator_count": machine.accelerator_count,
-        },
-        "disk_spec": {
-            "boot_disk_type": machine.disk_type,
-            "boot_disk_size_gb": machine.disk_size_gb,
-        },
-        "container_spec": {
-            "image_uri": image,
-            "command": list(command[: len(COMMAND)]),
-            "args": list(command[len(COMMAND) :]),
-            "env": [{"name": name, "value": text} for name, text in variables.items() if text],
-        },
-    }
-
-
-def without_empty(value: Any) -> Any:
-    """Drops keys without a value, and those that hold nothing after that.
-
-    Args:
-        value: A job, or a part of one.
-
-    Returns:
-        A copy of what is left.
-    """
-    if isinstance(value, list):
-        return [without_empty(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {key: without_empty(item) for key, item in value.items()}
-    return {key: item for key, item in kept.items() if item}

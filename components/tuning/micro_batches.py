@@ -12,8 +12,8 @@ from accelerate import Accelerator
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.tuning.batching import Example, StepBatch, collate
-from kfp_llm_tuning.components.tuning.label_only_loss import (
+from kfp_llm_tuning.components.data.batching import Example, StepBatch, collate
+from kfp_llm_tuning.components.models.label_only_loss import (
     label_logits,
     label_loss,
     plan_forward,

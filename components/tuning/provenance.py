@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
-from kfp_llm_tuning.components.tuning import base_models, memory, processes
+from kfp_llm_tuning.components.data.batching import ORDER
+from kfp_llm_tuning.components.models import base_models
+from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.tuning import memory, processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.batching import ORDER
-from kfp_llm_tuning.components.tuning.model_references import ModelReference
 from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.tuning.batching import StepBatch, StepSampler, evaluation_plan
+from kfp_llm_tuning.components.data.batching import StepBatch, StepSampler, evaluation_plan
 from kfp_llm_tuning.components.tuning.early_stopping import EarlyStopping
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.interruption_callback import InterruptionCallback

@@ -14,15 +14,16 @@ from transformers import TrainerCallback
 
 from kfp_llm_tuning.components.common.errors import Problem, RunAgain, UserError, raise_all
 from kfp_llm_tuning.components.common.processors import prepare_to_compute
+from kfp_llm_tuning.components.models import base_models
 from kfp_llm_tuning.components.models.checkpoint_files import local_files
 from kfp_llm_tuning.components.models.inspection.inspect import inspect_checkpoint
+from kfp_llm_tuning.components.models.model_references import ModelReference, resolve
 from kfp_llm_tuning.components.models.problems import named_by
-from kfp_llm_tuning.components.tuning import base_models, processes, provenance
+from kfp_llm_tuning.components.tuning import processes, provenance
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
 from kfp_llm_tuning.components.tuning.export import TunedModel, export_model
 from kfp_llm_tuning.components.tuning.interruption import Interruption
-from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
 from kfp_llm_tuning.components.tuning.places import TuningPaths
 from kfp_llm_tuning.components.tuning.progress import format_seconds
 from kfp_llm_tuning.components.tuning.reporter import Reporter

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.data.batching import EncodedSet
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.batching import EncodedSet
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from kfp_llm_tuning.components.common import registry_location
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.upload import registry_location, registry_moves
+from kfp_llm_tuning.components.upload import registry_moves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

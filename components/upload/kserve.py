@@ -72,7 +72,7 @@ def deploy(task: KserveTask) -> Served:
     Raises:
         UserError: If the cluster refuses, or if the model does not answer in time.
     """
-    from kfp_llm_tuning.components.tuning.model_references import resolve
+    from kfp_llm_tuning.components.models.model_references import resolve
     from kfp_llm_tuning.components.upload.kserve_api import InferenceServices
     from kfp_llm_tuning.components.upload.kserve_waiting import Waiting
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.upload.json_inputs import JsonInputs
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.tuning.model_references import ModelReference
+    from kfp_llm_tuning.components.models.model_references import ModelReference
 
 # Clients list tuned models by this label and read the base model from it.
 BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"

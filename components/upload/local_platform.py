@@ -29,7 +29,7 @@ def upload(task: UploadTask) -> Uploaded:
     Raises:
         UserError: As ``mlflow_registry.register``.
     """
-    from kfp_llm_tuning.components.tuning.model_references import resolve
+    from kfp_llm_tuning.components.models.model_references import resolve
 
     if not task.upload_model:
         _logger.warning("The model is not registered. %s", task.reason)

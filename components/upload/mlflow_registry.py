@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.manifest import MANIFEST_FILE, read_manifest, verify
-from kfp_llm_tuning.components.generation.saved_model import read_provenance
+from kfp_llm_tuning.components.models.saved_model import read_provenance
 from kfp_llm_tuning.components.upload import labels as label
 from kfp_llm_tuning.components.upload import mlflow_model, run_content
 from kfp_llm_tuning.components.upload.connection import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-    from kfp_llm_tuning.components.tuning.model_references import ModelReference
+    from kfp_llm_tuning.components.models.model_references import ModelReference
 
 MODEL_PATH = "model"
 REPORTS_PATH = "reports"

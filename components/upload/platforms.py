@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.registry_location import credentials_problem
 from kfp_llm_tuning.components.upload import local_platform
-from kfp_llm_tuning.components.upload.registry_location import credentials_problem
 from kfp_llm_tuning.components.upload.tasks import (
     CurvesTask,
     Deployed,

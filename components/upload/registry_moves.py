@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from kfp_llm_tuning.components.upload.registry_location import artifacts_folder, local_artifacts
+from kfp_llm_tuning.components.common.registry_location import artifacts_folder, local_artifacts
 from kfp_llm_tuning.components.upload.sqlite_rows import opened
 
 # Where MLflow 3 keeps URIs of files.

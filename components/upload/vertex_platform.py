@@ -13,8 +13,8 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, collect,
 from kfp_llm_tuning.components.common.manifest import verify
 from kfp_llm_tuning.components.common.vertex import Ensured, Vertex
 from kfp_llm_tuning.components.common.wording import short
-from kfp_llm_tuning.components.generation.saved_model import read_provenance
-from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.models.model_references import resolve
+from kfp_llm_tuning.components.models.saved_model import read_provenance
 from kfp_llm_tuning.components.upload import (
     labels,
     run_content,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.models.implemented import no_engine
-from kfp_llm_tuning.components.tuning.machine_specs import select_machine
+from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     COMPILED_ACCELERATORS,

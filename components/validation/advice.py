@@ -12,12 +12,12 @@ import numpy
 
 from kfp_llm_tuning.components.common.labels import are_labels
 from kfp_llm_tuning.components.common.wording import nearest
+from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
+from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
+from kfp_llm_tuning.components.data.reading.scan import Place
+from kfp_llm_tuning.components.data.reading.vocabulary import quote
 from kfp_llm_tuning.components.validation.examples import Memory, Remembered, level_text
-from kfp_llm_tuning.components.validation.findings import Finding, Severity
-from kfp_llm_tuning.components.validation.limits import ADVISED_PAIRS
-from kfp_llm_tuning.components.validation.scan import Place
 from kfp_llm_tuning.components.validation.similarity import common_pieces, find_near_pairs
-from kfp_llm_tuning.components.validation.vocabulary import quote
 
 # An input has an instruction when it shares so many five-byte pieces with a fifth of the others:
 # about as much text as "Classify the text:".

@@ -9,10 +9,10 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
+from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.models.problems import Unreachable
-from kfp_llm_tuning.components.tuning.model_references import ModelReference
-from kfp_llm_tuning.components.validation.findings import Finding, Severity
 
 KIND = "base_model"
 NOT_CHECKED = "base_model_not_checked"
@@ -48,7 +48,7 @@ def examine(reference: ModelReference, conversations: bool) -> ExaminedModel:
     if missing:
         fix = "Install it: pip install 'kfp-llm-tuning[tuning]'."
         return _not_checked(Problem(f"{missing[0]} is not installed.", _WHERE, fix=fix))
-    from kfp_llm_tuning.components.tuning.base_inspection import inspect_base
+    from kfp_llm_tuning.components.models.base_inspection import inspect_base
 
     try:
         inspection = inspect_base(reference, conversations)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kfp_llm_tuning.components.validation import limits
-from kfp_llm_tuning.components.validation.findings import Finding, Severity
-from kfp_llm_tuning.components.validation.rows import RowFormat
-from kfp_llm_tuning.components.validation.scan import Scan
+from kfp_llm_tuning.components.data.reading import limits
+from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
+from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
+from kfp_llm_tuning.components.data.reading.scan import Scan
 from kfp_llm_tuning.components.validation.summary import StepsSummary
 
 

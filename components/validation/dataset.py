@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.storage import open_input
+from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
+from kfp_llm_tuning.components.data.reading.findings import (
+    Finding,
+    Findings,
+    Severity,
+    name_files,
+)
+from kfp_llm_tuning.components.data.reading.row_format import row_format_for
+from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
 from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.models.implemented import no_engine
-from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.validation.advice import Dataset, advise
 from kfp_llm_tuning.components.validation.base_model import (
     ExaminedModel,
@@ -25,16 +34,7 @@ from kfp_llm_tuning.components.validation.count_rules import (
     check_training_counts,
 )
 from kfp_llm_tuning.components.validation.examples import Memory
-from kfp_llm_tuning.components.validation.findings import (
-    Finding,
-    Findings,
-    Severity,
-    name_files,
-)
 from kfp_llm_tuning.components.validation.regions import ACCELERATORS, offered_accelerators
-from kfp_llm_tuning.components.validation.row_format import row_format_for
-from kfp_llm_tuning.components.validation.rows import RowFormat
-from kfp_llm_tuning.components.validation.scan import Place, scan
 from kfp_llm_tuning.components.validation.summarise import (
     Checked,
     count_training_examples,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from msgspec import UNSET
 
 from kfp_llm_tuning.components.common.labels import can_be_label
+from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
+from kfp_llm_tuning.components.data.reading.scan import Place
 from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, assistant_messages
-from kfp_llm_tuning.components.validation.limits import ADVISED_PAIRS
-from kfp_llm_tuning.components.validation.scan import Place
 from kfp_llm_tuning.components.validation.similarity import Sketch, sketch
 
 SAMPLES = 6

@@ -9,14 +9,14 @@ import math
 from collections.abc import Callable
 
 from kfp_llm_tuning.components.common.errors import Problem, collect
+from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
 from kfp_llm_tuning.components.common.storage import (
     is_local,
     is_mounted_bucket,
     why_not_writable,
 )
 from kfp_llm_tuning.components.common.wording import short
-from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
-from kfp_llm_tuning.components.tuning.model_references import ModelReference, check_learning_rate
+from kfp_llm_tuning.components.models.model_references import ModelReference, check_learning_rate
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import check_engine
 from kfp_llm_tuning.components.validation.pipeline_inputs import (

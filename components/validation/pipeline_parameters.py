@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
-from kfp_llm_tuning.components.tuning.machine_specs import MachineSpec, select_machine
-from kfp_llm_tuning.components.tuning.model_references import ModelReference, resolve
+from kfp_llm_tuning.components.models.machine_specs import MachineSpec, select_machine
+from kfp_llm_tuning.components.models.model_references import ModelReference, resolve
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.accelerator_choice import (
     accelerator_of,

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from kfp_llm_tuning.components.common.storage import bucket_uri
-from kfp_llm_tuning.components.tuning.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     DEFAULT_EVALUATION_INTERVAL,
     PipelineParameters,

@@ -7,12 +7,12 @@ import re
 
 from kfp_llm_tuning.components.common.credentials import has_credentials
 from kfp_llm_tuning.components.common.errors import Problem, collect
-from kfp_llm_tuning.components.common.wording import short
-from kfp_llm_tuning.components.models.implemented import no_engine
-from kfp_llm_tuning.components.upload.registry_location import (
+from kfp_llm_tuning.components.common.registry_location import (
     checked_registry_uri,
     credentials_problem,
 )
+from kfp_llm_tuning.components.common.wording import short
+from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.validation.display_names import asks_for_time, is_told
 from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
 from kfp_llm_tuning.components.validation.regions import ACCELERATORS

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.components.tuning.model_references import ModelReference
+from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
+from kfp_llm_tuning.components.data.reading.scan import Scan
+from kfp_llm_tuning.components.data.reading.vocabulary import quote
+from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.validation.advice import label_counts
 from kfp_llm_tuning.components.validation.examples import Memory
-from kfp_llm_tuning.components.validation.findings import Finding, Severity
-from kfp_llm_tuning.components.validation.scan import Scan
 from kfp_llm_tuning.components.validation.summary import DatasetSummary, FindingSummary, Lengths
-from kfp_llm_tuning.components.validation.vocabulary import quote
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.validation.tokens import TokenCounts

@@ -9,9 +9,9 @@ from pathlib import Path
 from kfp_llm_tuning.components.common.errors import raise_all
 from kfp_llm_tuning.components.common.folders import write_atomically
 from kfp_llm_tuning.components.common.report import written
+from kfp_llm_tuning.components.data.reading.findings import Severity, list_problems
 from kfp_llm_tuning.components.validation.base_model import NOT_CHECKED
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
-from kfp_llm_tuning.components.validation.findings import Severity, list_problems
 from kfp_llm_tuning.components.validation.page import render_report
 
 _logger = logging.getLogger(__name__)

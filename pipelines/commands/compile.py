@@ -8,8 +8,8 @@ import click
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
-from kfp_llm_tuning.pipelines.compile import PLATFORMS, PlatformOptions, write_all
-from kfp_llm_tuning.pipelines.platforms import PREDICTION_MACHINE
+from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORMS, PlatformOptions, write_all
+from kfp_llm_tuning.pipelines.vertex.platform import PREDICTION_MACHINE
 
 
 @click.command()

@@ -15,8 +15,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.upload.registry_location import database_file, default_registry_uri
-from kfp_llm_tuning.pipelines import run_record
+from kfp_llm_tuning.components.common.registry_location import database_file, default_registry_uri
+from kfp_llm_tuning.pipelines.local_runs import run_record
 
 # Tables and columns of MLflow's registry.
 _VERSIONS = "SELECT name, version FROM model_versions WHERE current_stage != 'Deleted_Internal'"
@@ -45,7 +45,7 @@ def complete_model_references(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Completes the names of base models, and folders."""
-    from kfp_llm_tuning.components.tuning.model_references import names
+    from kfp_llm_tuning.components.models.model_references import names
 
     return [*_folders(incomplete), *_starting(set(names()), incomplete)]
 

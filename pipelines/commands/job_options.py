@@ -22,11 +22,11 @@ from kfp_llm_tuning.pipelines.commands.request_options import (
     gather_request,
     request_options,
 )
-from kfp_llm_tuning.pipelines.services import KUBEFLOW, VERTEX
+from kfp_llm_tuning.pipelines.jobs.services import KUBEFLOW, VERTEX
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.requests import Request
-    from kfp_llm_tuning.pipelines.services import Target
+    from kfp_llm_tuning.pipelines.jobs.services import Target
+    from kfp_llm_tuning.pipelines.requests.request import Request
 
 _REQUEST_FIELDS = ("template", "params", "request_file", "labels")
 # Of the JobSettings and the RunSettings, by the same names.
@@ -92,7 +92,7 @@ class JobOptions:
 
     def target(self) -> Target:
         """Says where it is to be tuned; nothing is asked yet."""
-        from kfp_llm_tuning.pipelines.template import TemplateSource
+        from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 
         source = TemplateSource(self.image_registry, self.template_file, self.caching)
         if self.platform == KUBEFLOW:

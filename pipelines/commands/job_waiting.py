@@ -11,8 +11,8 @@ from kfp_llm_tuning.components.common.errors import EXIT_RUN_AGAIN
 from kfp_llm_tuning.pipelines.commands.run import EXIT_GATE
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.jobs import JobView
-    from kfp_llm_tuning.pipelines.services import Service
+    from kfp_llm_tuning.pipelines.jobs.job import JobView
+    from kfp_llm_tuning.pipelines.jobs.services import Service
 
 poll_option = click.option(
     "--poll-seconds",
@@ -39,7 +39,7 @@ def wait_for(service: Service, name: str, poll_seconds: float) -> int:
     """
     from rich.console import Console
 
-    from kfp_llm_tuning.pipelines.job_watch import JobDisplay, watch
+    from kfp_llm_tuning.pipelines.jobs.job_watch import JobDisplay, watch
 
     try:
         with JobDisplay(Console(highlight=False)) as display:
@@ -59,8 +59,8 @@ def tell_end(service: Service, job: JobView) -> int:
     Returns:
         The exit code, as ``wait_for`` gives it.
     """
-    from kfp_llm_tuning.pipelines import job_advice
-    from kfp_llm_tuning.pipelines.run_display import format_seconds
+    from kfp_llm_tuning.pipelines.jobs import job_advice
+    from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
     click.echo(f"\n{job.state.capitalize()} after {format_seconds(job.seconds)}.")
     tell_problems(service, job)
@@ -89,7 +89,7 @@ def tell_problems(service: Service, job: JobView) -> None:
         service: Where the job is.
         job: A job in any state.
     """
-    from kfp_llm_tuning.pipelines.job_advice import problems_of
+    from kfp_llm_tuning.pipelines.jobs.job_advice import problems_of
 
     for problem in problems_of(job, service.explain):
         click.echo(f"  {problem}")

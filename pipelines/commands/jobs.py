@@ -13,12 +13,12 @@ from kfp_llm_tuning.pipelines.commands.job_waiting import poll_option, tell_prob
 from kfp_llm_tuning.pipelines.commands.platform_options import service_options
 from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
 from kfp_llm_tuning.pipelines.commands.tables import print_table
-from kfp_llm_tuning.pipelines.jobs import STATES, JobFilter
-from kfp_llm_tuning.pipelines.parameters import TEMPLATES
+from kfp_llm_tuning.pipelines.jobs.job import STATES, JobFilter
+from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.jobs import JobView
-    from kfp_llm_tuning.pipelines.services import Service
+    from kfp_llm_tuning.pipelines.jobs.job import JobView
+    from kfp_llm_tuning.pipelines.jobs.services import Service
 
 
 @click.group()
@@ -106,7 +106,7 @@ def cancel(job: str, service: Service) -> None:
 
 
 def _show(job: JobView) -> None:
-    from kfp_llm_tuning.pipelines.run_display import format_seconds
+    from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
     click.echo(job.name)
     for title, value in (
@@ -124,7 +124,7 @@ def _show(job: JobView) -> None:
 
 
 def _print_jobs(found: Sequence[JobView]) -> None:
-    from kfp_llm_tuning.pipelines.run_display import format_seconds
+    from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
     rows = [
         (
@@ -141,7 +141,7 @@ def _print_jobs(found: Sequence[JobView]) -> None:
 
 
 def _print_tasks(job: JobView) -> None:
-    from kfp_llm_tuning.pipelines.run_display import format_seconds
+    from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
     rows = [(task.name, task.state, format_seconds(task.seconds)) for task in job.tasks]
     print_table(("TASK", "STATE", "TIME"), rows)

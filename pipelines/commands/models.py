@@ -16,7 +16,7 @@ from kfp_llm_tuning.pipelines.commands.place_options import place_options, verte
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
 from kfp_llm_tuning.pipelines.commands.tables import print_table
-from kfp_llm_tuning.pipelines.registries import (
+from kfp_llm_tuning.pipelines.registries.registry import (
     PLATFORMS,
     MlflowRegistry,
     Registry,

@@ -10,7 +10,7 @@ import click
 
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
-from kfp_llm_tuning.pipelines.terminal_output import at_work
+from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +91,7 @@ def _show_no_problem(console: Console, made: Plan) -> None:
 
 
 def _show_estimate(console: Console, estimate: Estimate) -> None:
-    from kfp_llm_tuning.pipelines.run_display import format_seconds
+    from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
     steps = f"{estimate.steps:,} steps of {estimate.batch_size} examples"
     console.print(f"\n  {steps}, {estimate.epochs:.2f} epochs, {estimate.tokens:,} tokens")
@@ -110,6 +110,6 @@ def _show_estimate(console: Console, estimate: Estimate) -> None:
 
 
 def _hours(hours: float) -> str:
-    from kfp_llm_tuning.pipelines.run_display import format_seconds
+    from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
     return format_seconds(hours * 3600)

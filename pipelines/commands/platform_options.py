@@ -15,10 +15,10 @@ from click.core import ParameterSource
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.pipelines.commands.place_options import place_options, vertex_typed
-from kfp_llm_tuning.pipelines.services import KUBEFLOW, PLATFORMS, VERTEX
+from kfp_llm_tuning.pipelines.jobs.services import KUBEFLOW, PLATFORMS, VERTEX
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.services import Service
+    from kfp_llm_tuning.pipelines.jobs.services import Service
 
 _TITLES = {VERTEX: "Vertex AI", KUBEFLOW: "Kubeflow"}
 # A job's project and endpoint are pipeline parameters, which are checked as such.

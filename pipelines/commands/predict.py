@@ -19,7 +19,7 @@ from kfp_llm_tuning.components.serving.logs import configure_transformers
 from kfp_llm_tuning.pipelines.commands.completion import complete_models
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
-from kfp_llm_tuning.pipelines.terminal_output import at_work
+from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.questions import Question
@@ -105,8 +105,8 @@ def _opened(output: str) -> Iterator[Callable[[str], None]]:
 
 
 def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> list[Question]:
+    from kfp_llm_tuning.components.data.reading.lines import read_lines
     from kfp_llm_tuning.components.generation import questions
-    from kfp_llm_tuning.components.validation.lines import read_lines
 
     if (text is None) == (input_file is None):
         raise UserError(Problem("nothing to ask, or two things.", allowed="TEXT or --input FILE"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kfp_llm_tuning.components.upload.registry_location import (
+from kfp_llm_tuning.components.common.registry_location import (
     REGISTRY_VARIABLE,
     default_registry_uri,
 )

@@ -13,12 +13,12 @@ import click
 
 from kfp_llm_tuning.components.common.documents import size_problems, value_problems
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
+from kfp_llm_tuning.components.common.registry_location import checked_registry_uri
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.common.wording import short
-from kfp_llm_tuning.components.upload.registry_location import checked_registry_uri
 from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
-from kfp_llm_tuning.pipelines.parameters import TEMPLATES, TEXT, option_name
-from kfp_llm_tuning.pipelines.requests import (
+from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES, TEXT, option_name
+from kfp_llm_tuning.pipelines.requests.request import (
     CHAT_TEMPLATE,
     DEFAULT_TEMPLATE,
     Request,
@@ -186,7 +186,7 @@ def _display_name(values: dict[str, Any]) -> str:
 
 def _template_for(values: dict[str, Any]) -> str:
     """Chooses by the model's kind; for a model that is both, by the default_context."""
-    from kfp_llm_tuning.components.tuning.model_references import resolve
+    from kfp_llm_tuning.components.models.model_references import resolve
 
     reference = values.get("large_model_reference")
     if reference is None:

@@ -11,11 +11,10 @@ from typing import Any, TypeGuard
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
-from kfp_llm_tuning.components.tuning.model_references import resolve
-from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
+from kfp_llm_tuning.components.common.registry_location import default_registry_uri
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
-from kfp_llm_tuning.pipelines import platforms, run_directory, run_record
 from kfp_llm_tuning.pipelines.commands.request_options import (
     RequestSource,
     gather_request,
@@ -26,10 +25,12 @@ from kfp_llm_tuning.pipelines.commands.run_directory_options import (
     directory_to_resume,
     run_directory_options,
 )
-from kfp_llm_tuning.pipelines.parameters import TEMPLATES, parse
-from kfp_llm_tuning.pipelines.request_check import checked_parameters
-from kfp_llm_tuning.pipelines.requests import CHAT_TEMPLATE, Request
-from kfp_llm_tuning.pipelines.terminal_output import at_work
+from kfp_llm_tuning.pipelines.local_runs import run_directory, run_record
+from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
+from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES, parse
+from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, Request
+from kfp_llm_tuning.pipelines.requests.request_check import checked_parameters
+from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
 
 EXIT_GATE = 3
 _DATA = ("dataset_uri", "evaluation_data_uri")
@@ -95,7 +96,7 @@ def _request(source: RequestSource) -> Request:
 
 def _checked(request: Request, output_dir: Path) -> dict[str, Any]:
     """Checks all that the run's first task will: a request that is refused leaves no folder."""
-    platform = platforms.local(output_dir, default_registry_uri(output_dir), request.labels)
+    platform = local_platform(output_dir, default_registry_uri(output_dir), request.labels)
     problems: list[Problem] = []
     parameters: dict[str, Any] = {}
     with collect(problems):
@@ -120,10 +121,10 @@ def _names_a_file(uri: Any) -> TypeGuard[str]:
 
 
 def _run_in(directory: Path) -> int:
-    from kfp_llm_tuning.pipelines.build import build
-    from kfp_llm_tuning.pipelines.local_run import run_in
-    from kfp_llm_tuning.pipelines.run_display import output_console
-    from kfp_llm_tuning.pipelines.run_summary import print_summary, summarise
+    from kfp_llm_tuning.pipelines.graphs.build import build
+    from kfp_llm_tuning.pipelines.local_runs.local_run import run_in
+    from kfp_llm_tuning.pipelines.local_runs.run_summary import print_summary, summarise
+    from kfp_llm_tuning.pipelines.terminal.text import output_console
 
     console = output_console()
     resume = f"kfp-llm-tuning run --resume {directory.name} --output-dir {directory.parent}"

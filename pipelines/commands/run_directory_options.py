@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from kfp_llm_tuning.pipelines import run_directory
 from kfp_llm_tuning.pipelines.commands.completion import complete_runs
+from kfp_llm_tuning.pipelines.local_runs import run_directory
 
 
 def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:

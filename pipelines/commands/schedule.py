@@ -11,11 +11,11 @@ import click
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
 from kfp_llm_tuning.pipelines.commands.platform_options import service_options
 from kfp_llm_tuning.pipelines.commands.tables import print_table
-from kfp_llm_tuning.pipelines.schedules import STATES, Timing
+from kfp_llm_tuning.pipelines.jobs.schedules import STATES, Timing
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.schedules import ScheduleView
-    from kfp_llm_tuning.pipelines.services import Service
+    from kfp_llm_tuning.pipelines.jobs.schedules import ScheduleView
+    from kfp_llm_tuning.pipelines.jobs.services import Service
 
 _SHOWN_RUNS = 10
 

@@ -12,7 +12,7 @@ import click
 
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
 from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
-from kfp_llm_tuning.pipelines.terminal_output import at_work
+from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,8 +104,8 @@ def validate(
 
 
 def _default_model(file: str) -> str:
-    from kfp_llm_tuning.components.validation.row_format import detect_format
-    from kfp_llm_tuning.components.validation.rows import RowFormat
+    from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
+    from kfp_llm_tuning.components.data.reading.row_format import detect_format
 
     return "chat-bison@001" if detect_format(file) == RowFormat.CHAT else "text-bison@001"
 
@@ -144,7 +144,7 @@ def _show(validation: Validation, report_file: Path | None) -> None:
 
 
 def _show_findings(console: Console, validation: Validation, severity: str) -> None:
-    from kfp_llm_tuning.components.validation.findings import Severity, list_problems
+    from kfp_llm_tuning.components.data.reading.findings import Severity, list_problems
 
     for problem in list_problems(validation.findings, Severity(severity)):
         console.print(f"{_MARKS[severity]} {problem}", style=_COLOURS[severity])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.tuning.machine_specs import select_machine
+from kfp_llm_tuning.components.models.machine_specs import select_machine
 
 
 def gpu_count(machine: str, count: int = 0, stage: str = "") -> int:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.documents import unknown_names
 from kfp_llm_tuning.components.common.errors import Problem, collect
-from kfp_llm_tuning.components.common.storage import is_local, local_path
-from kfp_llm_tuning.components.common.wording import short
-from kfp_llm_tuning.components.upload.registry_location import (
+from kfp_llm_tuning.components.common.registry_location import (
     checked_registry_uri,
     credentials_problem,
 )
+from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.common.wording import short
+from kfp_llm_tuning.pipelines.graphs.platform import Role
 from kfp_llm_tuning.pipelines.kubeflow.machines import gpu_count
-from kfp_llm_tuning.pipelines.platforms import Role
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

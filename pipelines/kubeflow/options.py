@@ -12,8 +12,8 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.documents import parse_yaml, read_text
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
+from kfp_llm_tuning.pipelines.graphs.platform import Role
 from kfp_llm_tuning.pipelines.kubeflow.machines import gpu_count
-from kfp_llm_tuning.pipelines.platforms import Role
 
 DEFAULTS = Path(__file__).with_name("options.yaml")
 _ALL_ROLES = tuple(Role)

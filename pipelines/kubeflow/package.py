@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components import __version__
+from kfp_llm_tuning.pipelines.graphs.platform import Platform
 from kfp_llm_tuning.pipelines.kubeflow.connection import Api, ensured
 from kfp_llm_tuning.pipelines.kubeflow.lists import every, named
-from kfp_llm_tuning.pipelines.platforms import Platform
-from kfp_llm_tuning.pipelines.template import TemplateSource, compiled_for, template_documents
+from kfp_llm_tuning.pipelines.templates.template import (
+    TemplateSource,
+    compiled_for,
+    template_documents,
+)
 
 _DIGEST_LENGTH = 16
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kfp_llm_tuning.pipelines.compiled_spec import constants, containers
+from kfp_llm_tuning.pipelines.templates.compiled_spec import constants, containers
 
 _KSERVE = "deploy-to-kserve"
 

@@ -8,9 +8,9 @@ from datetime import UTC
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, collect, raise_all
-from kfp_llm_tuning.pipelines.cron import with_time_zone
+from kfp_llm_tuning.pipelines.jobs.cron import with_time_zone
+from kfp_llm_tuning.pipelines.jobs.schedules import Timing, digest, name_problems
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import MAX_TEXT, RunNote
-from kfp_llm_tuning.pipelines.schedules import Timing, digest, name_problems
 
 # The service's own limit.
 _MAX_CONCURRENT = 10

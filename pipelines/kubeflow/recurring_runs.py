@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.pipelines.jobs.schedules import ScheduleView
 from kfp_llm_tuning.pipelines.kubeflow import runs
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import ApiException, explained
 from kfp_llm_tuning.pipelines.kubeflow.connection import Api, ensured
 from kfp_llm_tuning.pipelines.kubeflow.lists import every, predicate
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import RunNote
-from kfp_llm_tuning.pipelines.schedules import ScheduleView
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOT_FOUND = 404

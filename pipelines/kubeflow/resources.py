@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.components.common.processors import THREADS_VARIABLE
+from kfp_llm_tuning.components.models.base_models import CACHE_VARIABLE
 from kfp_llm_tuning.components.models.implemented import prediction_image, tuner_image
-from kfp_llm_tuning.components.tuning.base_models import CACHE_VARIABLE
-from kfp_llm_tuning.pipelines.platforms import Role
+from kfp_llm_tuning.pipelines.graphs.platform import Role
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask

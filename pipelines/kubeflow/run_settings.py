@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.common.storage import is_local, local_path
-from kfp_llm_tuning.pipelines.job_ids import JOB_ID, JOB_ID_FORM, new_job_id
-from kfp_llm_tuning.pipelines.requests import Request
+from kfp_llm_tuning.pipelines.jobs.job_ids import JOB_ID, JOB_ID_FORM, new_job_id
+from kfp_llm_tuning.pipelines.requests.request import Request
 
 EXPERIMENT_VARIABLE = "KF_PIPELINES_DEFAULT_EXPERIMENT_NAME"
 _DEFAULT_EXPERIMENT = "Default"

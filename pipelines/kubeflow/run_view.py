@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kfp_llm_tuning.pipelines.jobs import JobView, TaskView
+from kfp_llm_tuning.pipelines.jobs.job import JobView, TaskView
 
 _STATES = {
     "CANCELING": "cancelling",

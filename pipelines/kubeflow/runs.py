@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.pipelines.job_ids import JOB_ID
+from kfp_llm_tuning.pipelines.jobs.job_ids import JOB_ID
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import ApiException, explained
 from kfp_llm_tuning.pipelines.kubeflow.connection import Api, ensured
 from kfp_llm_tuning.pipelines.kubeflow.lists import every, filter_of, named, predicate

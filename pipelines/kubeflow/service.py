@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.pipelines.job_advice import exit_status
-from kfp_llm_tuning.pipelines.jobs import JobFilter, JobView
+from kfp_llm_tuning.pipelines.jobs.job import JobFilter, JobView
+from kfp_llm_tuning.pipelines.jobs.job_advice import exit_status
+from kfp_llm_tuning.pipelines.jobs.schedules import ScheduleView
 from kfp_llm_tuning.pipelines.kubeflow import recurring_runs, runs
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import ApiException, explained
 from kfp_llm_tuning.pipelines.kubeflow.connection import Api, Connection
@@ -17,8 +18,7 @@ from kfp_llm_tuning.pipelines.kubeflow.registered_model import registered_model
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import RunNote
 from kfp_llm_tuning.pipelines.kubeflow.run_view import RunFacts, parameters_of, view
 from kfp_llm_tuning.pipelines.kubeflow.task_errors import task_errors
-from kfp_llm_tuning.pipelines.schedules import ScheduleView
-from kfp_llm_tuning.pipelines.template import compiled_for, template_of
+from kfp_llm_tuning.pipelines.templates.template import compiled_for, template_of
 
 _KILLED, _RUN_AGAIN, _NOT_FOUND = 137, 75, 404
 _ADVICE = {

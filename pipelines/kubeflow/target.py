@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
-from kfp_llm_tuning.pipelines import platforms
-from kfp_llm_tuning.pipelines.cron import frequency_notes
+from kfp_llm_tuning.pipelines.jobs.cron import frequency_notes
+from kfp_llm_tuning.pipelines.jobs.schedules import Timing
+from kfp_llm_tuning.pipelines.jobs.services import MadeSchedule, SentJob
 from kfp_llm_tuning.pipelines.kubeflow import recurring_runs, runs
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import explained
 from kfp_llm_tuning.pipelines.kubeflow.connection import Api, Connection
 from kfp_llm_tuning.pipelines.kubeflow.package import Package, read_package, register
+from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 from kfp_llm_tuning.pipelines.kubeflow.recurring_request import recurring_run_body
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import (
     RunSettings,
@@ -23,11 +25,9 @@ from kfp_llm_tuning.pipelines.kubeflow.run_settings import (
 )
 from kfp_llm_tuning.pipelines.kubeflow.run_view import run_url
 from kfp_llm_tuning.pipelines.kubeflow.service import KubeflowService
-from kfp_llm_tuning.pipelines.request_check import checked_parameters
-from kfp_llm_tuning.pipelines.requests import Request
-from kfp_llm_tuning.pipelines.schedules import Timing
-from kfp_llm_tuning.pipelines.services import MadeSchedule, SentJob
-from kfp_llm_tuning.pipelines.template import TemplateSource
+from kfp_llm_tuning.pipelines.requests.request import Request
+from kfp_llm_tuning.pipelines.requests.request_check import checked_parameters
+from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
@@ -202,7 +202,7 @@ class KubeflowTarget:
         Returns:
             What was found, and the estimate.
         """
-        from kfp_llm_tuning.pipelines.planning.kubeflow_plan import make_plan
+        from kfp_llm_tuning.pipelines.kubeflow.planning.kubeflow_plan import make_plan
 
         return make_plan(self, request, machine_price)
 
@@ -243,7 +243,7 @@ class KubeflowTarget:
             request.template,
             self.source,
             # Called only where there is something to compile.
-            lambda: platforms.kubeflow(_known(options), settings.labels),
+            lambda: kubeflow_platform(_known(options), settings.labels),
         )
 
     def _checked(self, request: Request, settings: RunSettings) -> tuple[dict[str, Any], Package]:

@@ -1,1 +1,1 @@
-"""What ``plan`` looks at and reckons before anything is spent on Vertex AI."""
+"""What ``plan`` finds and reckons on every platform."""

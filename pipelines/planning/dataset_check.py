@@ -13,7 +13,7 @@ from kfp_llm_tuning.pipelines.planning.estimate import Estimate, estimate, workl
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.tuning.model_references import ModelReference
+    from kfp_llm_tuning.components.models.model_references import ModelReference
     from kfp_llm_tuning.components.validation.summary import FindingSummary, Summary
 
 _SHOWN_FINDINGS = 5
@@ -109,7 +109,7 @@ def _estimate(run: PlannedRun, summary: Summary, tuner: Tuner) -> Estimate | Non
 
 
 def _reference(run: PlannedRun) -> ModelReference:
-    from kfp_llm_tuning.components.tuning.model_references import resolve
+    from kfp_llm_tuning.components.models.model_references import resolve
 
     return resolve(
         str(run.value("large_model_reference")),

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.pipelines import platforms, request_check
-from kfp_llm_tuning.pipelines.requests import Request
-from kfp_llm_tuning.pipelines.template import TemplateSource, template_documents
+from kfp_llm_tuning.pipelines.requests import request_check
+from kfp_llm_tuning.pipelines.requests.request import Request
+from kfp_llm_tuning.pipelines.templates.template import TemplateSource, template_documents
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settings_problems
+from kfp_llm_tuning.pipelines.vertex.platform import vertex_platform
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
@@ -133,7 +134,7 @@ def job_spec(request: Request, source: TemplateSource) -> dict[str, Any]:
     Raises:
         UserError: If a file is no template of ours or another one, or if images have no registry.
     """
-    return template_documents(request.template, source, "vertex", platforms.vertex)[0]
+    return template_documents(request.template, source, "vertex", vertex_platform)[0]
 
 
 def _body(

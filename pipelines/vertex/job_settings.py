@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.pipelines.job_ids import JOB_ID, JOB_ID_FORM, new_job_id
-from kfp_llm_tuning.pipelines.requests import Request
+from kfp_llm_tuning.pipelines.jobs.job_ids import JOB_ID, JOB_ID_FORM, new_job_id
+from kfp_llm_tuning.pipelines.requests.request import Request
 
 _BUCKET_URI = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\n\r]*)?")
 _PERSISTENT_RESOURCE = re.compile(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.pipelines.jobs import JobView, TaskView
+from kfp_llm_tuning.pipelines.jobs.job import JobView, TaskView
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob, PipelineTaskDetail

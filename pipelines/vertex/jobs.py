@@ -12,7 +12,7 @@ from google.api_core import exceptions
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
-from kfp_llm_tuning.pipelines.jobs import JobFilter
+from kfp_llm_tuning.pipelines.jobs.job import JobFilter
 from kfp_llm_tuning.pipelines.vertex.filters import quoted
 from kfp_llm_tuning.pipelines.vertex.job_request import api_of, pipeline_job_message
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.validation.regions import region_problem
-from kfp_llm_tuning.pipelines.parameters import TEXT
+from kfp_llm_tuning.pipelines.requests.parameters import TEXT
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.vertex import Vertex
-    from kfp_llm_tuning.pipelines.requests import Request
+    from kfp_llm_tuning.pipelines.requests.request import Request
     from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings
 
 _RESOURCE = re.compile(r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)/.+")

@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.pipelines.cron import with_time_zone
-from kfp_llm_tuning.pipelines.schedules import Timing, digest, name_problems
+from kfp_llm_tuning.pipelines.jobs.cron import with_time_zone
+from kfp_llm_tuning.pipelines.jobs.schedules import Timing, digest, name_problems
 
 # On the job of a schedule: which request made the schedule. What is asked for twice has it twice.
 TOKEN_LABEL = "kfp-llm-tuning-schedule"

@@ -12,9 +12,9 @@ from google.api_core import exceptions
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.components.common.vertex_errors import problem_of
-from kfp_llm_tuning.pipelines.job_advice import exit_status
-from kfp_llm_tuning.pipelines.jobs import JobFilter, JobView
-from kfp_llm_tuning.pipelines.schedules import ScheduleView
+from kfp_llm_tuning.pipelines.jobs.job import JobFilter, JobView
+from kfp_llm_tuning.pipelines.jobs.job_advice import exit_status
+from kfp_llm_tuning.pipelines.jobs.schedules import ScheduleView
 from kfp_llm_tuning.pipelines.vertex import jobs, schedules
 from kfp_llm_tuning.pipelines.vertex.job_view import view
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
-from kfp_llm_tuning.pipelines.cron import frequency_notes
-from kfp_llm_tuning.pipelines.requests import Request
-from kfp_llm_tuning.pipelines.schedules import Timing, for_every_run
-from kfp_llm_tuning.pipelines.services import MadeSchedule, SentJob
-from kfp_llm_tuning.pipelines.template import TemplateSource
+from kfp_llm_tuning.pipelines.jobs.cron import frequency_notes
+from kfp_llm_tuning.pipelines.jobs.schedules import Timing, for_every_run
+from kfp_llm_tuning.pipelines.jobs.services import MadeSchedule, SentJob
+from kfp_llm_tuning.pipelines.requests.request import Request
+from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 from kfp_llm_tuning.pipelines.vertex import experiments, jobs, schedules
 from kfp_llm_tuning.pipelines.vertex.job_request import (
     api_version,
@@ -188,7 +188,7 @@ class VertexTarget:
         Returns:
             What was found, and the estimate.
         """
-        from kfp_llm_tuning.pipelines.planning.vertex_plan import make_plan
+        from kfp_llm_tuning.pipelines.vertex.planning.vertex_plan import make_plan
 
         request, settings = settle(request, self.settings)
         return make_plan(request, settings, self.source, machine_price)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from kfp_llm_tuning.pipelines.run_processes import kill
+from kfp_llm_tuning.pipelines.local_runs.run_processes import kill
 
 COMMAND = (sys.executable, "-m", "kfp_llm_tuning.pipelines.cli", "run")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support"

@@ -26,8 +26,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from kfp_llm_tuning.components.common.registry_location import default_registry_uri
 from kfp_llm_tuning.components.upload.connection import connect
-from kfp_llm_tuning.components.upload.registry_location import default_registry_uri
 from tests.campaigns.killed_run import (
     METHODS,
     KilledRun,

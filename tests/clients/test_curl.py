@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.cloud import aiplatform_v1
 
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 from tests.clients.conftest import StartVertex
 from tests.clients.data import write_data
 from tests.clients.running import run_curl

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 from tests.components.chat_tokenizers import TEMPLATES, build_chat_tokenizer
 
 if TYPE_CHECKING:

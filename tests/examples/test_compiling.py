@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from kfp_llm_tuning.pipelines.compile import PLATFORMS
+from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORMS
 from tests.examples.conftest import EXAMPLES
 from tests.pipelines.spec_references import broken_references, parse_strictly
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kfp_llm_tuning.pipelines.registries import MlflowRegistry
+from kfp_llm_tuning.pipelines.registries.registry import MlflowRegistry
 from tests.examples.conftest import Place
 
 

@@ -19,9 +19,9 @@ from kfp_llm_tuning.components.dataset import (
     preprocess_dataset,
 )
 from kfp_llm_tuning.components.evaluation import batch_predict
-from kfp_llm_tuning.pipelines import platforms
-from kfp_llm_tuning.pipelines.compile import compiled, template_text
-from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult
+from kfp_llm_tuning.pipelines.graphs.compile import compiled, template_text
+from kfp_llm_tuning.pipelines.local_runs.local_runner import LocalRunner, TaskResult
+from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
 from tests.images.conftest import REGISTRY
 from tests.images.podman import ROOT, Podman
 
@@ -76,7 +76,7 @@ def loaded(pipeline: Any) -> Any:
 def test_every_task_of_the_template_runs_in_the_image(
     runner: Callable[[], LocalRunner], podman: Podman, data: Path, tmp_path: Path
 ) -> None:
-    place = platforms.local(tmp_path / "run", f"sqlite:///{tmp_path}/mlflow.db", {})
+    place = local_platform(tmp_path / "run", f"sqlite:///{tmp_path}/mlflow.db", {})
     pipeline = components.load_component_from_text(
         template_text("tune-large-model", place, REGISTRY)
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 from tests.images.podman import Podman
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(3600)]

@@ -13,7 +13,7 @@ import docker
 import pytest
 from kfp import dsl, local
 
-from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult
+from kfp_llm_tuning.pipelines.local_runs.local_runner import LocalRunner, TaskResult
 from tests.images.podman import Podman
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]

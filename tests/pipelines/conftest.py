@@ -15,12 +15,13 @@ import yaml
 from click.testing import CliRunner, Result
 
 from kfp_llm_tuning.components.common.vertex import Vertex
-from kfp_llm_tuning.pipelines import platforms
 from kfp_llm_tuning.pipelines.cli import cli
-from kfp_llm_tuning.pipelines.compile import compile_template, template_text
+from kfp_llm_tuning.pipelines.compiling.compiled_files import compile_template
+from kfp_llm_tuning.pipelines.graphs.compile import template_text
 from kfp_llm_tuning.pipelines.kubeflow.options import options_from
-from kfp_llm_tuning.pipelines.requests import Request
-from kfp_llm_tuning.pipelines.template import TemplateSource
+from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
+from kfp_llm_tuning.pipelines.requests.request import Request
+from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_body
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
 from tests.components.conftest import _vertex_server, no_backoff, vertex_server  # noqa: F401
@@ -108,7 +109,7 @@ def kubeflow_template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The text template, compiled for a cluster without accelerators."""
     options = options_from({"mlflow_tracking_uri": "http://127.0.0.1:1"}).without_accelerators()
     path = tmp_path_factory.mktemp("templates") / "tune-large-model.yaml"
-    text = template_text("tune-large-model", platforms.kubeflow(options), REGISTRY)
+    text = template_text("tune-large-model", kubeflow_platform(options), REGISTRY)
     path.write_text(text, encoding="utf-8")
     return path
 

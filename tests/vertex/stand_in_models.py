@@ -10,8 +10,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from kfp_llm_tuning.components.tuning import byte_tiny
-from kfp_llm_tuning.components.tuning.model_references import ModelReference, names, resolve
+from kfp_llm_tuning.components.models import byte_tiny
+from kfp_llm_tuning.components.models.model_references import ModelReference, names, resolve
 
 _INFILLING_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 

@@ -15,7 +15,7 @@ from kfp import compiler
 
 from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.components.common.images import image_name
-from kfp_llm_tuning.components.tuning.machine_specs import machine_names, select_machine
+from kfp_llm_tuning.components.models.machine_specs import machine_names, select_machine
 from kfp_llm_tuning.components.upload.serving_machines import serving_machine
 from tests.vertex.errors import ApiError
 from tests.vertex.images import IMAGE, REGISTRY, pull_error, start_error

@@ -17,7 +17,7 @@ from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform, aiplatform_v1
 
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 from tests.vertex.execution.serving_container import ServingContainer
 from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex, local_vertex

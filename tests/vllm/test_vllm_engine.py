@@ -28,7 +28,7 @@ def model_folder(tmp_path_factory):
     import torch
     from transformers import LlamaForCausalLM
 
-    from kfp_llm_tuning.components.tuning import byte_tiny
+    from kfp_llm_tuning.components.models import byte_tiny
 
     config = byte_tiny.build_config()
     config.update({"num_hidden_layers": 2, "initializer_range": 0.1})

@@ -6,7 +6,7 @@ from kfp import dsl, local
 from kfp.dsl import Dataset
 
 from kfp_llm_tuning.components import dataset
-from kfp_llm_tuning.components.dataset.artifacts import load_examples, read_encoding
+from kfp_llm_tuning.components.data.artifacts import load_examples, read_encoding
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
-from kfp_llm_tuning.components.dataset.artifacts import (
+from kfp_llm_tuning.components.data.artifacts import (
     RECORDS_FILE,
     Record,
     RecordsInfo,
@@ -19,9 +18,10 @@ from kfp_llm_tuning.components.dataset.artifacts import (
     read_encoding,
     write_records_info,
 )
+from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 
 TOKENIZER = byte_tiny.build_tokenizer()
 BOS, EOS = TOKENIZER.bos_token_id, TOKENIZER.eos_token_id

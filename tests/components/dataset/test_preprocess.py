@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.dataset.artifacts import (
+from kfp_llm_tuning.components.data.artifacts import (
     RECORDS_FILE,
     Record,
     read_records,

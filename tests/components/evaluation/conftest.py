@@ -24,7 +24,7 @@ def preprocess(tmp_path: Path) -> Callable[[str, Sequence[tuple[str, str]]], Pat
         preprocess_dataset,
         write_no_records,
     )
-    from kfp_llm_tuning.components.tuning import byte_tiny
+    from kfp_llm_tuning.components.models import byte_tiny
 
     def write(name: str, rows: Sequence[tuple[str, str]]) -> Path:
         folder = tmp_path / name

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
 from kfp_llm_tuning.components.evaluation.artifacts import PredictionInfo, PredictionSet
 from kfp_llm_tuning.components.evaluation.comparison import MetricComparison, compare
-from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS
 from kfp_llm_tuning.components.evaluation.statistics import Interval, wilson_interval
 
 LABELS = ["no", "yes"]

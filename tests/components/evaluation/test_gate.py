@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.evaluation.gate import GATE_METRICS, judge
+from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+from kfp_llm_tuning.components.evaluation.gate import judge
 
 
 def test_without_a_metric_everything_passes():

@@ -8,7 +8,7 @@ import pytest
 from transformers import PreTrainedTokenizer
 
 from kfp_llm_tuning.components.generation.decoded_text import decode
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 
 
 class WordTokenizer(PreTrainedTokenizer):

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from kfp_llm_tuning.components.data.rendering.prompts import PlainFormatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.generation.infilling import infilling_of
-from kfp_llm_tuning.components.tuning.byte_tiny import build_tokenizer
+from kfp_llm_tuning.components.models.byte_tiny import build_tokenizer
 
 FAMILIES = {
     "Qwen": (

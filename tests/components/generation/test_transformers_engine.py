@@ -190,7 +190,7 @@ def test_the_folders_own_sampling_is_not_used(model_folder, tmp_path, engine, op
 def test_a_model_that_names_no_context_has_any(tmp_path, open_exactly):
     from transformers import BloomConfig, BloomForCausalLM
 
-    from kfp_llm_tuning.components.tuning import byte_tiny
+    from kfp_llm_tuning.components.models import byte_tiny
 
     config = BloomConfig(vocab_size=259, hidden_size=16, n_layer=1, n_head=2)
     BloomForCausalLM(config).save_pretrained(tmp_path)

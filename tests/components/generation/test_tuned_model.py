@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.data.reading.lines import LongLine
 from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.engine import Generation, GenerationRequest
 from kfp_llm_tuning.components.generation.questions import (
@@ -20,13 +21,12 @@ from kfp_llm_tuning.components.generation.questions import (
 )
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 from kfp_llm_tuning.components.upload.mlflow_flavor import ServedModel
-from kfp_llm_tuning.components.validation.lines import LongLine
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that was tuned with inputs of at most 64 tokens and outputs of at most 8."""
-    from kfp_llm_tuning.components.tuning import byte_tiny
+    from kfp_llm_tuning.components.models import byte_tiny
 
     path = tmp_path_factory.mktemp("byte-tiny")
     byte_tiny.build(path)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 
 Edit = Callable[..., None]
 

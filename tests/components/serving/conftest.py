@@ -112,7 +112,7 @@ StartServer = Callable[..., RunningServer]
 @pytest.fixture(scope="session")
 def served_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """byte-tiny as a tuned model's folder."""
-    from kfp_llm_tuning.components.tuning import byte_tiny
+    from kfp_llm_tuning.components.models import byte_tiny
 
     folder = tmp_path_factory.mktemp("served") / "byte-tiny"
     folder.mkdir()

@@ -20,7 +20,7 @@ from kfp_llm_tuning.components.generation.engine import (
     Tokens,
 )
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 
+from kfp_llm_tuning.components.models.byte_tiny import build_tokenizer
 from kfp_llm_tuning.components.serving.growing_text import GrowingText
-from kfp_llm_tuning.components.tuning.byte_tiny import build_tokenizer
 
 BYTES = build_tokenizer()
 WORDS = ["▁Hello", "▁world", "!", "▁", "a", "b"]

@@ -12,11 +12,11 @@ import pytest
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.manifest import write_manifest
 from kfp_llm_tuning.components.generation.engine import GenerationRequest, Listener
+from kfp_llm_tuning.components.models import base_models
 from kfp_llm_tuning.components.models.checkpoint_files import local_file
 from kfp_llm_tuning.components.models.safetensors_header import read_header
 from kfp_llm_tuning.components.serving.model_loading import fetch, load_model
 from kfp_llm_tuning.components.serving.settings import ServerSettings
-from kfp_llm_tuning.components.tuning import base_models
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.dataset.artifacts import Encoding, write_encoding
+from kfp_llm_tuning.components.data.artifacts import Encoding, write_encoding
+from kfp_llm_tuning.components.models.machine_specs import select_machine
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.tuning import compose_params_for_model_tuner
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.compose import TuningRequest, compose, compose_arguments
-from kfp_llm_tuning.components.tuning.machine_specs import select_machine
-from kfp_llm_tuning.components.tuning.model_references import resolve
 
 
 def _encoding(examples: int) -> Encoding:

@@ -12,13 +12,13 @@ from google.protobuf import json_format
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.images import image_name
-from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.custom_job import BETWEEN_OUTPUTS, CustomJob
-from kfp_llm_tuning.components.tuning.machine_specs import (
+from kfp_llm_tuning.components.models.machine_specs import (
     MachineSpec,
     machine_names,
     select_machine,
 )
+from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.custom_job import BETWEEN_OUTPUTS, CustomJob
 
 MODEL, METRICS = "gs://bucket/run/saved_model", "gs://bucket/run/tensorboard_metrics"
 KEY = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"

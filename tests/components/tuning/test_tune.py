@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_scheduler
 
 from kfp_llm_tuning.components.common.errors import RunAgain, UserError
+from kfp_llm_tuning.components.data.batching import EncodedSet, StepSampler
 from kfp_llm_tuning.components.tuning import micro_batches
-from kfp_llm_tuning.components.tuning.batching import EncodedSet, StepSampler
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
 from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer

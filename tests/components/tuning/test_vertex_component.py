@@ -14,8 +14,8 @@ from google_cloud_pipeline_components.container.v1.gcp_launcher.utils import par
 from kfp import compiler
 
 from kfp_llm_tuning.components.common.images import IMAGE
+from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.components.tuning.custom_job import CustomJob
-from kfp_llm_tuning.components.tuning.machine_specs import select_machine
 from kfp_llm_tuning.components.tuning.vertex_component import large_language_model_tuner
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.upload.connection import connect
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload
 from tests.components.upload.vertex_tasks import answer

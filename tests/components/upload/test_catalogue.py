@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.registry_location import database_file
 from kfp_llm_tuning.components.upload.catalogue import (
     delete,
     download,
@@ -18,7 +19,6 @@ from kfp_llm_tuning.components.upload.catalogue import (
 from kfp_llm_tuning.components.upload.connection import connect
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 from kfp_llm_tuning.components.upload.names import parse_address
-from kfp_llm_tuning.components.upload.registry_location import database_file
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def test_a_model_that_does_not_answer_ends_the_run_here_and_once(
     def fail(*_: object) -> None:
         raise Unreachable(Problem("cannot download it.", "large_model_reference", fix="Copy it."))
 
-    monkeypatch.setattr("kfp_llm_tuning.components.tuning.base_models.small_files", fail)
+    monkeypatch.setattr("kfp_llm_tuning.components.models.base_models.small_files", fail)
     rows = ({"input_text": f"question {n * 7919}", "output_text": str(n * n)} for n in range(100))
     file = tmp_path / "train.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))

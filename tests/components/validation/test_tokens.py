@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.data.reading.findings import Severity, list_problems
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
 from kfp_llm_tuning.components.validation import dataset as dataset_module
 from kfp_llm_tuning.components.validation.base_model import ExaminedModel
 from kfp_llm_tuning.components.validation.dataset import Request, Validation, validate_dataset
-from kfp_llm_tuning.components.validation.findings import Severity, list_problems
 from tests.components.data.rendering.test_answer_end import tokenizer_ending
 
 Check = Callable[..., Validation]

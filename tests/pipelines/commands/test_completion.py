@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from kfp_llm_tuning.components.tuning import model_references
+from kfp_llm_tuning.components.models import model_references
 from kfp_llm_tuning.pipelines.cli import cli
 
 

@@ -12,7 +12,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 from kfp_llm_tuning.pipelines.cli import cli
 from kfp_llm_tuning.pipelines.commands.models import models

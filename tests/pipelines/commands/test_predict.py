@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
-from kfp_llm_tuning.components.tuning import byte_tiny
-from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.models import byte_tiny
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 from kfp_llm_tuning.pipelines.commands.predict import predict
 

@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.models import byte_tiny
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.serving.settings import ServerSettings
-from kfp_llm_tuning.components.tuning import byte_tiny
-from kfp_llm_tuning.components.tuning.model_references import resolve
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, register
 from kfp_llm_tuning.pipelines.commands.serve import serve
 

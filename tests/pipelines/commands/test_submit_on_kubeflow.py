@@ -410,7 +410,7 @@ def test_interrupted_waiting_keeps_the_run(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kfp_llm_tuning.pipelines.job_watch.watch", interrupt)
+    monkeypatch.setattr("kfp_llm_tuning.pipelines.jobs.job_watch.watch", interrupt)
     monkeypatch.setattr(job_waiting, "_in_terminal", lambda: terminal)
     result = call("submit", *run_words, "--wait", answer=answer)
     assert result.exit_code == 75

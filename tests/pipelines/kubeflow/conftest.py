@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kfp_llm_tuning.pipelines import platforms
-from kfp_llm_tuning.pipelines.compile import template_text
+from kfp_llm_tuning.pipelines.graphs.compile import template_text
 from kfp_llm_tuning.pipelines.kubeflow.options import default_options, options_from
+from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 
 # Every option that a template can show, each with a value that no default has.
 EVERYTHING: dict[str, Any] = {
@@ -117,6 +117,6 @@ def compiled() -> Compile:
         chosen = options_from(EVERYTHING) if options == "everything" else default_options()
         if options == "cpu":
             chosen = chosen.without_accelerators()
-        return Compiled(template_text(template, platforms.kubeflow(chosen, {"team": "support"})))
+        return Compiled(template_text(template, kubeflow_platform(chosen, {"team": "support"})))
 
     return of

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.tuning.machine_specs import machine_names
+from kfp_llm_tuning.components.models.machine_specs import machine_names
+from kfp_llm_tuning.pipelines.graphs.platform import Role
 from kfp_llm_tuning.pipelines.kubeflow.options import (
     DEFAULTS,
     KubeflowOptions,
@@ -22,7 +23,6 @@ from kfp_llm_tuning.pipelines.kubeflow.options import (
     options_from,
     read_options,
 )
-from kfp_llm_tuning.pipelines.platforms import Role
 from tests.pipelines.kubeflow.conftest import EVERYTHING
 
 CLAIM = {"claim": "models", "mount_path": "/mnt/models"}

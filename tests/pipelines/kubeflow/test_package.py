@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kfp_llm_tuning.pipelines import platforms
 from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
 from kfp_llm_tuning.pipelines.kubeflow.package import pipeline_names, read_package, register
-from kfp_llm_tuning.pipelines.template import TemplateSource
+from kfp_llm_tuning.pipelines.templates.template import TemplateSource
+from kfp_llm_tuning.pipelines.vertex.platform import vertex_platform
 from tests.kubeflow.local_kubeflow import LocalKubeflow
 from tests.pipelines.kubeflow.conftest import Compile
 
@@ -20,7 +20,7 @@ COMPILED = Path(__file__).parents[3] / "compiled" / "kubeflow"
 def test_what_is_checked_in_is_registered_once(kubeflow_server: LocalKubeflow, file: Path) -> None:
     template = file.stem.removesuffix("-cpu")
     source = TemplateSource("example.com/images", file)
-    package = read_package(template, source, platforms.vertex)
+    package = read_package(template, source, vertex_platform)
     api = Connection(kubeflow_server.url).open()
     first = register(api, package)
     assert register(api, package) == first
@@ -42,7 +42,7 @@ def test_every_option_is_taken(
     file = tmp_path / "everything.yaml"
     file.write_text(compiled("everything").text, encoding="utf-8")
     source = TemplateSource("example.com/images", file)
-    package = read_package("tune-large-model", source, platforms.vertex)
+    package = read_package("tune-large-model", source, vertex_platform)
     register(Connection(kubeflow_server.url).open(), package)
     assert len(kubeflow_server.backend.versions) == 1
 
@@ -52,7 +52,7 @@ def test_another_content_is_another_version() -> None:
         read_package(
             "tune-large-model",
             TemplateSource("example.com/images", COMPILED / f"{name}.yaml", caching),
-            platforms.vertex,
+            vertex_platform,
         ).version
         for name in ("tune-large-model", "tune-large-model-cpu")
         for caching in (True, False)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.pipelines.jobs.schedules import Timing
 from kfp_llm_tuning.pipelines.kubeflow.recurring_request import recurring_run_body, seconds_first
-from kfp_llm_tuning.pipelines.schedules import Timing
 from tests.kubeflow.cron import next_time
 from tests.vertex.services import cron as vertex_cron
 

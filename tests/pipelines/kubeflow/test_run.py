@@ -14,13 +14,13 @@ from kfp import local
 from kfp.dsl.base_component import BaseComponent
 
 from kfp_llm_tuning.components.upload.connection import connect
-from kfp_llm_tuning.pipelines import platforms
-from kfp_llm_tuning.pipelines.build import build
+from kfp_llm_tuning.pipelines.graphs.build import build
 from kfp_llm_tuning.pipelines.kubeflow.options import (
     KubeflowOptions,
     default_options,
     options_from,
 )
+from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 
 # kfp.local says of each task that it gives it no processors and no memory of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:Task .* have no effect:UserWarning")
@@ -29,7 +29,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "support" / "train.jsonl"
 
 
 def pipeline_of(options: KubeflowOptions) -> BaseComponent:
-    platform = platforms.kubeflow(options.without_accelerators())
+    platform = kubeflow_platform(options.without_accelerators())
     # kfp.local fills in every placeholder of ours but this one.
     return build("tune-large-model", dataclasses.replace(platform, run_time="2026-11-24T09:00:00Z"))
 

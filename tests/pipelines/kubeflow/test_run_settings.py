@@ -13,7 +13,7 @@ from kfp_llm_tuning.pipelines.kubeflow.run_settings import (
     settings_problems,
     settle,
 )
-from kfp_llm_tuning.pipelines.requests import Request
+from kfp_llm_tuning.pipelines.requests.request import Request
 
 VALUES = {"model_display_name": "router", "dataset_uri": "s3://b/t.jsonl"}
 

@@ -13,10 +13,12 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PlatformSpec
 
 from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY, SERVING_GPU_IMAGE
 from kfp_llm_tuning.components.models.implemented import tuner_image
-from kfp_llm_tuning.pipelines import platforms
-from kfp_llm_tuning.pipelines.compile import PlatformOptions, template_text
+from kfp_llm_tuning.pipelines.compiling.compiled_files import PlatformOptions
+from kfp_llm_tuning.pipelines.graphs.compile import template_text
 from kfp_llm_tuning.pipelines.kubeflow.options import default_options
-from kfp_llm_tuning.pipelines.parameters import TEMPLATES
+from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
+from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
+from kfp_llm_tuning.pipelines.vertex.platform import vertex_platform
 from tests.pipelines.kubeflow.conftest import EVERYTHING, Compile
 from tests.pipelines.spec_references import broken_references, parse_strictly
 
@@ -97,14 +99,14 @@ def test_only_what_the_backend_resolves_is_left_to_it(compiled: Compile, variant
 
 
 def test_a_placeholder_of_vertex_would_be_noticed() -> None:
-    text = template_text("tune-large-model", platforms.vertex())
+    text = template_text("tune-large-model", vertex_platform())
     assert "{{$.pipeline_google_cloud_location}}" in text
     assert "{{$.pipeline_google_cloud_location}}" not in RESOLVED
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_the_same_bytes_each_time(compiled: Compile, template: str) -> None:
-    platform = platforms.kubeflow(default_options(), {"team": "support"})
+    platform = kubeflow_platform(default_options(), {"team": "support"})
     assert template_text(template, platform) == compiled("default", template).text
 
 

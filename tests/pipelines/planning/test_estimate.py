@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.common.tables import load_table
-from kfp_llm_tuning.components.tuning.machine_specs import machine_names
-from kfp_llm_tuning.components.tuning.model_references import resolve
+from kfp_llm_tuning.components.models.machine_specs import machine_names
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 from kfp_llm_tuning.pipelines.planning.estimate import (
     TABLE,

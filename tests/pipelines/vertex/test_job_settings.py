@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kfp_llm_tuning.pipelines.requests import Request
+from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.vertex.job_settings import (
     JobSettings,
     new_job_id,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.schedules import Timing
+from kfp_llm_tuning.pipelines.jobs.schedules import Timing
 from kfp_llm_tuning.pipelines.vertex.schedule_request import TOKEN_LABEL, schedule_body
 
 PARENT = "projects/test-project/locations/us-central1"

@@ -10,7 +10,7 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
-from kfp_llm_tuning.pipelines.schedules import Timing
+from kfp_llm_tuning.pipelines.jobs.schedules import Timing
 from kfp_llm_tuning.pipelines.vertex import jobs, schedules
 from kfp_llm_tuning.pipelines.vertex.schedule_request import schedule_body
 from tests.vertex.faults import Kind

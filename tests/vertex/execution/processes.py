@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from kfp_llm_tuning.pipelines.run_processes import kill, terminate
+from kfp_llm_tuning.pipelines.local_runs.run_processes import kill, terminate
 
 # On Vertex AI the default project of a task is one of Google's.
 TENANT_PROJECT = "tenant-project"

@@ -18,7 +18,7 @@ from typing import Any
 
 import urllib3
 
-from kfp_llm_tuning.components.tuning.base_models import CACHE_VARIABLE
+from kfp_llm_tuning.components.models.base_models import CACHE_VARIABLE
 from tests.vertex.execution.processes import container_environment, end_tree, last_lines
 from tests.vertex.runner_protocol import ContainerAnswer, ContainerError
 

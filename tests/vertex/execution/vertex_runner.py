@@ -27,7 +27,7 @@ from kfp.local import (
 from kfp.local.orchestrator import enhanced_dag_orchestrator, task_spec_utils
 from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
 
-from kfp_llm_tuning.pipelines.local_runner import LocalRunner, TaskResult
+from kfp_llm_tuning.pipelines.local_runs.local_runner import LocalRunner, TaskResult
 from tests.vertex.execution import placeholders
 from tests.vertex.execution.pipeline_job import PipelineJob
 from tests.vertex.execution.processes import container_environment, last_lines

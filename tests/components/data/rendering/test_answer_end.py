@@ -10,7 +10,7 @@ from tokenizers import AddedToken
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 
 TURN = "{{% for m in messages %}}[{{{{ m.role }}}}]\n{{{{ m.content }}}}{end}{{% endfor %}}"
 ASKS = "{% if add_generation_prompt %}[assistant]\n{% endif %}"

@@ -8,7 +8,7 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, tokenizer_hash
 from kfp_llm_tuning.components.data.rows import Message
-from kfp_llm_tuning.components.tuning import byte_tiny
+from kfp_llm_tuning.components.models import byte_tiny
 
 BYTE_TOKENIZER = byte_tiny.build_tokenizer()
 BOS, EOS = BYTE_TOKENIZER.bos_token_id, BYTE_TOKENIZER.eos_token_id

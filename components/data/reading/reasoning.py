@@ -1,0 +1,55 @@
+"""Which of a chat template's formats a dataset needs: that for reasoning, or the other."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
+from kfp_llm_tuning.components.data.reading.findings import Findings
+from kfp_llm_tuning.components.data.reading.scan import Place, scan
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
+from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning
+from kfp_llm_tuning.components.data.rows import Row, TextRow, assistant_messages
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def formatter_for_dataset(
+    tokenizer: PreTrainedTokenizerBase, uri: str, row_format: RowFormat
+) -> PromptFormatter:
+    """Chooses how a dataset's prompts are written.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        uri: The dataset. It is read only where the tokenizer's template knows reasoning.
+        row_format: What its rows are.
+
+    Returns:
+        The formatter.
+
+    Raises:
+        UserError: If the tokenizer's template cannot be used, or the file not be opened.
+    """
+    formatter = prompt_formatter(tokenizer)
+    if formatter.takes_reasoning and _any_answer_has_reasoning(uri, row_format):
+        return prompt_formatter(tokenizer, "chat_template_reasoning")
+    return formatter
+
+
+class _Found(Exception):
+    """An answer with reasoning: no more has to be read."""
+
+
+def _any_answer_has_reasoning(uri: str, row_format: RowFormat) -> bool:
+    def look(place: Place, row: Row) -> None:
+        answers = [row.output_text] if isinstance(row, TextRow) else assistant_messages(row)
+        if any(map(has_reasoning, answers)):
+            raise _Found
+
+    try:
+        scan(uri, row_format, Findings(0), look, window=sys.maxsize)
+    except _Found:
+        return True
+    return False

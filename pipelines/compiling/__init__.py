@@ -1,0 +1,1 @@
+"""The files of compiled/ and the tables of the READMEs."""

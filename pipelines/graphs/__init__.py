@@ -1,0 +1,1 @@
+"""The pipelines as KFP graphs, built for a platform and compiled to YAML."""

@@ -1,0 +1,1 @@
+"""Jobs and schedules of any platform: how they are described, watched and explained."""

@@ -1,0 +1,1 @@
+"""What ``plan`` looks at before a run on a Kubeflow cluster."""

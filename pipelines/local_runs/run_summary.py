@@ -1,0 +1,156 @@
+"""What a finished run tells: metrics, reports, curves, the model, and what to type next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
+from kfp_llm_tuning.pipelines.local_runs.local_runner import TaskResult
+from kfp_llm_tuning.pipelines.terminal.text import format_seconds
+
+# The report of each task, and its name in the run's reports folder.
+_REPORTS = {"validate-dataset": "validation", "evaluate-model": "evaluation"}
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The outputs of a finished run that a person asks for.
+
+    Attributes:
+        evaluation: The content of evaluation.json.
+        provenance: The content of the tuned model's tuning.json.
+        reports: HTML files.
+        tensorboard: Folder of event files.
+        saved_model: Folder of the tuned model.
+        model_resource_name: Empty where the gate refused the model.
+        endpoint_resource_name: Likewise.
+    """
+
+    evaluation: dict[str, Any]
+    provenance: dict[str, Any]
+    reports: tuple[Path, ...]
+    tensorboard: Path
+    saved_model: Path
+    model_resource_name: str
+    endpoint_resource_name: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gate kept the model out of the registry."""
+        return not self.model_resource_name
+
+
+def summarise(directory: Path, tasks: Sequence[TaskResult]) -> RunSummary:
+    """Reads a finished run's outputs and copies its reports to one folder.
+
+    Args:
+        directory: The run's folder; ``reports`` is made in it.
+        tasks: The results of all tasks.
+
+    Returns:
+        The summary.
+    """
+    outputs = {task.name: task.outputs for task in tasks}
+    tuner = outputs["large-language-model-tuner"]
+    evaluation = Path(outputs["evaluate-model"]["evaluation"])
+    return RunSummary(
+        evaluation=_read(evaluation / "evaluation.json"),
+        provenance=_read(Path(tuner["saved_model"]) / PROVENANCE),
+        reports=tuple(
+            _collect(Path(outputs[task]["report"]), directory / "reports" / f"{name}.html")
+            for task, name in _REPORTS.items()
+        ),
+        tensorboard=Path(tuner["tensorboard_metrics"]),
+        saved_model=Path(tuner["saved_model"]),
+        model_resource_name=outputs["upload-llm-model"]["model_resource_name"],
+        endpoint_resource_name=outputs["create-endpoint-and-deploy-model"][
+            "endpoint_resource_name"
+        ],
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def _collect(source: Path, target: Path) -> Path:
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, target)
+    return target
+
+
+def print_summary(console: Console, summary: RunSummary, registry_uri: str, seconds: float) -> None:
+    """Prints the end of a run.
+
+    Args:
+        console: Where to.
+        summary: What to tell.
+        registry_uri: Where the model is registered.
+        seconds: How long the run took.
+    """
+    console.print("\nDone", style="bold green", end="")
+    console.print(f" in {format_seconds(seconds)}.\n")
+    failures = summary.evaluation["failures"]
+    for failure in failures:
+        console.print("Evaluation: ", style="yellow", end="")
+        console.print(failure)
+    if summary.evaluation["examples"]:
+        console.print(_metrics_table(summary.evaluation))
+    elif not failures:
+        console.print("There was no evaluation set: nothing was compared.")
+    if substitute := summary.provenance.get("substitute_for"):
+        console.print(
+            f"{substitute} is closed: {summary.provenance['checkpoint']} was tuned in its place."
+        )
+    if summary.refused:
+        console.print("Not registered. ", style="red", end="")
+        console.print(summary.evaluation["gate"]["reason"])
+    for name, value in _places(summary, registry_uri):
+        console.print(f"  {name:<13} {value}")
+    console.print("\nNext:")
+    for command in _next_commands(summary, registry_uri):
+        console.print(f"  {command}")
+
+
+def _metrics_table(evaluation: dict[str, Any]) -> Table:
+    table = Table(title=f"{evaluation['examples']} evaluation examples", title_justify="left")
+    table.add_column("metric")
+    for column in ("base", "tuned"):
+        table.add_column(column, justify="right")
+    table.add_column("tuned is")
+    for name, metric in evaluation["metrics"].items():
+        table.add_row(name, f"{metric['base']:.4g}", f"{metric['tuned']:.4g}", metric["verdict"])
+    return table
+
+
+def _places(summary: RunSummary, registry_uri: str) -> list[tuple[str, str]]:
+    places = [("report", str(path)) for path in summary.reports]
+    places.append(("curves", str(summary.tensorboard)))
+    places.append(("weights", str(summary.saved_model)))
+    if not summary.refused:
+        places.append(("model", f"{summary.model_resource_name} in {registry_uri}"))
+        places.append(("endpoint", summary.endpoint_resource_name))
+    return places
+
+
+def _next_commands(summary: RunSummary, registry_uri: str) -> list[str]:
+    curves = f"tensorboard --logdir {summary.tensorboard}"
+    if summary.refused:
+        return [f'kfp-llm-tuning predict {summary.saved_model} "your text"', curves]
+    name = summary.model_resource_name.removeprefix("models/").partition("@")[0]
+    registry = f"--registry-uri {registry_uri}"
+    return [
+        f'kfp-llm-tuning predict {name} "your text" {registry}',
+        f"kfp-llm-tuning models show {name} {registry}",
+        f"mlflow ui --backend-store-uri {registry_uri}",
+        curves,
+    ]

@@ -1,0 +1,1 @@
+"""Compiled templates: read, checked, and looked into."""

@@ -1,0 +1,1 @@
+"""What ``plan`` looks at before anything is spent on Vertex AI."""

@@ -1,0 +1,65 @@
+"""Which lines of a task a person is shown, and how the task's process tells them apart."""
+
+from __future__ import annotations
+
+import logging
+import sysconfig
+
+import pytest
+
+from kfp_llm_tuning.pipelines.local_runs.task_lines import LineFilter, ToldLine
+from kfp_llm_tuning.pipelines.local_runs.task_process import TaskFormatter
+
+PAGE = """\
+[KFP Executor 2026-11-24 01:37:11,784 INFO]: Looking for component `x` in --component_module_path
+[KFP Executor 2026-11-24 01:37:11,785 INFO]: Loading KFP component "x" from /tmp/x.py
+[KFP Executor 2026-11-24 01:37:11,785 INFO]: Got executor_input:
+{
+    "inputs": {
+        "parameterValues": {}
+    }
+}
+[KFP Executor 2026-11-24 01:37:12,000 INFO]: step 10/60 | loss 4.1222
+
+a plain line with [brackets]
+[KFP Executor 2026-11-24 01:37:12,001 WARNING]: few examples
+Warning: the cache is damaged
+[KFP Executor 2026-11-24 01:37:13,000 INFO]: Wrote executor output file to /tmp/y.
+"""
+
+
+def told(text: str) -> list[ToldLine]:
+    line_filter = LineFilter()
+    return [found for line in text.splitlines() if (found := line_filter.told(line))]
+
+
+def test_only_the_component_speaks() -> None:
+    assert told(PAGE) == [
+        ToldLine("step 10/60 | loss 4.1222"),
+        ToldLine("a plain line with [brackets]"),
+        ToldLine("few examples", warning=True),
+        ToldLine("the cache is damaged", warning=True),
+    ]
+
+
+LIBRARY = f"{sysconfig.get_path('purelib')}/matplotlib/font_manager.py"
+
+
+@pytest.mark.parametrize(
+    ("logger", "path", "level", "shown"),
+    [
+        ("matplotlib.font_manager", LIBRARY, logging.INFO, False),
+        ("root", LIBRARY, logging.INFO, False),
+        ("sacrebleu", LIBRARY, logging.WARNING, True),
+        ("kfp_llm_tuning.components.tuning.progress", LIBRARY, logging.INFO, True),
+        ("my_components.clean", "/home/me/my_components/clean.py", logging.INFO, True),
+        ("root", "/tmp/tmp.x/ephemeral_component.py", logging.INFO, True),
+    ],
+)
+def test_libraries_are_told_from_components(
+    logger: str, path: str, level: int, shown: bool
+) -> None:
+    record = logging.LogRecord(logger, level, path, 1, "first\n%s", ("second",), None)
+    written = TaskFormatter().format(record)
+    assert [line.text for line in told(written)] == ["first", "second"] * shown
+    assert ("font_manager" in written) == (not shown)
