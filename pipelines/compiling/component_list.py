@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
-COMPONENTS = Path(__file__).parents[1] / "components"
+COMPONENTS = Path(__file__).parents[2] / "components"
 _PACKAGE = "kfp_llm_tuning.components"
 _INTERFACES = "*component.py"
 # A component of the same name that only one platform runs stands in a module named after it.

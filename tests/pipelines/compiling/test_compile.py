@@ -21,7 +21,7 @@ from kfp_llm_tuning.pipelines.compiling.component_list import components_of, sta
 from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
 from tests.pipelines.spec_references import broken_references, parse_strictly
 
-COMPILED = Path(__file__).parents[2] / "compiled"
+COMPILED = Path(__file__).parents[3] / "compiled"
 TEMPLATE_FILES = [
     COMPILED / platform / f"{template}{ending}.yaml"
     for platform in PLATFORMS

@@ -12,7 +12,7 @@ from kfp_llm_tuning.pipelines.graphs.build import build
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.vertex.platform import vertex_platform
 
-COMPILED = Path(__file__).parents[2] / "compiled" / "components"
+COMPILED = Path(__file__).parents[3] / "compiled" / "components"
 
 
 def test_what_was_read_from_yaml_fits_like_what_was_imported() -> None:

@@ -37,7 +37,7 @@ def test_every_machine_has_a_row() -> None:
 
 
 def test_the_size_of_every_named_model_is_known() -> None:
-    table = load_table(TABLE.parents[2] / "components" / "tuning" / "model_references.yaml")
+    table = load_table(TABLE.parents[2] / "components" / "models" / "model_references.yaml")
     rows = [*table["models"].values(), *table["published"]["families"].values()]
     assert all(parameter_count(row["checkpoint"]) for row in rows)
     assert parameter_count("hf://Qwen/Qwen2.5-7B-Instruct") == 7_000_000_000

@@ -19,7 +19,7 @@ from kfp_llm_tuning.pipelines.templates.template import (
 )
 from kfp_llm_tuning.pipelines.vertex.platform import vertex_platform
 
-CHECKED_IN = Path(__file__).parents[2] / "compiled" / "vertex" / "tune-large-model.yaml"
+CHECKED_IN = Path(__file__).parents[3] / "compiled" / "vertex" / "tune-large-model.yaml"
 
 
 def pipeline_spec(template: str, registry: str) -> dict[str, Any]:
