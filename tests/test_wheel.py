@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.cli import SUBCOMMANDS
 from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORMS
 from kfp_llm_tuning.pipelines.compiling.component_list import components_of, stages
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
 from tests.plain_install import ImportGraph, lacking_modules, modules_of, requirements
 
 ROOT = Path(__file__).parents[1]

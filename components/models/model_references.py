@@ -12,10 +12,10 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.tables import load_table
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
+from kfp_llm_tuning.components.parameters.reading import limit_problems
 
 ACCELERATORS = ("TPU", "GPU")
-# tune_v2 is the model's own recommended way; tune its published predecessor; the others force one.
-TUNING_METHODS = ("tune_v2", "tune", "adapter", "full")
 # The rate that the published method tune recommends, and the greatest of each method: 1 where it is
 # not named.
 LEGACY_RATE = 3.0
@@ -80,7 +80,7 @@ class ModelReference:
         Args:
             asked: Negative for the method's own; of ``tune`` in the units of its own optimiser, in
                 which 3.0 is the rate that it recommends, so that 3.0 is ours that we recommend.
-            tuning_method: One of TUNING_METHODS.
+            tuning_method: A choice of the root input.
 
         Returns:
             The rate.
@@ -125,7 +125,7 @@ def check_learning_rate(rate: float, tuning_method: str) -> None:
 
     Args:
         rate: Negative for the method's own.
-        tuning_method: One of TUNING_METHODS.
+        tuning_method: A choice of the root input.
 
     Raises:
         UserError: If no run can have it.
@@ -154,7 +154,7 @@ def resolve(
     Args:
         reference: A name of the table, also ``NAME@latest``; ``hf://organisation/name@revision``;
             a ``gs://`` or ``s3://`` folder; a local folder (``/...``, ``./...``, ``~/...``).
-        tuning_method: One of TUNING_METHODS.
+        tuning_method: A choice of the root input.
         accelerator: "TPU" or "GPU"; the limits of the method ``tune`` depend on it.
         max_context_length: "8k", "32k", or empty for the model's own.
 
@@ -164,11 +164,10 @@ def resolve(
     Raises:
         UserError: With every problem found; an unknown name gets the nearest known ones.
     """
-    problems = []
-    if tuning_method not in TUNING_METHODS:
-        problems.append(_unknown("tuning_method", tuning_method, TUNING_METHODS))
-    if max_context_length not in ("", *CONTEXT_LENGTHS):
-        problems.append(_unknown("max_context_length", max_context_length, tuple(CONTEXT_LENGTHS)))
+    problems = [
+        *limit_problems(tuning_method, TEXT["tuning_method"]),
+        *limit_problems(max_context_length, TEXT["max_context_length"]),
+    ]
     try:
         entry = _find(reference)
     except UserError as error:
@@ -360,10 +359,6 @@ def _label(name: str, version: str) -> str:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")
-
-
-def _unknown(where: str, value: str, allowed: tuple[str, ...]) -> Problem:
-    return Problem(f"{value!r} is unknown.", where, ", ".join(allowed))
 
 
 def _unknown_reference(name: str) -> Problem:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any
 
 import click
-import docstring_parser
 
 from kfp_llm_tuning.components.common.documents import MAXIMUM_BYTES, decode_text
 from kfp_llm_tuning.components.common.errors import exit_on_error
 from kfp_llm_tuning.components.common.storage import open_input
+from kfp_llm_tuning.components.parameters.tuner import ARGUMENTS
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 _EPILOG = """\b
@@ -23,19 +22,15 @@ Exit codes: 0 the model is saved; 1 a mistake in arguments or data;
 
 
 def _overrides(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds one option for each field of the arguments; the dataclass is their only definition."""
-    described = docstring_parser.parse(TuningArguments.__doc__ or "").params
-    texts = {parameter.arg_name: parameter.description for parameter in described}
-    hints = get_type_hints(TuningArguments)
-    for field in reversed(dataclasses.fields(TuningArguments)):
-        kind = hints[field.name]
-        required = field.default is dataclasses.MISSING
-        default = "" if required or field.default == "" else f"  [default: {field.default}]"
+    """Adds an option for each argument of the table."""
+    for name, argument in reversed(list(ARGUMENTS.items())):
+        shown = argument.required or argument.default == ""
+        default = "" if shown else f"  [default: {argument.default}]"
         command = click.option(
-            f"--{field.name.replace('_', '-')}",
-            field.name,
-            type=click.BOOL if kind is bool else kind,
-            help=f"{texts[field.name]}{default}",
+            argument.option,
+            name,
+            type=click.BOOL if argument.type is bool else argument.type,
+            help=f"{argument.help}{default}",
         )(command)
     return command
 

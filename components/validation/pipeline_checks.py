@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 
 from kfp_llm_tuning.components.common.errors import Problem, collect
-from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
 from kfp_llm_tuning.components.common.storage import (
     is_local,
     is_mounted_bucket,
@@ -17,23 +16,17 @@ from kfp_llm_tuning.components.common.storage import (
 )
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.models.model_references import ModelReference, check_learning_rate
+from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE, TEXT_TEMPLATE
+from kfp_llm_tuning.components.parameters.reading import limit_problems
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import check_engine
-from kfp_llm_tuning.components.validation.pipeline_inputs import (
-    CHAT_TEMPLATE,
-    COMPILED_ACCELERATORS,
-    PLATFORMS,
-    TEMPLATES,
-    TEXT_TEMPLATE,
-    PipelineParameters,
-)
+from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS, PipelineParameters
 from kfp_llm_tuning.components.validation.platform_checks import (
     check_compiled_accelerator,
     check_credentials,
     check_registry,
     check_run_time,
 )
-from kfp_llm_tuning.components.validation.problem_texts import unknown
 from kfp_llm_tuning.components.validation.resource_names import MANAGED_DATASET
 from kfp_llm_tuning.components.validation.vertex_checks import (
     check_deployment,
@@ -46,22 +39,12 @@ from kfp_llm_tuning.components.validation.vertex_checks import (
 _MAX_DISPLAY_NAME = 128
 
 
-def _check_choices(parameters: PipelineParameters) -> list[Problem]:
-    choices = {
-        "template": TEMPLATES,
-        "platform": PLATFORMS,
-        "platform_accelerator": ("", *COMPILED_ACCELERATORS),
-        "gate_metric": ("", *GATE_METRICS),
-    }
-    problems = [
-        unknown(name, getattr(parameters, name), allowed)
-        for name, allowed in choices.items()
-        if getattr(parameters, name) not in allowed
+def _check_limits(parameters: PipelineParameters) -> list[Problem]:
+    return [
+        problem
+        for name, parameter in PARAMETERS.items()
+        for problem in limit_problems(getattr(parameters, name), parameter)
     ]
-    selection = parameters.enable_checkpoint_selection
-    if selection.lower() not in (allowed := ("true", "false", "default")):
-        problems.append(unknown("enable_checkpoint_selection", selection, allowed))
-    return problems
 
 
 def _check_names(parameters: PipelineParameters) -> list[Problem]:
@@ -168,26 +151,7 @@ def _output_problems(parameters: PipelineParameters) -> list[Problem]:
     return [Problem(what, "evaluation_output_root_dir", "a folder that can be made, or its URI")]
 
 
-def _check_numbers(parameters: PipelineParameters) -> list[Problem]:
-    problems = [
-        Problem(f"{getattr(parameters, name)!r} is out of range.", name, allowed)
-        for name, in_range, allowed in (
-            (
-                "train_steps",
-                lambda n: n <= 10_000_000,
-                "up to 10,000,000; 0 or less for the method's own",
-            ),
-            ("evaluation_interval", lambda n: 1 <= n <= 10_000_000, "from 1 to 10,000,000"),
-            ("learning_rate_multiplier", lambda x: 0 <= x <= 1000, "from 0 to 1,000"),
-            ("seed", lambda n: 0 <= n < 2**32, "from 0 to 4,294,967,295"),
-            ("gate_threshold", math.isfinite, "a finite number"),
-        )
-        if not in_range(getattr(parameters, name))
-    ]
-    return problems + _rate_problems(parameters)
-
-
-def _rate_problems(parameters: PipelineParameters) -> list[Problem]:
+def _check_learning_rate(parameters: PipelineParameters) -> list[Problem]:
     problems: list[Problem] = []
     with collect(problems):
         check_learning_rate(parameters.learning_rate, parameters.tuning_method)
@@ -206,13 +170,13 @@ def _check_gate(parameters: PipelineParameters) -> list[Problem]:
 
 
 CHECKS: tuple[Callable[[PipelineParameters], list[Problem]], ...] = (
-    _check_choices,
+    _check_limits,
     _check_names,
     _check_regions,
     _check_accelerator,
     check_engine,
     _check_dataset,
-    _check_numbers,
+    _check_learning_rate,
     _check_gate,
     check_tensorboard,
     check_encryption,

@@ -138,59 +138,14 @@ def validate_pipeline(
             result of former data is taken.
         registry_uri: Where the model is registered; empty for the Vertex AI Model Registry.
     """
+    inputs = dict(locals())
     from kfp_llm_tuning.components.common.errors import exit_on_error
-    from kfp_llm_tuning.components.validation import pipeline_parameters
     from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
+    from kfp_llm_tuning.components.validation.pipeline_parameters import validate_pipeline
 
     with exit_on_error():
-        settings = pipeline_parameters.validate_pipeline(
-            PipelineParameters(
-                model_display_name=model_display_name,
-                project=project,
-                model=model,
-                location=location,
-                pipeline_region=pipeline_region,
-                dataset_uri=dataset_uri,
-                dataset_name=dataset_name,
-                default_context=default_context,
-                evaluation_data_uri=evaluation_data_uri,
-                evaluation_output_root_dir=evaluation_output_root_dir,
-                evaluation_interval=evaluation_interval,
-                enable_early_stopping=enable_early_stopping,
-                enable_checkpoint_selection=enable_checkpoint_selection,
-                train_steps=train_steps,
-                learning_rate=learning_rate,
-                learning_rate_multiplier=learning_rate_multiplier,
-                tuning_method=tuning_method,
-                max_context_length=max_context_length,
-                seed=seed,
-                accelerator_type=accelerator_type,
-                tuning_machine=tuning_machine,
-                tensorboard_resource_id=tensorboard_resource_id,
-                encryption_spec_key_name=encryption_spec_key_name,
-                tpu_training_skip_cmek=tpu_training_skip_cmek,
-                api_endpoint=api_endpoint,
-                service_account=service_account,
-                tuning_strategy=tuning_strategy,
-                tuning_max_wait=tuning_max_wait,
-                tuning_timeout=tuning_timeout,
-                restart_on_preemption=restart_on_preemption,
-                network_attachment=network_attachment,
-                parent_model=parent_model,
-                version_aliases=version_aliases,
-                endpoint_resource_name=endpoint_resource_name,
-                traffic_percentage=traffic_percentage,
-                deploy_model=deploy_model,
-                run_time=run_time,
-                gate_metric=gate_metric,
-                gate_threshold=gate_threshold,
-                registry_uri=registry_uri,
-                template=template,
-                platform=platform,
-                platform_registry_uri=platform_registry_uri,
-                platform_accelerator=platform_accelerator,
-            )
-        )
+        reference = inputs.pop("model")
+        settings = validate_pipeline(PipelineParameters(large_model_reference=reference, **inputs))
     return (
         settings.adapter_training_location,
         settings.model_display_name,

@@ -15,6 +15,7 @@ from typing import TypeVar
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.models.machine_specs import MachineSpec, select_machine
 from kfp_llm_tuning.components.models.model_references import ModelReference, resolve
+from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.accelerator_choice import (
     accelerator_of,
@@ -26,7 +27,6 @@ from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import dated
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
-    CHAT_TEMPLATE,
     PipelineParameters,
     with_right_types,
 )
@@ -181,7 +181,7 @@ def _unique(problems: list[Problem]) -> list[Problem]:
 
 def _resolve(parameters: PipelineParameters) -> ModelReference:
     return resolve(
-        parameters.model,
+        parameters.large_model_reference,
         tuning_method=parameters.tuning_method,
         accelerator="TPU" if accelerator_of(parameters) == "TPU" else "GPU",
         max_context_length=parameters.max_context_length,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 from kfp_llm_tuning.components.common.storage import bucket_uri
 from kfp_llm_tuning.components.models.model_references import ModelReference
-from kfp_llm_tuning.components.validation.pipeline_inputs import (
-    DEFAULT_EVALUATION_INTERVAL,
-    PipelineParameters,
-)
+from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS, PipelineParameters
 
 # What tells Vertex AI how to obtain and to reach the tuner's machine.
 _TUNING_JOB = (
@@ -78,8 +74,7 @@ def _without_effect(parameters: PipelineParameters) -> Iterator[str]:
 
 def _given(parameters: PipelineParameters, *names: str) -> Iterator[str]:
     """Names the parameters that have another value than their default."""
-    defaults = {field.name: field.default for field in dataclasses.fields(parameters)}
-    return (name for name in names if getattr(parameters, name) != defaults[name])
+    return (name for name in names if getattr(parameters, name) != PARAMETERS[name].default)
 
 
 def _evaluation_warnings(parameters: PipelineParameters, steps: int) -> list[str]:
@@ -90,11 +85,7 @@ def _evaluation_warnings(parameters: PipelineParameters, steps: int) -> list[str
                 f"{steps}: the only evaluation is at the end."
             ]
         return []
-    unused = []
+    unused = [*_given(parameters, "evaluation_interval", "evaluation_output_root_dir")]
     if parameters.enable_checkpoint_selection.lower() == "true":
-        unused.append("enable_checkpoint_selection")
-    if parameters.evaluation_interval != DEFAULT_EVALUATION_INTERVAL:
-        unused.append("evaluation_interval")
-    if parameters.evaluation_output_root_dir:
-        unused.append("evaluation_output_root_dir")
+        unused.insert(0, "enable_checkpoint_selection")
     return [f"{name} has no effect without evaluation_data_uri." for name in unused]

@@ -6,11 +6,8 @@ from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
-from kfp_llm_tuning.components.validation.pipeline_inputs import (
-    TUNING_STRATEGIES,
-    PipelineParameters,
-)
-from kfp_llm_tuning.components.validation.problem_texts import unknown, wrong_form
+from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
+from kfp_llm_tuning.components.validation.problem_texts import wrong_form
 from kfp_llm_tuning.components.validation.resource_names import (
     ENCRYPTION_KEY,
     ENDPOINT,
@@ -62,8 +59,6 @@ def check_tuning_job(parameters: PipelineParameters) -> list[Problem]:
     """Checks how the tuner's machine is obtained and reached."""
     problems = []
     strategy = parameters.tuning_strategy
-    if strategy and strategy.upper() not in TUNING_STRATEGIES:
-        problems.append(unknown("tuning_strategy", strategy, TUNING_STRATEGIES))
     for where in ("tuning_max_wait", "tuning_timeout"):
         value = getattr(parameters, where)
         if not resource_names.is_duration(value):
@@ -95,9 +90,6 @@ def check_deployment(parameters: PipelineParameters) -> list[Problem]:
         if not resource_names.is_version_alias(alias.strip()):
             allowed = "letters, digits and hyphens, from a lower-case letter on, such as champion"
             problems.append(Problem(f"{short(alias)} is no alias.", "version_aliases", allowed))
-    if not 0 <= parameters.traffic_percentage <= 100:
-        what = f"{parameters.traffic_percentage!r} is out of range."
-        problems.append(Problem(what, "traffic_percentage", "from 0 to 100"))
     return problems
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.commands.job_waiting import poll_option, tell_problems, wait_for
 from kfp_llm_tuning.pipelines.commands.platform_options import service_options
 from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
 from kfp_llm_tuning.pipelines.commands.tables import print_table
 from kfp_llm_tuning.pipelines.jobs.job import STATES, JobFilter
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.jobs.job import JobView

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.requests.parameters import TEXT
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.vertex import Vertex

@@ -16,8 +16,9 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
 from kfp_llm_tuning.components.common.registry_location import checked_registry_uri
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.common.wording import short
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES, TEXT
+from kfp_llm_tuning.components.parameters.row import option_name
 from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES, TEXT, option_name
 from kfp_llm_tuning.pipelines.requests.request import (
     CHAT_TEMPLATE,
     DEFAULT_TEMPLATE,

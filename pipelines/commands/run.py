@@ -13,6 +13,7 @@ import click
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
 from kfp_llm_tuning.components.models.model_references import resolve
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.pipelines.commands.request_options import (
@@ -27,7 +28,7 @@ from kfp_llm_tuning.pipelines.commands.run_directory_options import (
 )
 from kfp_llm_tuning.pipelines.local_runs import run_directory, run_record
 from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES, parse
+from kfp_llm_tuning.pipelines.requests.parameters import parse
 from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, Request
 from kfp_llm_tuning.pipelines.requests.request_check import checked_parameters
 from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from kfp_llm_tuning.components.common.images import REGISTRY
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.graphs.compile import compiled, template_text
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
 from kfp_llm_tuning.pipelines.vertex.platform import PREDICTION_MACHINE, vertex_platform
 
 if TYPE_CHECKING:

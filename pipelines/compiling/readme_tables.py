@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components import __version__
 from kfp_llm_tuning.components.models.implemented import implementations
+from kfp_llm_tuning.components.parameters.pipeline import CHAT, TEXT
 from kfp_llm_tuning.pipelines.compiling.component_list import (
     COMPONENTS,
     components_of,
@@ -21,7 +22,6 @@ from kfp_llm_tuning.pipelines.compiling.component_list import (
     source_function,
     stages,
 )
-from kfp_llm_tuning.pipelines.requests.parameters import CHAT, TEXT
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent

@@ -6,9 +6,9 @@ from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input
 
 from kfp_llm_tuning.components.common import images
+from kfp_llm_tuning.components.parameters.pipeline import RootInputs as Defaults
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
-from kfp_llm_tuning.pipelines.requests.parameters import TuneLargeModelParameters as Defaults
 
 
 class DeploymentOutputs(NamedTuple):

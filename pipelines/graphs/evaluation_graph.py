@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input
 
+from kfp_llm_tuning.components.parameters.pipeline import RootInputs as Defaults
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
-from kfp_llm_tuning.pipelines.requests.parameters import TuneLargeModelParameters as Defaults
 
 
 class EvaluationOutputs(NamedTuple):

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
 from kfp_llm_tuning.pipelines.graphs.tuning_pipeline import tuning_pipeline
-from kfp_llm_tuning.pipelines.requests.parameters import TEXT
 
 
 def tune_large_model(platform: Platform, parts: Parts = OURS) -> dsl.base_component.BaseComponent:

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset
 
+from kfp_llm_tuning.components.parameters.pipeline import RootInputs as Defaults
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
 from kfp_llm_tuning.pipelines.graphs.tuning_steps import add_datasets, add_tuner
-from kfp_llm_tuning.pipelines.requests.parameters import TuneLargeModelParameters as Defaults
 
 
 class TuningOutputs(NamedTuple):

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
+from kfp_llm_tuning.components.parameters.row import Parameter
 from kfp_llm_tuning.pipelines.graphs import deployment_graph, evaluation_graph, tuning_graph
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
 from kfp_llm_tuning.pipelines.graphs.tuning_steps import add_validation
-from kfp_llm_tuning.pipelines.requests.parameters import Parameter
 
 
 class PipelineOutputs(NamedTuple):

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from kfp import dsl
 
 from kfp_llm_tuning.components.common import images
+from kfp_llm_tuning.components.parameters.pipeline import RootInputs as Defaults
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
-from kfp_llm_tuning.pipelines.requests.parameters import TuneLargeModelParameters as Defaults
 
 
 def add_validation(platform: Platform, parts: Parts = OURS, **inputs: Any) -> dsl.PipelineTask:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kfp_llm_tuning.components.parameters.row import option_name
 from kfp_llm_tuning.pipelines.local_runs.local_runner import TaskResult
-from kfp_llm_tuning.pipelines.requests.parameters import option_name
 
 
 def advise(

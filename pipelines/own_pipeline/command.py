@@ -28,6 +28,7 @@ from kfp_llm_tuning.components.common.documents import (
 from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.components.common.wording import short
+from kfp_llm_tuning.components.parameters.row import option_name
 from kfp_llm_tuning.pipelines.commands.run_directory_options import (
     directory_to_resume,
     run_directory_options,
@@ -40,7 +41,6 @@ from kfp_llm_tuning.pipelines.local_runs import run_directory
 from kfp_llm_tuning.pipelines.local_runs.local_run import run_in
 from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
 from kfp_llm_tuning.pipelines.own_pipeline.submission import Submission, send, submission_options
-from kfp_llm_tuning.pipelines.requests.parameters import option_name
 from kfp_llm_tuning.pipelines.requests.request import read_parameters_file
 from kfp_llm_tuning.pipelines.terminal import terminal_output
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds, output_console

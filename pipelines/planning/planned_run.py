@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES, parse
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
+from kfp_llm_tuning.pipelines.requests.parameters import parse
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.validation.pipeline_parameters import PipelineSettings

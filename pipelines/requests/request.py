@@ -10,7 +10,8 @@ from typing import Any
 from kfp_llm_tuning.components.common.documents import parse_json, parse_yaml, read_text
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.wording import one_line, short
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES, sort_out
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
+from kfp_llm_tuning.pipelines.requests.parameters import sort_out
 
 DEFAULT_TEMPLATE = "tune-large-model"
 CHAT_TEMPLATE = "tune-large-chat-model"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, collect, raise_all
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES, sort_out
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
+from kfp_llm_tuning.pipelines.requests.parameters import sort_out
 from kfp_llm_tuning.pipelines.requests.request import Request
 
 if TYPE_CHECKING:
@@ -36,22 +36,16 @@ def checked_parameters(
 
     parameters, unparsed = sort_out(request.values, TEMPLATES[request.template])
     problems = [*request.problems, *unparsed]
-    known = {field.name for field in dataclasses.fields(PipelineParameters)}
-    inputs = {name: value for name, value in parameters.items() if name in known}
-    # A name that is missing or no text is told of already.
-    inputs.setdefault("model_display_name", "-")
-    # validate-pipeline calls it by its published short name.
-    default = str(TEMPLATES[request.template]["large_model_reference"].default)
+    defaults = {
+        # A name that is missing or no text is told of already.
+        "model_display_name": "-",
+        "large_model_reference": TEMPLATES[request.template]["large_model_reference"].default,
+    }
     checked = None
     found: list[Problem] = []
     with collect(found):
         checked = validate_pipeline_parameters(
-            PipelineParameters(
-                **inputs,
-                model=parameters.get("large_model_reference", default),
-                template=request.template,
-                **place,
-            )
+            PipelineParameters(**{**defaults, **parameters}, template=request.template, **place)
         )
     problems += _of_others(found, unparsed)
     raise_all(problems)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.common.documents import parse_yaml_documents, read_text
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.images import REGISTRY
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.graphs.platform import Platform

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.components.validation.regions import region_problem
-from kfp_llm_tuning.pipelines.requests.parameters import TEXT
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.vertex import Vertex

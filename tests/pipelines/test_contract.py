@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 COPIES = ROOT / "tests" / "contract"

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
-import docstring_parser
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
@@ -92,12 +90,6 @@ def test_of_very_many_unknown_arguments_the_first_are_told() -> None:
         TuningArguments.from_json(json.dumps(values))
     assert len(str(caught.value)) < 20_000
     assert "99,980 more: unknown argument" in str(caught.value)
-
-
-def test_every_field_is_documented_once_in_order() -> None:
-    described = docstring_parser.parse(TuningArguments.__doc__ or "").params
-    fields = [field.name for field in dataclasses.fields(TuningArguments)]
-    assert [parameter.arg_name for parameter in described] == fields
 
 
 def test_the_payload_is_flat_and_sorted() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.models import implemented
 from kfp_llm_tuning.components.models.implemented import Implementation
+from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS
 from kfp_llm_tuning.components.validation.pipeline_parameters import (
     PipelineParameters,
     PipelineSettings,
@@ -30,13 +31,13 @@ VERTEX: dict[str, Any] = {
     "model_display_name": "my-tuned-model",
     "dataset_uri": "gs://bucket/train.jsonl",
     "pipeline_region": "us-central1",
-    "model": "text-bison@002",
+    "large_model_reference": "text-bison@002",
 }
 LOCAL: dict[str, Any] = {
     "platform": "local",
     "model_display_name": "my-tuned-model",
     "dataset_uri": "train.jsonl",
-    "model": "byte-tiny",
+    "large_model_reference": "byte-tiny",
 }
 KUBEFLOW: dict[str, Any] = {
     **LOCAL,
@@ -268,8 +269,18 @@ BROKEN = {
     "NaN multiplier": (LOCAL, {"learning_rate_multiplier": float("nan")}, "multiplier: nan is", ""),
     "no interval": (LOCAL, {"evaluation_interval": 0}, "evaluation_interval: 0 is out", "from 1"),
     "negative seed": (LOCAL, {"seed": -1}, "seed: -1 is out of range", "4,294,967,295"),
-    "misspelt model": (LOCAL, {"model": "text-bisn@002"}, "no model is called", "text-bison@002"),
-    "empty model": (LOCAL, {"model": ""}, "large_model_reference: is empty", "hf://"),
+    "misspelt model": (
+        LOCAL,
+        {"large_model_reference": "text-bisn@002"},
+        "no model is called",
+        "text-bison@002",
+    ),
+    "empty model": (
+        LOCAL,
+        {"large_model_reference": ""},
+        "large_model_reference: is empty",
+        "hf://",
+    ),
     "unknown method": (LOCAL, {"tuning_method": "lora"}, "tuning_method: 'lora' is", "tune_v2"),
     "legacy method elsewhere": (LOCAL, {"tuning_method": "tune"}, "published models' former", ""),
     "unknown context": (LOCAL, {"max_context_length": "16k"}, "'16k' is unknown", "8k, 32k"),
@@ -485,7 +496,7 @@ def test_all_problems_are_told_together() -> None:
     found = problems(
         VERTEX,
         project="",
-        model="text-bisn",
+        large_model_reference="text-bisn",
         location="us-centrl1",
         dataset_uri="",
         train_steps=10**9,
@@ -506,8 +517,8 @@ def test_all_problems_are_told_together() -> None:
     "accepted",
     [
         {"tensorboard_resource_id": "1234567890"},
-        {"model": "text-bison-001"},
-        {"model": "publishers/google/models/text-bison-002"},
+        {"large_model_reference": "text-bison-001"},
+        {"large_model_reference": "publishers/google/models/text-bison-002"},
         {"train_steps": 0},
         {"train_steps": -1},
         {"learning_rate": 3.0, "tuning_method": "tune"},
@@ -692,8 +703,13 @@ def test_numbers_come_as_json_has_them() -> None:
 
 def test_chat_models_may_have_a_context() -> None:
     for model in ("chat-bison@002", "byte-tiny"):
-        check(VERTEX, model=model, default_context="Be brief.", template="tune-large-chat-model")
-    check(VERTEX, model="chat-bison@001", default_context="Be brief.")
+        check(
+            VERTEX,
+            large_model_reference=model,
+            default_context="Be brief.",
+            template="tune-large-chat-model",
+        )
+    check(VERTEX, large_model_reference="chat-bison@001", default_context="Be brief.")
 
 
 def test_early_stopping_by_default_needs_no_evaluation_set() -> None:
@@ -744,9 +760,7 @@ _ANYTHING = (
     | st.lists(st.integers(), max_size=2)
     | st.sampled_from(["vertex", "TPU", "us-west1", "text-bison", "hf://a/b", "gs://x", KEY])
 )
-_RANDOM = st.fixed_dictionaries(
-    {}, optional={field.name: _ANYTHING for field in dataclasses.fields(PipelineParameters)}
-)
+_RANDOM = st.fixed_dictionaries({}, optional=dict.fromkeys(PARAMETERS, _ANYTHING))
 
 
 @given(base=st.sampled_from([VERTEX, LOCAL]), changes=_RANDOM)
@@ -783,7 +797,9 @@ def test_the_component_gives_the_published_outputs() -> None:
     for uri in data.values():
         with fsspec.open(uri, "wb") as stream:
             stream.write(b"{}")
-    values = component.validate_pipeline.python_func(**{**VERTEX, **data})
+    given = {**VERTEX, **data}
+    given["model"] = given.pop("large_model_reference")
+    values = component.validate_pipeline.python_func(**given)
     outputs = dict(zip(specification.outputs, values, strict=True))
     assert outputs["model_dash_version"] == "text-bison-002"
     assert outputs["with_batch_prediction_and_evaluation"] is True
@@ -794,8 +810,11 @@ def test_the_component_gives_the_published_outputs() -> None:
 def test_the_component_and_the_parameters_name_the_same_defaults() -> None:
     from kfp_llm_tuning.components.validation import pipeline_component as component
 
-    inputs = component.validate_pipeline.component_spec.inputs
-    for field in dataclasses.fields(PipelineParameters):
-        if field.name not in ("model", "model_display_name", "platform"):
-            assert inputs[field.name].default == field.default, field.name
-    assert set(inputs) == {field.name for field in dataclasses.fields(PipelineParameters)}
+    inputs = dict(component.validate_pipeline.component_spec.inputs)
+    # What validate-pipeline calls by its published short name, and what only says how to go on.
+    inputs["large_model_reference"] = inputs.pop("model")
+    assert set(PARAMETERS) - set(inputs) == {"strict_validation"}
+    for name, entry in inputs.items():
+        # A pipeline always says where it runs and what is tuned.
+        if name not in ("large_model_reference", "model_display_name", "platform"):
+            assert entry.default == PARAMETERS[name].default, name

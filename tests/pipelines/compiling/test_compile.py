@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from kfp.components import load_component_from_file
 
 from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.commands.compile import compile as compile_command
 from kfp_llm_tuning.pipelines.compiling.compiled_files import (
     PLATFORMS,
@@ -18,7 +19,6 @@ from kfp_llm_tuning.pipelines.compiling.compiled_files import (
     write_all,
 )
 from kfp_llm_tuning.pipelines.compiling.component_list import components_of, stages
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
 from tests.pipelines.spec_references import broken_references, parse_strictly
 
 COMPILED = Path(__file__).parents[3] / "compiled"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.pipelines.compiling import readme_tables
 from kfp_llm_tuning.pipelines.compiling.component_list import stages
-from kfp_llm_tuning.pipelines.requests.parameters import TEXT
 
 STAGES = stages()
 PAGES = readme_tables.pages()

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from kfp import compiler
 
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.graphs.build import build
 from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
 
 # The names of the later published revision stand for those of the recorded one.
 LATER_NAMES = {

@@ -13,11 +13,11 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PlatformSpec
 
 from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY, SERVING_GPU_IMAGE
 from kfp_llm_tuning.components.models.implemented import tuner_image
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.compiling.compiled_files import PlatformOptions
 from kfp_llm_tuning.pipelines.graphs.compile import template_text
 from kfp_llm_tuning.pipelines.kubeflow.options import default_options
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
-from kfp_llm_tuning.pipelines.requests.parameters import TEMPLATES
 from kfp_llm_tuning.pipelines.vertex.platform import vertex_platform
 from tests.pipelines.kubeflow.conftest import EVERYTHING, Compile
 from tests.pipelines.spec_references import broken_references, parse_strictly

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.requests.parameters import CHAT, TEMPLATES, TEXT, parse
+from kfp_llm_tuning.components.parameters.pipeline import CHAT, TEMPLATES, TEXT
+from kfp_llm_tuning.pipelines.requests.parameters import parse
 
 REQUIRED = {"project": "p", "model_display_name": "m"}
 KFP_TYPES = {

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.requests.parameters import TEXT
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.pipelines.requests.request import Request, read_request
 from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 from kfp_llm_tuning.pipelines.vertex.job_request import (

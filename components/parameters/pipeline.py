@@ -1,0 +1,264 @@
+"""The root inputs of the pipelines: the published ones, and ours, which are all optional."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
+
+TEXT_TEMPLATE, CHAT_TEMPLATE = "tune-large-model", "tune-large-chat-model"
+_VERTEX = ("vertex",)
+# A run of more would take years.
+_MOST_STEPS = 10_000_000
+
+_published = partial(row, published=True, source="published templates")
+_own = partial(row, source="kfp-llm-tuning")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootInputs:
+    """Root inputs of ``tune-large-model``, as published in v2.0.0, and ours after them."""
+
+    project: str = _published(
+        help="Google Cloud project; any name on other platforms.", group="required"
+    )
+    model_display_name: str = _published(
+        help="Name of the tuned model and of its endpoint; {date} and {time} stand for the run's.",
+        group="required",
+        allowed="1 to 128 printable characters",
+    )
+    location: str = _published(
+        "",
+        help="Region that the model is uploaded to; empty: the pipeline's region.",
+        group="Vertex AI",
+        platforms=_VERTEX,
+    )
+    large_model_reference: str = _published(
+        "text-bison@001",
+        help="What to tune: a name of the table, hf://org/name, or a folder.",
+        group="required",
+    )
+    train_steps: int = _published(
+        300,
+        help="Batches to train on; 0 or less: the method's own.",
+        maximum=_MOST_STEPS,
+        allowed=f"up to {_MOST_STEPS:,}; 0 or less for the method's own",
+        unit="steps",
+    )
+    learning_rate: float = _published(
+        -1.0,
+        help="Learning rate; negative: the one recommended for the model. The legacy method tune "
+        "recommends 3.0; others take at most 1.",
+        # model_references.check_learning_rate knows the greatest one of each method.
+        allowed="up to 1, with the method tune up to 1,000; negative for the model's own",
+    )
+    learning_rate_multiplier: float = _published(
+        1.0, help="Multiplies the learning rate.", minimum=0, maximum=1000
+    )
+    dataset_uri: str = _published(
+        "",
+        help="Training data, JSONL: a path or URI; /gcs/B/F is gs://B/F.",
+        group="required",
+    )
+    dataset_name: str = _published(
+        "",
+        help="Vertex AI managed dataset, instead of dataset_uri.",
+        group="data",
+        platforms=_VERTEX,
+    )
+    default_context: str = _published(
+        "", help="Context of chat examples that have none.", group="data"
+    )
+    evaluation_data_uri: str = _published("", help="Evaluation data, JSONL.", group="data")
+    evaluation_interval: int = _published(
+        20,
+        help="Steps between two evaluations.",
+        group="evaluation",
+        minimum=1,
+        maximum=_MOST_STEPS,
+        unit="steps",
+    )
+    enable_early_stopping: bool = _published(
+        True,
+        help="Stop when evaluations no longer get better; needs evaluation data.",
+        group="evaluation",
+    )
+    enable_checkpoint_selection: str = _published(
+        "default",
+        help="Keep the best checkpoint, not the last: true, false or default.",
+        group="evaluation",
+        choices=("true", "false", "default"),
+        any_case=True,
+    )
+    accelerator_type: str = _published(
+        "",
+        help="GPU; empty: by the region. TPU, as published, is refused: nothing tunes on it.",
+        group="Vertex AI",
+        allowed="GPU",
+    )
+    tensorboard_resource_id: str = _published(
+        "",
+        help="Vertex AI TensorBoard to upload to: its resource name, or its number alone.",
+        group="Vertex AI",
+        platforms=_VERTEX,
+    )
+    encryption_spec_key_name: str = _published(
+        "", help="Customer-managed encryption key.", group="Vertex AI", platforms=_VERTEX
+    )
+    tpu_training_skip_cmek: bool = _published(
+        False,
+        help="As published; no effect, for nothing tunes on TPU.",
+        group="Vertex AI",
+        platforms=_VERTEX,
+    )
+    tuning_method: str = _published(
+        "tune_v2",
+        help="tune_v2 (adapter) or the legacy tune.",
+        # tune_v2 is the model's own recommended way; tune its published predecessor; the others
+        # force one.
+        choices=("tune_v2", "tune", "adapter", "full"),
+    )
+    api_endpoint: str = _published(
+        "aiplatform.googleapis.com/ui",
+        help="Vertex AI endpoint without its region.",
+        group="Vertex AI",
+        platforms=_VERTEX,
+    )
+    evaluation_output_root_dir: str = _published(
+        "",
+        help="Folder that gets a copy of the evaluation and of both models' predictions.",
+        group="evaluation",
+        templates=(TEXT_TEMPLATE,),
+    )
+    max_context_length: str = _published(
+        "",
+        help="8k or 32k; empty: the model's own.",
+        group="data",
+        choices=("", "8k", "32k"),
+        unit="tokens",
+        templates=(TEXT_TEMPLATE,),
+    )
+
+    seed: int = _own(0, help="Seed of weights, order and dropout.", minimum=0, maximum=2**32 - 1)
+    strict_validation: bool = _own(False, help="Refuse the dataset on warnings too.", group="data")
+    gate_metric: str = _own(
+        "",
+        help="Metric that decides on registration, such as exact_match; empty: no gate.",
+        group="evaluation",
+        choices=("", *GATE_METRICS),
+    )
+    gate_threshold: float = _own(
+        0.0,
+        help="Value that the gate metric must reach.",
+        group="evaluation",
+        minimum=-sys.float_info.max,
+        maximum=sys.float_info.max,
+        allowed="a finite number",
+    )
+    tuning_machine: str = _own(
+        "",
+        help="Machine to tune on, a name of machine_specs.yaml; empty: the accelerator's.",
+        group="Vertex AI",
+        platforms=_VERTEX,
+    )
+    tuning_strategy: str = _own(
+        "",
+        help="How the machine is obtained: STANDARD, SPOT or FLEX_START; empty: STANDARD.",
+        group="Vertex AI",
+        choices=("", "STANDARD", "SPOT", "FLEX_START"),
+        any_case=True,
+        platforms=_VERTEX,
+    )
+    tuning_max_wait: str = _own(
+        "86400s",
+        help="Longest wait for a machine of FLEX_START, in seconds; 0s: no limit.",
+        group="Vertex AI",
+        unit="seconds",
+        platforms=_VERTEX,
+    )
+    tuning_timeout: str = _own(
+        "604800s",
+        help="Longest time of tuning, in seconds.",
+        group="Vertex AI",
+        unit="seconds",
+        platforms=_VERTEX,
+    )
+    restart_on_preemption: bool = _own(
+        True,
+        help="Go on from the last checkpoint when the machine is taken away.",
+        group="Vertex AI",
+        platforms=_VERTEX,
+    )
+    network_attachment: str = _own(
+        "",
+        help="Private Service Connect network attachment that the tuner is reached through.",
+        group="Vertex AI",
+        platforms=_VERTEX,
+    )
+    parent_model: str = _own(
+        "",
+        help="Registered model that gets the tuned one as a new version; empty: a new model.",
+        group="registry and deployment",
+        platforms=_VERTEX,
+    )
+    version_aliases: str = _own(
+        "",
+        help="Aliases of the new version, separated by commas.",
+        group="registry and deployment",
+        platforms=_VERTEX,
+    )
+    endpoint_resource_name: str = _own(
+        "",
+        help="Endpoint to deploy to; empty: one that is made for the model.",
+        group="registry and deployment",
+        platforms=_VERTEX,
+    )
+    traffic_percentage: int = _own(
+        100,
+        help="Share of the endpoint's traffic that the new version takes, in percent.",
+        group="registry and deployment",
+        minimum=0,
+        maximum=100,
+        unit="percent",
+        platforms=_VERTEX,
+    )
+    deploy_model: bool = _own(
+        True, help="Deploy the registered model.", group="registry and deployment"
+    )
+    registry_uri: str = _own(
+        "",
+        help="MLflow tracking URI to register the model at; empty: the platform's own registry.",
+        group="registry and deployment",
+    )
+
+
+# The published chat template lacks these; ours has them, optional as in the text template.
+_EVALUATION = (
+    "evaluation_data_uri",
+    "evaluation_interval",
+    "enable_early_stopping",
+    "enable_checkpoint_selection",
+)
+
+
+def _chat_inputs() -> dict[str, Parameter]:
+    chat = {name: entry for name, entry in TEXT.items() if CHAT_TEMPLATE in _templates_of(entry)}
+    for name in _EVALUATION:
+        chat[name] = dataclasses.replace(chat.pop(name), published=False)
+    reference = chat["large_model_reference"]
+    chat["large_model_reference"] = dataclasses.replace(reference, default="chat-bison@001")
+    return chat
+
+
+def _templates_of(entry: Parameter) -> tuple[str, ...]:
+    return entry.templates or (TEXT_TEMPLATE, CHAT_TEMPLATE)
+
+
+TEXT: Mapping[str, Parameter] = rows_of(RootInputs)
+CHAT: Mapping[str, Parameter] = _chat_inputs()
+TEMPLATES: Mapping[str, Mapping[str, Parameter]] = {TEXT_TEMPLATE: TEXT, CHAT_TEMPLATE: CHAT}

@@ -1,0 +1,200 @@
+"""The arguments of the tuner: those that a root input decides, and all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
+from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of, same_as
+
+TUNING_KINDS = ("adapter", "full")
+_MOST_STEPS = TEXT["train_steps"].maximum
+
+
+@dataclass(frozen=True)
+class TunerInputs:
+    """Arguments of the tuner; the payload of ``large-language-model-tuner`` is their JSON."""
+
+    model_reference: str = same_as(
+        TEXT["large_model_reference"],
+        default=None,
+        help="The model to tune: a name of model_references.yaml, hf://, gs:// or a path.",
+        allowed="a text that is not empty",
+    )
+    display_name: str = same_as(
+        TEXT["model_display_name"],
+        default="",
+        help="Name in the model card; empty means the model reference.",
+        allowed="",
+    )
+    train_steps: int = same_as(
+        TEXT["train_steps"],
+        help="Optimiser steps, each of one batch; the set is cycled as often as needed.",
+        minimum=1,
+        allowed="",
+    )
+    batch_size: int = row(
+        8,
+        help="Examples in one optimiser step, summed over all devices.",
+        minimum=1,
+        maximum=1_000_000,
+        unit="examples",
+        source="TrainingArguments.per_device_train_batch_size, of all devices",
+    )
+    micro_batch_size: int = row(
+        0,
+        help="Examples in one forward pass of one device; 0 finds what fits in memory.",
+        minimum=0,
+        maximum=1_000_000,
+        unit="examples",
+        source="TrainingArguments.per_device_train_batch_size",
+    )
+    learning_rate: float = same_as(
+        TEXT["learning_rate"],
+        default=2e-4,
+        help="Peak learning rate, before the multiplier.",
+        minimum=0,
+        maximum=1,
+        allowed="",
+    )
+    learning_rate_multiplier: float = same_as(
+        TEXT["learning_rate_multiplier"], help="Factor on the learning rate."
+    )
+    tuning: str = same_as(
+        TEXT["tuning_method"],
+        default="adapter",
+        help='"adapter" trains LoRA matrices beside frozen weights, "full" trains every weight.',
+        choices=TUNING_KINDS,
+    )
+    lora_rank: int = row(
+        16,
+        help="Rank of the LoRA matrices.",
+        minimum=1,
+        maximum=4096,
+        source="peft.LoraConfig.r",
+    )
+    lora_alpha: int = row(
+        32,
+        help="LoRA scale; the update is multiplied by alpha / rank.",
+        minimum=1,
+        maximum=65_536,
+        source="peft.LoraConfig.lora_alpha",
+    )
+    lora_dropout: float = row(
+        0.0,
+        help="Dropout in front of the LoRA matrices.",
+        minimum=0,
+        maximum=0.9,
+        source="peft.LoraConfig.lora_dropout",
+    )
+    lora_target_modules: str = row(
+        "all-linear",
+        help='Comma-separated module names, or "all-linear".',
+        source="peft.LoraConfig.target_modules",
+    )
+    warmup_ratio: float = row(
+        0.05,
+        help="Share of the steps in which the learning rate rises from 0.",
+        minimum=0,
+        maximum=1,
+        source="TrainingArguments.warmup_ratio",
+    )
+    schedule: str = row(
+        "cosine",
+        help='"linear" or "cosine" decay to 0 after warm-up, or "constant".',
+        choices=("linear", "cosine", "constant"),
+        source="TrainingArguments.lr_scheduler_type",
+    )
+    weight_decay: float = row(
+        0.1,
+        help="Decoupled weight decay (AdamW).",
+        minimum=0,
+        maximum=10,
+        source="TrainingArguments.weight_decay",
+    )
+    adam_beta1: float = row(
+        0.9,
+        help="Decay of AdamW's mean of gradients.",
+        minimum=0,
+        maximum=0.9999,
+        source="TrainingArguments.adam_beta1",
+    )
+    adam_beta2: float = row(
+        0.98,
+        help="Decay of AdamW's mean of squared gradients.",
+        minimum=0,
+        maximum=0.999999,
+        source="TrainingArguments.adam_beta2",
+    )
+    max_grad_norm: float = row(
+        1.0,
+        help="Gradients are scaled down to this norm; 0 leaves them.",
+        minimum=0,
+        maximum=1e9,
+        source="TrainingArguments.max_grad_norm",
+    )
+    precision: str = row(
+        "auto",
+        help='"bf16" or "fp32" arithmetic; "auto" is bf16 where the processor has it.',
+        choices=("auto", "bf16", "fp32"),
+        source="TrainingArguments.bf16",
+    )
+    seed: int = same_as(
+        TEXT["seed"], help="Seed of the order of examples, of dropout and of new weights."
+    )
+    evaluation_interval: int = same_as(
+        TEXT["evaluation_interval"],
+        help="Steps between evaluations over the whole evaluation set.",
+    )
+    enable_early_stopping: bool = same_as(
+        TEXT["enable_early_stopping"],
+        default=False,
+        help="Stop when the evaluation accuracy no longer rises.",
+    )
+    early_stopping_patience: int = row(
+        8,
+        help="Evaluations without a rise before it stops.",
+        group="evaluation",
+        minimum=1,
+        maximum=10_000,
+        unit="evaluations",
+        source="EarlyStoppingCallback.early_stopping_patience",
+    )
+    early_stopping_tolerance: float = row(
+        0.001,
+        help="Relative rise that counts as one.",
+        group="evaluation",
+        minimum=0,
+        maximum=1,
+        source="EarlyStoppingCallback.early_stopping_threshold, relative",
+    )
+    enable_checkpoint_selection: bool = same_as(
+        TEXT["enable_checkpoint_selection"],
+        default=False,
+        help="Export the step of best evaluation accuracy, not the last.",
+        choices=(),
+    )
+    checkpoint_interval: int = row(
+        0,
+        help="Steps between checkpoints; 0 means about 20 checkpoints a run.",
+        minimum=0,
+        maximum=_MOST_STEPS,
+        unit="steps",
+        source="TrainingArguments.save_steps",
+    )
+    logging_interval: int = row(
+        10,
+        help="Steps between values in TensorBoard and history.jsonl.",
+        minimum=1,
+        maximum=_MOST_STEPS,
+        unit="steps",
+        source="TrainingArguments.logging_steps",
+    )
+
+
+ARGUMENTS: Mapping[str, Parameter] = rows_of(TunerInputs)
+# Those that the root input tuner_arguments gives: no root input of their own decides them.
+FURTHER_ARGUMENTS: Mapping[str, Parameter] = {
+    name: argument for name, argument in ARGUMENTS.items() if not argument.root_input
+}
