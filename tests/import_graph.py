@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 NAMESPACE = "kfp_llm_tuning"
@@ -54,10 +55,13 @@ def sources(root: Path = ROOT) -> dict[str, Path]:
     return dict(sorted(zip(names, files, strict=True)))
 
 
+@cache
 def module_imports(root: Path = ROOT) -> Graph:
     """Says which modules of ours each module imports, inside functions too."""
     files = sources(root)
-    return {name: frozenset(_imports(path, files.keys())) - {name} for name, path in files.items()}
+    return {
+        name: frozenset(imported_by(path, files.keys())) - {name} for name, path in files.items()
+    }
 
 
 def between_folders(imports: Graph, depth: int = 2) -> Graph:
@@ -88,13 +92,42 @@ def backward(folders: Graph) -> list[str]:
 
 def circles(graph: Graph) -> list[list[str]]:
     """Lists the groups of names that import one another, on whatever way round."""
-    reached = {name: _reached(name, graph) for name in graph}
+    leads_to = {name: reached(name, graph) for name in graph}
     groups = {
-        tuple(sorted(other for other in reached[name] if name in reached[other]))
+        tuple(sorted(other for other in leads_to[name] if name in leads_to[other]))
         for name in graph
-        if name in reached[name]
+        if name in leads_to[name]
     }
     return [list(group) for group in sorted(groups)]
+
+
+def imported_by(path: Path, modules: Collection[str]) -> Iterator[str]:
+    """Yields the modules of ours that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # Of a module's contents the module is imported, of a folder's each module.
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            own = name.removeprefix(f"{NAMESPACE}.")
+            parent = own.rpartition(".")[0]
+            candidates = (own, f"{own}.__init__", parent, f"{parent}.__init__")
+            if own != name:
+                yield next(one for one in candidates if one in modules)
+
+
+def reached(start: str, graph: Graph) -> set[str]:
+    """Names what a name leads to, directly and by others."""
+    found: set[str] = set()
+    waiting = list(graph[start])
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += graph.get(name, ())
+    return found
 
 
 def report(root: Path) -> Iterator[str]:
@@ -115,34 +148,6 @@ def report(root: Path) -> Iterator[str]:
 
 def _folder(module: str, depth: int) -> str:
     return ".".join(module.split(".")[:-1][:depth])
-
-
-def _imports(path: Path, modules: Collection[str]) -> Iterator[str]:
-    """Yields the modules of ours that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # Of a module's contents the module is imported, of a folder's each module.
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            own = name.removeprefix(f"{NAMESPACE}.")
-            parent = own.rpartition(".")[0]
-            candidates = (own, f"{own}.__init__", parent, f"{parent}.__init__")
-            if own != name:
-                yield next(one for one in candidates if one in modules)
-
-
-def _reached(start: str, graph: Graph) -> set[str]:
-    found: set[str] = set()
-    waiting = list(graph[start])
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += graph.get(name, ())
-    return found
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "support"
 COMMAND = [sys.executable, "-m", "kfp_llm_tuning.pipelines.cli"]
 TASKS = [
     "validate-pipeline",
