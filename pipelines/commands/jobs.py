@@ -145,3 +145,6 @@ def _print_tasks(job: JobView) -> None:
 
     rows = [(task.name, task.state, format_seconds(task.seconds)) for task in job.tasks]
     print_table(("TASK", "STATE", "TIME"), rows)
+    for task in job.tasks:
+        if task.waits_for:
+            click.echo(f"  ! {task.name} waits: {task.waits_for}")

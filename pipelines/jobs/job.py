@@ -22,6 +22,8 @@ class TaskView:
         seconds: How long it runs or ran.
         error: Why it failed; empty otherwise.
         code: The error's code of google.rpc.Code; 0 where there is none.
+        waits_for: What keeps it from starting, such as an image that cannot be pulled; empty where
+            nothing is told.
     """
 
     name: str
@@ -29,6 +31,7 @@ class TaskView:
     seconds: float
     error: str = ""
     code: int = 0
+    waits_for: str = ""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class JobDisplay:
         self._console = console
         self._status = console.status("") if console.is_interactive else None
         self._shown: dict[str, str] = {}
+        self._waiting: dict[str, str] = {}
 
     def __enter__(self) -> JobDisplay:
         """Shows the status line, in a terminal."""
@@ -56,6 +57,11 @@ class JobDisplay:
             if self._shown.get(task.name) != task.state:
                 self._shown[task.name] = task.state
                 self._print(task)
+            if task.waits_for and self._waiting.get(task.name) != task.waits_for:
+                self._waiting[task.name] = task.waits_for
+                self._console.print(
+                    Text(f"  ! {task.name} waits: {task.waits_for}"), soft_wrap=True
+                )
         if self._status:
             running = [task for task in job.tasks if task.state == "running"]
             texts = [f"{task.name} {format_seconds(task.seconds)}" for task in running]

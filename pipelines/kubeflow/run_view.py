@@ -31,6 +31,7 @@ class RunFacts:
         model: Name of the registered model.
         endpoint: Name of its endpoint.
         note: What could not be found out.
+        waiting: What keeps the pods of its tasks from starting, by the tasks' names.
     """
 
     template: str = ""
@@ -39,6 +40,7 @@ class RunFacts:
     model: str = ""
     endpoint: str = ""
     note: str = ""
+    waiting: Mapping[str, str] | None = None
 
 
 def view(run: Any, facts: RunFacts, ui: str) -> JobView:
@@ -100,6 +102,7 @@ def _tasks(run: Any, facts: RunFacts) -> Iterator[TaskView]:
             state=_TASK_STATES.get(state, state.lower()),
             seconds=_seconds(detail.start_time, detail.end_time),
             error=_error(detail, facts),
+            waits_for=(facts.waiting or {}).get(detail.display_name, ""),
         )
 
 

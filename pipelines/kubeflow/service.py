@@ -17,7 +17,7 @@ from kfp_llm_tuning.pipelines.kubeflow.connection import Api, Connection
 from kfp_llm_tuning.pipelines.kubeflow.registered_model import registered_model
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import RunNote
 from kfp_llm_tuning.pipelines.kubeflow.run_view import RunFacts, parameters_of, view
-from kfp_llm_tuning.pipelines.kubeflow.task_errors import task_errors
+from kfp_llm_tuning.pipelines.kubeflow.task_errors import FAILED, PENDING, pod_messages
 from kfp_llm_tuning.pipelines.templates.template import compiled_for, template_of
 
 _KILLED, _RUN_AGAIN, _NOT_FOUND = 137, 75, 404
@@ -117,14 +117,19 @@ class KubeflowService:
 
     def _facts(self, run: Any) -> RunFacts:
         spec = self._spec(run)
-        errors = task_errors(self.api, run.run_id) if run.state == "FAILED" else {}
+        if run.state == "FAILED":
+            messages = pod_messages(self.api, run.run_id, FAILED)
+            return RunFacts(template_of(spec), spec, errors=messages)
         if run.state != "SUCCEEDED":
-            return RunFacts(template_of(spec), spec, errors)
+            messages = pod_messages(self.api, run.run_id, PENDING)
+            return RunFacts(template_of(spec), spec, waiting=messages)
         uri = parameters_of(run).get("registry_uri") or compiled_for(spec).get(
             "platform_registry_uri", ""
         )
         model = registered_model(str(uri), run.run_id)
-        return RunFacts(template_of(spec), spec, errors, model.name, model.endpoint, model.note)
+        return RunFacts(
+            template_of(spec), spec, model=model.name, endpoint=model.endpoint, note=model.note
+        )
 
     def _spec(self, run: Any) -> dict[str, Any]:
         """Reads the pipeline of a run; empty where its version was deleted."""

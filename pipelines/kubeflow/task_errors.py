@@ -1,24 +1,29 @@
-"""Why tasks failed: only the workflow beneath a run tells, in the first version of the API."""
+"""Why tasks failed or do not start, which only the workflow beneath a run tells.
+
+The first version of the API has it. A pod that cannot be scheduled, or whose image cannot be
+pulled, stays pending for ever, and its run with it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import NETWORK_ERRORS, ApiException
 from kfp_llm_tuning.pipelines.kubeflow.connection import Api
 
-_FAILED = ("Failed", "Error")
+FAILED, PENDING = frozenset({"Failed", "Error"}), frozenset({"Pending"})
 
 
-def task_errors(api: Api, run_id: str) -> dict[str, str]:
-    """Reads why the tasks of a run failed.
+def pod_messages(api: Api, run_id: str, phases: Collection[str]) -> dict[str, str]:
+    """Reads what the pods of a run's tasks say.
 
     Args:
         api: Where.
         run_id: The run.
+        phases: Of the pods that are asked: ``FAILED``, or ``PENDING`` for what they wait for.
 
     Returns:
         Messages such as "main: Error (exit code 13)." by the tasks' names; none where the server
@@ -34,14 +39,14 @@ def task_errors(api: Api, run_id: str) -> dict[str, str]:
             auth_settings=["Bearer"],
         )
         manifest = json.loads(detail["pipeline_runtime"]["workflow_manifest"])
-        return _messages(manifest["status"]["nodes"])
+        return _messages(manifest["status"]["nodes"], phases)
     return {}
 
 
-def _messages(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _messages(nodes: Mapping[str, Mapping[str, Any]], phases: Collection[str]) -> dict[str, str]:
     messages: dict[str, str] = {}
     for node in nodes.values():
-        is_pod = node.get("type") == "Pod" and node.get("phase") in _FAILED
+        is_pod = node.get("type") == "Pod" and node.get("phase") in phases
         if is_pod and node.get("message"):
             messages[_task_of(node, nodes)] = f"{str(node['message']).rstrip('.')}."
     return messages

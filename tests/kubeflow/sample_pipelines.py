@@ -2,6 +2,7 @@
 
 from kfp import dsl
 
+from kfp_llm_tuning.components.common import images
 from tests.vertex.images import IMAGE
 
 
@@ -19,3 +20,13 @@ def tell(run: str, amid: str, environment: str, told: dsl.Output[dsl.Artifact]) 
 def placeholders() -> str:
     run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     return tell(run=run, amid=f"runs/{run}", environment="CLOUD_ML_JOB_ID").outputs["Output"]
+
+
+@dsl.container_component
+def touch(path: str):
+    return dsl.ContainerSpec(image=images.IMAGE, command=["touch", path])
+
+
+@dsl.pipeline(name="image-that-is-not-there")
+def image_that_is_not_there(path: str) -> None:
+    touch(path=path)

@@ -11,9 +11,15 @@ from typing import Any
 import pytest
 from kfp import Client, compiler
 
+from kfp_llm_tuning.components.common import images
+from kfp_llm_tuning.components.common.images import image_name
+from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
+from kfp_llm_tuning.pipelines.kubeflow.service import KubeflowService
 from tests.kubeflow import sample_pipelines
+from tests.kubeflow.execution.kubeflow_runner import pending_reason
 from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
 from tests.vertex import sample_pipelines as vertex_pipelines
+from tests.vertex.images import IMAGE, REGISTRY
 
 
 @pytest.fixture
@@ -83,3 +89,36 @@ def test_a_run_is_terminated(
         "CANCELING",
         "FAILED",
     ]
+
+
+def test_a_pod_whose_image_is_not_there_waits_until_its_run_is_terminated(
+    client: Client, start: Start, kubeflow: LocalKubeflow, tmp_path: Path
+) -> None:
+    run = start(sample_pipelines.image_that_is_not_there, path=str(tmp_path / "touched"))
+    service = KubeflowService(Connection(kubeflow.url))
+    end = time.monotonic() + 60
+    while not (waiting := [task for task in service.find_job(run).tasks if task.waits_for]):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    (task,) = waiting
+    assert task.waits_for.startswith(f'ImagePullBackOff: Back-off pulling image "{images.IMAGE}"')
+    client.terminate_run(run)
+    assert ended(client, run)[1]["touch"] == "FAILED"
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("image", "accelerator", "reason"),
+    [
+        (IMAGE, "", ""),
+        ("python:3.11", "", ""),
+        (image_name("gpu", REGISTRY), "nvidia.com/gpu", ""),
+        (images.IMAGE, "", "ImagePullBackOff"),
+        (images.SERVING_IMAGE, "nvidia.com/gpu", "ImagePullBackOff"),
+        (image_name("tpu", REGISTRY), "", "ImagePullBackOff"),
+        (image_name("gpu", REGISTRY), "google.com/tpu", "1 Insufficient google.com/tpu"),
+    ],
+)
+def test_what_a_pod_waits_for(image: str, accelerator: str, reason: str) -> None:
+    found = pending_reason(image, accelerator)
+    assert (reason in found) if reason else not found

@@ -151,6 +151,8 @@ class Workflow:
                 self._set(node, "Skipped", at)
             elif event.state in ("FAILED", "CANCELLED"):
                 self._fail(node, event, at)
+            elif event.state == "PENDING" and node.type == "Pod":
+                node.phase, node.message = "Pending", event.error
 
     def _fail(self, node: Node, event: Event, at: datetime) -> None:
         self._set(node, "Failed", at)

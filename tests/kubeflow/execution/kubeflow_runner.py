@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest.mock import patch
@@ -13,8 +14,9 @@ from kfp.local import placeholder_utils
 
 from tests.vertex.execution.pipeline_job import PipelineJob
 from tests.vertex.execution.vertex_runner import VertexRunner
+from tests.vertex.images import pull_error, start_error
 from tests.vertex.redirect.sitecustomize import STORAGE_FOLDER_VARIABLE
-from tests.vertex.runner_protocol import Report
+from tests.vertex.runner_protocol import Event, Report, TaskPath
 
 # What the tasks of Vertex AI find in their environment, and those of a cluster do not.
 _VERTEX_VARIABLES = (
@@ -45,6 +47,15 @@ class KubeflowRunner(VertexRunner):
         os.environ[STORAGE_FOLDER_VARIABLE] = job.root
         super().__init__(job, directory, report)
 
+    def _start_error(self, path: TaskPath, image: str, accelerator: str) -> str:
+        """Wait, as a pod does for what does not come: until the run is terminated."""
+        waits_for = pending_reason(image, accelerator)
+        if waits_for:
+            self._report(Event(path, "PENDING", error=waits_for))
+        while waits_for and not self.interrupted:
+            time.sleep(0.05)
+        return waits_for or start_error(image, accelerator)
+
     @contextlib.contextmanager
     def _replaced_internals(self) -> Iterator[None]:
         resolve = placeholder_utils.resolve_individual_placeholder
@@ -71,3 +82,20 @@ class KubeflowRunner(VertexRunner):
             for name, value in super()._environment().items()
             if name not in _VERTEX_VARIABLES
         }
+
+
+def pending_reason(image: str, accelerator: str) -> str:
+    """What Argo says of a pod that waits for what does not come.
+
+    Args:
+        image: Its image.
+        accelerator: What it asks for, such as nvidia.com/gpu; empty for none.
+
+    Returns:
+        The message; empty where the pod starts.
+    """
+    if "tpu" in accelerator.lower():
+        return f"Unschedulable: 0/1 nodes are available: 1 Insufficient {accelerator}."
+    if error := pull_error(image):
+        return f'ImagePullBackOff: Back-off pulling image "{image}": ErrImagePull: {error}'
+    return ""

@@ -197,3 +197,14 @@ def test_mistakes(call: Call, on_kubeflow: list[str], kubeflow_server: LocalKube
     assert "--project: is an option of Vertex AI" in str(caught.value)
     with pytest.raises(UserError, match="--host: is an option of Kubeflow"):
         call("jobs", "list", "--host", kubeflow_server.url, "--project", "p", "--region", "r")
+
+
+def test_a_task_that_cannot_start_says_what_it_waits_for(
+    kubeflow_server: LocalKubeflow, call: Call, on_kubeflow: list[str], submit: Callable[..., str]
+) -> None:
+    run = submit("job-1")
+    kubeflow_server.report(run, Event(TUNER, "PENDING", error='ImagePullBackOff: image "x"'))
+    told = '  ! large-language-model-tuner waits: ImagePullBackOff: image "x".'
+    assert told in call("jobs", "show", "job-1", *on_kubeflow).stdout.splitlines()
+    kubeflow_server.report(run, Event(TUNER, "RUNNING"))
+    assert "waits" not in call("jobs", "show", "job-1", *on_kubeflow).stdout

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.pipelines.kubeflow.run_view import RunFacts, leaves, view
-from kfp_llm_tuning.pipelines.kubeflow.task_errors import _messages
+from kfp_llm_tuning.pipelines.kubeflow.task_errors import FAILED, _messages
 
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 NEVER = datetime.fromtimestamp(0, UTC)
@@ -123,4 +123,7 @@ def test_messages_are_those_of_pods_by_their_tasks() -> None:
         "3": node("validate-driver"),
         "4": node("other", phase="Succeeded"),
     }
-    assert _messages(nodes) == {"tune": "Error (exit code 1).", "validate": "of validate-driver."}
+    assert _messages(nodes, FAILED) == {
+        "tune": "Error (exit code 1).",
+        "validate": "of validate-driver.",
+    }

@@ -149,12 +149,16 @@ class VertexRunner(LocalRunner):
     def _start(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
         resources = _container.get().resources.accelerator
         accelerator = resources.resource_type or resources.type
-        if error := start_error(_container.get().image, accelerator):
+        if error := self._start_error(_path.get(), _container.get().image, accelerator):
             task = self.current_task
             task.log.write_text(f"{error}\n", encoding="utf-8")
             task.exit_code = 1
             return task.exit_code
         return super()._start(full_command, env_vars)
+
+    def _start_error(self, _: TaskPath, image: str, accelerator: str) -> str:
+        """What keeps a task's container from starting; empty where nothing does."""
+        return start_error(image, accelerator)
 
     def _execute_graph(self, execute: Callable[..., Any], keywords: dict[str, Any]) -> Any:
         if _component(keywords).WhichOneof("implementation") != "dag" or self.interrupted:
