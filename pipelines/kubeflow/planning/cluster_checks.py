@@ -1,4 +1,4 @@
-"""Looks whether a cluster has what a pipeline's pods ask for."""
+"""Looks whether a cluster, and the registries beside it, have what a pipeline's pods ask for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.pipelines.kubeflow.planning.cluster import Cluster
+from kfp_llm_tuning.pipelines.kubeflow.planning.image_checks import check_images
 from kfp_llm_tuning.pipelines.kubeflow.pod_needs import ClusterNeeds, PodNeeds
 from kfp_llm_tuning.pipelines.planning.checks import Check, looked_at
 
@@ -31,7 +32,7 @@ def check_cluster(context: str, namespace: str, needs: ClusterNeeds, account: st
     except UserError as error:
         problem = error.problems[0]
         what = f"{_NOT_LOOKED_AT}: {problem.what}"
-        return [Check("cluster", "unknown", what, problem.fix)]
+        return [Check("cluster", "unknown", what, problem.fix), *check_images(None, needs)]
     checks = [Check("cluster", "ok", f"{cluster.name} answers; its namespace {namespace} is used.")]
     for subject, look in (
         ("secrets", lambda: list(_check_secrets(cluster, needs))),
@@ -40,6 +41,7 @@ def check_cluster(context: str, namespace: str, needs: ClusterNeeds, account: st
         ("service account", lambda: _check_account(cluster, account)),
         ("nodes", lambda: list(_check_nodes(cluster, needs.pods))),
         ("KServe", lambda: _check_kserve(cluster, needs)),
+        ("images", lambda: check_images(cluster, needs)),
     ):
         checks += looked_at(subject, look)
     return checks

@@ -66,7 +66,6 @@ def make_plan(target: KubeflowTarget, given: Request, machine_price: float | Non
     namespace = target.connection.namespace or _DEFAULT_NAMESPACE
     context, account = target.connection.kube_context, settled.settings.service_account
     checks += check_cluster(context, namespace, needs, account)
-    checks += _check_images(needs)
     dataset_checks, estimate = _check_dataset(run, _tuner(run, settled.options, machine_price))
     return Plan((*checks, *dataset_checks), estimate)
 
@@ -118,14 +117,6 @@ def _check_api(target: KubeflowTarget, settings: RunSettings) -> list[Check]:
     else:
         text = f"{settings.experiment} is there."
     return [*checks, Check("experiment", "ok", text)]
-
-
-def _check_images(needs: ClusterNeeds) -> list[Check]:
-    if not needs.images:
-        return []
-    names = ", ".join(sorted(needs.images))
-    what = f"whether the cluster can pull them was not looked at: {names}."
-    return [Check("images", "unknown", what)]
 
 
 def _check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate | None]:

@@ -11,9 +11,12 @@ import fsspec
 import pytest
 import yaml
 
+from kfp_llm_tuning.components.common.images import image_name
+from kfp_llm_tuning.components.models.implemented import image_kinds
 from tests.kubeflow.local_kubeflow import LocalKubeflow
 from tests.kubeflow.local_kubernetes import LocalKubernetes, local_kubernetes
-from tests.pipelines.conftest import EXAMPLE, REGISTRY, Call
+from tests.kubeflow.local_registry import LocalRegistry, local_registry, pull_secret
+from tests.pipelines.conftest import EXAMPLE, Call
 
 OPTIONS: dict[str, Any] = {
     "mlflow_tracking_uri": "http://mlflow:5000",
@@ -59,13 +62,29 @@ def cluster(
         yield running
 
 
+@pytest.fixture(scope="module")
+def _registry() -> Iterator[LocalRegistry]:
+    with local_registry() as running:
+        yield running
+
+
 @pytest.fixture
-def plan_words(on_kubeflow: list[str], dataset: str, tmp_path: Path) -> list[str]:
+def registry(_registry: LocalRegistry) -> LocalRegistry:
+    """A registry that has every image of ours, for everybody."""
+    _registry.login = None
+    _registry.images = {f"team/{image_name(kind, '')[1:]}" for kind in image_kinds()}
+    return _registry
+
+
+@pytest.fixture
+def plan_words(
+    on_kubeflow: list[str], dataset: str, tmp_path: Path, registry: LocalRegistry
+) -> list[str]:
     options = tmp_path / "options.yaml"
     options.write_text(yaml.safe_dump(OPTIONS), encoding="utf-8")
     return [
         *("plan", *on_kubeflow, "--dataset-uri", dataset, "--model-display-name", "router"),
-        *("--large-model-reference", "byte-tiny", "--image-registry", REGISTRY),
+        *("--large-model-reference", "byte-tiny", "--image-registry", f"{registry.host}/team"),
         *("--options", str(options), "--service-account", "tuner"),
     ]
 
@@ -96,7 +115,7 @@ def test_a_run_that_is_ready(cluster: LocalKubernetes, call: Call, plan_words: l
         "✓ service account  tuner is there.",
         "✓ nodes            1 of 1 have 8 cpu, 64Gi memory, 4 nvidia.com/gpu, pool=a100.",
         "✓ KServe",
-        "? images           whether the cluster can pull them",
+        "✓ images           ",
         "400 examples can be tuned on",
         "300 steps of 8 examples, 6.00 epochs",
         "a100-80gb-8: 1,248 TFLOP/s",
@@ -261,3 +280,33 @@ def test_a_compiled_template(
     assert "✓ nodes" in printed
     assert "No machine is named, so that no time is reckoned." in printed
     assert "✓ Ready to submit." in printed
+
+
+def test_images_are_looked_for_by_their_tag(
+    cluster: LocalKubernetes, call: Call, plan_words: list[str], registry: LocalRegistry
+) -> None:
+    gpu = image_name("gpu", f"{registry.host}/team")
+    registry.images.remove(gpu.removeprefix(f"{registry.host}/"))
+    checks = checks_of(call, plan_words, 1)
+    fix = f"make images IMAGE_REGISTRY={registry.host}/team PUSH=1"
+    assert ("images: problem", f"there is no {gpu}. Push it: {fix}") in checks
+    assert has(checks, "images: ok", image_name("python", f"{registry.host}/team"))
+
+
+def test_images_are_looked_for_with_the_logins_of_pull_secrets(
+    cluster: LocalKubernetes, call: Call, plan_words: list[str], registry: LocalRegistry
+) -> None:
+    registry.login = ("puller", "secret:word")
+    checks = checks_of(call, plan_words)
+    assert has(checks, "images: unknown", f"{registry.host} wants credentials")
+    cluster.add("secret", "pull", data=pull_secret(registry.host, *registry.login))
+    checks = checks_of(call, plan_words)
+    assert [subject for subject, _ in checks if subject.startswith("images")] == ["images: ok"]
+
+
+def test_a_registry_that_does_not_answer_is_asked_once(call: Call, plan_words: list[str]) -> None:
+    words = [*plan_words, "--image-registry", "127.0.0.1:9/team"]
+    told = [text for subject, text in checks_of(call, words) if subject == "images: unknown"]
+    assert len(told) == 1
+    assert told[0].startswith("127.0.0.1:9 does not answer from here (ConnectionError).")
+    assert image_name("gpu", "127.0.0.1:9/team") in told[0]
