@@ -91,7 +91,7 @@ class ImageRegistries:
             raise UnknownImage(f"{host} wants credentials that were not found here.")
         if response.status_code != _NOT_FOUND and not response.ok:
             raise UnknownImage(f"{host} answered {response.status_code} {response.reason}.")
-        return response.ok
+        return bool(response.ok)
 
     def _ask(self, host: str, path: str) -> Response:
         address = _DOCKER_HUB_API if host == _DOCKER_HUB else host
