@@ -74,6 +74,10 @@ class ModelReference:
         """Gives the optimiser steps of a run: those asked for, the method's own for 0 or less."""
         return asked if asked > 0 else self.train_steps
 
+    def batch_size(self, accelerator: str, asked: int = 0) -> int:
+        """Gives the examples of an optimiser step: those asked for, the model's own for 0."""
+        return asked or self.batch_sizes[accelerator]
+
     def rate(self, asked: float, tuning_method: str) -> float:
         """Gives the peak learning rate of a run, before the multiplier.
 

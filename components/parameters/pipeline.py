@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
@@ -234,6 +235,11 @@ class RootInputs:
         "",
         help="MLflow tracking URI to register the model at; empty: the platform's own registry.",
         group="registry and deployment",
+    )
+    tuner_arguments: dict[str, Any] = _own(
+        {},
+        help="Further arguments of the tuner, such as batch_size and lora_rank, by name.",
+        allowed="a JSON object of the arguments in docs/parameters.md",
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.parameters.pipeline import TEXT
+from kfp_llm_tuning.components.parameters.reading import limit_problems, read
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of, same_as
 
 TUNING_KINDS = ("adapter", "full")
@@ -198,3 +201,40 @@ ARGUMENTS: Mapping[str, Parameter] = rows_of(TunerInputs)
 FURTHER_ARGUMENTS: Mapping[str, Parameter] = {
     name: argument for name, argument in ARGUMENTS.items() if not argument.root_input
 }
+_PLACE = "tuner_arguments: "
+
+
+def read_further(
+    given: Mapping[str, Any], *, texts: bool = False
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Reads the root input ``tuner_arguments``.
+
+    Args:
+        given: Arguments by name.
+        texts: Whether a text may stand for a number or a boolean.
+
+    Returns:
+        Every argument whose value may be, and a problem for every other: one that a root input
+        gives names that.
+    """
+    elsewhere = {name for name in given if name in ARGUMENTS and name not in FURTHER_ARGUMENTS}
+    found, problems = read(
+        {name: value for name, value in given.items() if name not in elsewhere},
+        FURTHER_ARGUMENTS,
+        what="unknown argument.",
+        fix=f"There are {', '.join(FURTHER_ARGUMENTS)}.",
+        place=_PLACE,
+        texts=texts,
+    )
+    problems += _of_root_inputs(elsewhere)
+    for name, value in list(found.items()):
+        if unfit := limit_problems(value, FURTHER_ARGUMENTS[name], _PLACE):
+            problems += unfit
+            del found[name]
+    return found, problems
+
+
+def _of_root_inputs(names: set[str]) -> Iterator[Problem]:
+    for name in sorted(names):
+        root_input = ARGUMENTS[name].root_input
+        yield Problem("is decided by a root input.", _PLACE + name, fix=f"Give {root_input}.")

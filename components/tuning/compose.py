@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.data.artifacts import Encoding, read_encoding
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.models.model_references import (
@@ -15,44 +17,43 @@ from kfp_llm_tuning.components.models.model_references import (
     check_learning_rate,
     resolve,
 )
+from kfp_llm_tuning.components.parameters.pipeline import RootInputs
+from kfp_llm_tuning.components.parameters.reading import limit_problems, read
+from kfp_llm_tuning.components.parameters.row import row, rows_of
+from kfp_llm_tuning.components.parameters.tuner import read_further
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 logger = logging.getLogger(__name__)
 
-_SELECTIONS = {"true": True, "false": False, "default": None}
 
+@dataclass(frozen=True, kw_only=True)
+class TuningRequest(RootInputs):
+    """What the pipeline's inputs say about tuning, each of its type and within its limits."""
 
-@dataclass(frozen=True)
-class TuningRequest:
-    """What the pipeline's inputs say about tuning.
+    project: str = row("", help="Google Cloud project; any name on other platforms.")
+    model_display_name: str = row("", help="Name of the tuned model.")
+    use_tpu: bool = row(False, help="Whether tuning is to run on TPU.")
 
-    Attributes:
-        large_model_reference: What is tuned.
-        model_display_name: Name of the tuned model.
-        train_steps: Batches to train on; 0 or less means the method's own.
-        learning_rate: Negative means the model's own.
-        learning_rate_multiplier: Factor on the learning rate.
-        tuning_method: A name of ``model_references.TUNING_METHODS``.
-        max_context_length: "8k", "32k" or empty.
-        evaluation_interval: Steps between two evaluations.
-        enable_early_stopping: Stop when evaluations no longer get better.
-        enable_checkpoint_selection: "true", "false" or "default" (the model's own), in any case.
-        use_tpu: Whether tuning is to run on TPU.
-        seed: Seed of weights, order and dropout.
-    """
+    @classmethod
+    def from_inputs(cls, inputs: Mapping[str, Any]) -> TuningRequest:
+        """Takes what is said about tuning out of a task's inputs.
 
-    large_model_reference: str
-    model_display_name: str = ""
-    train_steps: int = 300
-    learning_rate: float = -1.0
-    learning_rate_multiplier: float = 1.0
-    tuning_method: str = "tune_v2"
-    max_context_length: str = ""
-    evaluation_interval: int = 20
-    enable_early_stopping: bool = True
-    enable_checkpoint_selection: str = "default"
-    use_tpu: bool = False
-    seed: int = 0
+        Args:
+            inputs: Values by name, numbers as JSON and kfp hand them over; others may be there.
+
+        Returns:
+            The request.
+
+        Raises:
+            UserError: With every problem found.
+        """
+        known = rows_of(cls)
+        found, problems = read({name: inputs[name] for name in inputs if name in known}, known)
+        for name, value in found.items():
+            problems += limit_problems(value, known[name])
+        further, unfit = read_further(found.get("tuner_arguments", {}))
+        raise_all([*problems, *unfit])
+        return cls(**{**found, "tuner_arguments": further})
 
     @property
     def accelerator(self) -> str:
@@ -119,7 +120,7 @@ def compose_arguments(
             "model_reference": reference.name,
             "display_name": request.model_display_name,
             "train_steps": reference.steps(request.train_steps),
-            "batch_size": reference.batch_sizes[request.accelerator],
+            "batch_size": reference.batch_size(request.accelerator),
             "learning_rate": reference.rate(request.learning_rate, request.tuning_method),
             "learning_rate_multiplier": request.learning_rate_multiplier,
             "tuning": reference.tuning,
@@ -127,21 +128,15 @@ def compose_arguments(
             "evaluation_interval": request.evaluation_interval,
             "enable_early_stopping": request.enable_early_stopping and has_evaluation,
             "enable_checkpoint_selection": _selection(request, reference) and has_evaluation,
+            **request.tuner_arguments,
         }
     )
     return arguments, _decisions(request, reference, arguments, training, evaluation)
 
 
 def _selection(request: TuningRequest, reference: ModelReference) -> bool:
-    choice = request.enable_checkpoint_selection
-    if choice.lower() not in _SELECTIONS:
-        raise UserError(
-            Problem(
-                f"{choice!r} is unknown.", "enable_checkpoint_selection", ", ".join(_SELECTIONS)
-            )
-        )
-    chosen = _SELECTIONS[choice.lower()]
-    return reference.checkpoint_selection if chosen is None else chosen
+    choice = request.enable_checkpoint_selection.lower()
+    return reference.checkpoint_selection if choice == "default" else choice == "true"
 
 
 def _decisions(
@@ -157,12 +152,16 @@ def _decisions(
         reference.substitution_notice,
         f"model {reference.checkpoint_at_revision}, tuning {method}: "
         f"method {request.tuning_method} for {reference.name}",
-        f"batch size {arguments.batch_size}: from the table for {reference.name} on "
-        f"{request.accelerator}",
+        f"batch size {arguments.batch_size}: {_batch_source(request, reference)}",
         f"learning rate {arguments.peak_learning_rate:g}: {arguments.learning_rate:g} "
         f"({_rate_source(request, reference)}) x {arguments.learning_rate_multiplier:g}",
         f"{arguments.train_steps} steps{_steps_source(request)}: {seen} examples seen, "
         f"{seen / training.examples:.2f} epochs of {training.examples}",
+        *(
+            f"{name} {value}: as given"
+            for name, value in request.tuner_arguments.items()
+            if name != "batch_size"
+        ),
     ]
     if not evaluation.examples:
         off = "no evaluation: there is no evaluation set"
@@ -178,6 +177,12 @@ def _decisions(
             + _selection_source(request, reference),
         ]
     return [decision for decision in decisions if decision]
+
+
+def _batch_source(request: TuningRequest, reference: ModelReference) -> str:
+    if "batch_size" in request.tuner_arguments:
+        return "as given"
+    return f"from the table for {reference.name} on {request.accelerator}"
 
 
 def _rate_source(request: TuningRequest, reference: ModelReference) -> str:

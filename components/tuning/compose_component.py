@@ -1,6 +1,6 @@
 """KFP interface of composing the tuner's job."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input
@@ -41,6 +41,7 @@ def compose_params_for_model_tuner(
     restart_on_preemption: bool = True,
     tensorboard: str = "",
     checkpoint_directory: str = "",
+    tuner_arguments: dict[str, Any] = {},  # noqa: B006 (kfp takes the default as it is written)
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", location=str, payload=str, payload_first_part=str, payload_second_part=str
 ):
@@ -82,6 +83,8 @@ def compose_params_for_model_tuner(
         tensorboard: Vertex AI TensorBoard that shows the curves while the job runs, where it is
             in the job's region.
         checkpoint_directory: URI of the checkpoints; empty puts them beside the saved model.
+        tuner_arguments: Further arguments of the tuner, such as batch_size and lora_rank, by name;
+            they take the place of the model's.
 
     Returns:
         location: Region that tuning runs in; empty where there are none.
@@ -89,6 +92,7 @@ def compose_params_for_model_tuner(
         payload_first_part: The CustomJob as JSON, up to the URI of the saved model.
         payload_second_part: The same after the URI of the metrics; both empty without a machine.
     """
+    inputs = dict(locals())
     from pathlib import Path
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
@@ -98,21 +102,7 @@ def compose_params_for_model_tuner(
     from kfp_llm_tuning.components.tuning.custom_job import CustomJob
 
     with exit_on_error():
-        request = TuningRequest(
-            large_model_reference=large_model_reference,
-            model_display_name=model_display_name,
-            train_steps=train_steps,
-            learning_rate=learning_rate,
-            learning_rate_multiplier=learning_rate_multiplier,
-            tuning_method=tuning_method,
-            max_context_length=max_context_length,
-            evaluation_interval=evaluation_interval,
-            enable_early_stopping=enable_early_stopping,
-            # Published clients send a boolean, which KFP hands over as it is.
-            enable_checkpoint_selection=str(enable_checkpoint_selection),
-            use_tpu=use_tpu,
-            seed=seed,
-        )
+        request = TuningRequest.from_inputs(inputs)
         payload = compose(request, Path(train_dataset.path), Path(evaluation_dataset.path))
         job = CustomJob(
             machine=MachineSpec.from_json(machine_spec),

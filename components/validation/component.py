@@ -1,5 +1,7 @@
 """KFP interface of the dataset's validation."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Metrics, Output
 
@@ -22,6 +24,7 @@ def validate_dataset(
     strict: bool = False,
     max_printed_problems: int = 20,
     data_version: str = "",
+    tuner_arguments: dict[str, Any] = {},  # noqa: B006 (kfp takes the default as it is written)
 ) -> None:
     """Checks every row of the training and the evaluation set.
 
@@ -40,6 +43,7 @@ def validate_dataset(
         max_printed_problems: How many errors, warnings and notes, each, are told in full; all are
             counted.
         data_version: Of validate-pipeline; another version is another task for KFP's cache.
+        tuner_arguments: Of the pipeline; their batch_size takes the place of the model's.
         summary: JSON file with figures and findings.
         metrics: Counts of examples, errors, warnings, duplicates, tokens.
         report: The page for people.
@@ -59,6 +63,7 @@ def validate_dataset(
         max_context_length=max_context_length,
         strict=strict,
         max_printed_problems=max_printed_problems,
+        tuner_arguments=tuner_arguments,
     )
     with exit_on_error():
         validate_to_files(request, summary.path, report.path, metrics.log_metric)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.storage import open_input
@@ -22,6 +22,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateErr
 from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.models.model_references import resolve
+from kfp_llm_tuning.components.parameters.tuner import read_further
 from kfp_llm_tuning.components.validation.advice import Dataset, advise
 from kfp_llm_tuning.components.validation.base_model import (
     ExaminedModel,
@@ -68,6 +69,7 @@ class Request:
         max_context_length: As in `model_references.resolve`.
         strict: Whether warnings refuse the dataset too.
         max_printed_problems: How many errors, warnings and notes, each, are told in full.
+        tuner_arguments: The root input; a batch_size in it takes the place of the model's.
     """
 
     dataset_uri: str
@@ -80,6 +82,7 @@ class Request:
     max_context_length: str = ""
     strict: bool = False
     max_printed_problems: int = MAX_PRINTED_PROBLEMS
+    tuner_arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,8 @@ class _Validator:
 
     def _steps(self, training: Checked) -> StepsSummary | None:
         examples = count_training_examples(training.scan)
-        batch = self._model.batch_sizes[self._accelerator]
+        further, _ = read_further(self._request.tuner_arguments)
+        batch = self._model.batch_size(self._accelerator, further.get("batch_size", 0))
         asked = self._model.steps(self._request.train_steps)
         seen = asked * batch
         if not examples:
@@ -293,6 +297,7 @@ def _check_parameters(request: Request) -> Iterator[Problem]:
         yield Problem(refusal, "accelerator_type", offered)
     if (most := request.max_printed_problems) < 1:
         yield Problem(f"{most} is too few.", "max_printed_problems", "1 or more")
+    yield from read_further(request.tuner_arguments)[1]
 
 
 def _compare_reasoning(training: Checked, evaluation: Checked | None) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.models.model_references import ModelReference, check_learning_rate
 from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE, TEXT_TEMPLATE
 from kfp_llm_tuning.components.parameters.reading import limit_problems
+from kfp_llm_tuning.components.parameters.tuner import read_further
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import check_engine
 from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS, PipelineParameters
@@ -158,6 +159,10 @@ def _check_learning_rate(parameters: PipelineParameters) -> list[Problem]:
     return problems
 
 
+def _check_tuner_arguments(parameters: PipelineParameters) -> list[Problem]:
+    return read_further(parameters.tuner_arguments)[1]
+
+
 def _check_gate(parameters: PipelineParameters) -> list[Problem]:
     if parameters.gate_metric and not parameters.evaluation_data_uri:
         what = "a gate needs an evaluation set: without one nothing would ever be registered."
@@ -177,6 +182,7 @@ CHECKS: tuple[Callable[[PipelineParameters], list[Problem]], ...] = (
     check_engine,
     _check_dataset,
     _check_learning_rate,
+    _check_tuner_arguments,
     _check_gate,
     check_tensorboard,
     check_encryption,

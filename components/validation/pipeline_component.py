@@ -1,6 +1,6 @@
 """KFP interface of the check of a pipeline's parameters."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -49,6 +49,7 @@ def validate_pipeline(
     gate_metric: str = "",
     gate_threshold: float = 0.0,
     registry_uri: str = "",
+    tuner_arguments: dict[str, Any] = {},  # noqa: B006 (kfp takes the default as it is written)
     template: str = "tune-large-model",
     platform: str = "vertex",
     platform_registry_uri: str = "",
@@ -114,6 +115,7 @@ def validate_pipeline(
         gate_metric: Metric that decides on registration; empty means no gate.
         gate_threshold: Value that the gate metric must reach.
         registry_uri: MLflow tracking URI to register at; empty means the platform's own registry.
+        tuner_arguments: Further arguments of the tuner, such as batch_size and lora_rank, by name.
         template: tune-large-model or tune-large-chat-model.
         platform: local, kubeflow or vertex.
         platform_registry_uri: The platform's own registry, an MLflow tracking URI; empty where

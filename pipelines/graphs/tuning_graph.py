@@ -66,6 +66,7 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
         restart_on_preemption: bool = Defaults.restart_on_preemption,
         network_attachment: str = Defaults.network_attachment,
         tensorboard_resource_id: str = Defaults.tensorboard_resource_id,
+        tuner_arguments: dict[str, Any] = {},  # noqa: B006
     ) -> TuningOutputs:
         sets = add_datasets(
             platform,
@@ -81,6 +82,7 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             tuning_method=tuning_method,
             max_context_length=max_context_length,
             accelerator=accelerator,
+            tuner_arguments=tuner_arguments,
             parts=parts,
         )
         tuned = add_tuner(
@@ -111,6 +113,7 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             timeout=tuning_timeout,
             restart_on_preemption=restart_on_preemption,
             tensorboard=tensorboard_resource_id,
+            tuner_arguments=tuner_arguments,
             parts=parts,
         )
         return TuningOutputs(

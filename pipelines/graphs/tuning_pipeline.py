@@ -164,6 +164,7 @@ _TUNED = (
     "restart_on_preemption",
     "network_attachment",
     "tensorboard_resource_id",
+    "tuner_arguments",
 )
 _DEPLOYED = (
     "project",

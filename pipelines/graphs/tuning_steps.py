@@ -52,6 +52,7 @@ def add_datasets(
     tuning_method: Any = Defaults.tuning_method,
     max_context_length: Any = Defaults.max_context_length,
     accelerator: Any = "GPU",
+    tuner_arguments: Any = None,
     parts: Parts = OURS,
 ) -> Datasets:
     """Adds the tasks that check and encode both sets to the pipeline that is being built.
@@ -70,6 +71,7 @@ def add_datasets(
         tuning_method: Decides the limits with the two below.
         max_context_length: 8k, 32k, or empty.
         accelerator: TPU or GPU.
+        tuner_arguments: Further arguments of the tuner; a batch_size in them decides the epochs.
         parts: The components.
 
     Returns:
@@ -96,6 +98,7 @@ def add_datasets(
         train_steps=train_steps,
         strict=strict,
         data_version=data_version,
+        tuner_arguments={} if tuner_arguments is None else tuner_arguments,
         **limits,
     )
     training = parts.preprocess_dataset(

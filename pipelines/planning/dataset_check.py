@@ -93,6 +93,7 @@ def _validate(run: PlannedRun) -> Summary:
             max_context_length=str(run.value("max_context_length") or ""),
             strict=bool(run.value("strict_validation")),
             max_printed_problems=_SHOWN_FINDINGS,
+            tuner_arguments=run.value("tuner_arguments"),
         )
     ).summary
 

@@ -9,6 +9,7 @@ from kfp_llm_tuning.components.common.documents import size_problems
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.parameters.reading import missing, read
 from kfp_llm_tuning.components.parameters.row import Parameter
+from kfp_llm_tuning.components.parameters.tuner import read_further
 
 
 def parse(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -44,4 +45,7 @@ def sort_out(
     """
     fix = "See kfp-llm-tuning run --help."
     parsed, problems = read(values, parameters, fix=fix, texts=True)
+    if "tuner_arguments" in parsed:
+        parsed["tuner_arguments"], unfit = read_further(parsed["tuner_arguments"], texts=True)
+        problems += unfit
     return parsed, [*problems, *missing(values, parameters), *size_problems(parsed)]

@@ -26,7 +26,7 @@ def _encoding(examples: int) -> Encoding:
 
 
 def composed(evaluation: int = 20, **inputs: Any) -> tuple[TuningArguments, str]:
-    request = TuningRequest(**{"large_model_reference": "text-bison@002", **inputs})
+    request = TuningRequest.from_inputs({"large_model_reference": "text-bison@002", **inputs})
     arguments, decisions = compose_arguments(request, _encoding(240), _encoding(evaluation))
     return arguments, "\n".join(decisions)
 
@@ -153,7 +153,9 @@ def test_the_payload_is_the_arguments_and_the_log_has_the_decisions(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     train, evaluation = _folders(tmp_path, 0)
-    request = TuningRequest("byte-tiny", model_display_name="mine", seed=5, train_steps=7)
+    request = TuningRequest(
+        large_model_reference="byte-tiny", model_display_name="mine", seed=5, train_steps=7
+    )
     with caplog.at_level(logging.INFO):
         payload = compose(request, train, evaluation)
     arguments = TuningArguments.from_json(payload)
