@@ -41,6 +41,8 @@ class Parameter:
         published: Whether the published template has it.
         root_input: Of a tuner's argument: the root input that it is taken from; empty where it is
             reached through ``tuner_arguments``.
+        decided_by: What decides it in a pipeline that is not given it, in the default's place.
+        needs: What it has no effect without.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Parameter:
     platforms: tuple[str, ...] = ()
     published: bool = False
     root_input: str = ""
+    decided_by: str = ""
+    needs: str = ""
 
     @property
     def required(self) -> bool:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.components.parameters.pipeline import TEXT
+from kfp_llm_tuning.components.parameters.pipeline import TEXT, TUNER_ARGUMENTS
 from kfp_llm_tuning.components.parameters.reading import limit_problems, read
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of, same_as
 
 TUNING_KINDS = ("adapter", "full")
+# What some arguments have no effect without.
+ADAPTER = "adapter tuning (tuning_method adapter)"
+EARLY_STOPPING = "early stopping and evaluation data"
 _MOST_STEPS = TEXT["train_steps"].maximum
 
 
@@ -44,6 +47,7 @@ class TunerInputs:
         maximum=1_000_000,
         unit="examples",
         source="TrainingArguments.per_device_train_batch_size, of all devices",
+        decided_by="the model's",
     )
     micro_batch_size: int = row(
         0,
@@ -76,6 +80,7 @@ class TunerInputs:
         minimum=1,
         maximum=4096,
         source="peft.LoraConfig.r",
+        needs=ADAPTER,
     )
     lora_alpha: int = row(
         32,
@@ -83,6 +88,7 @@ class TunerInputs:
         minimum=1,
         maximum=65_536,
         source="peft.LoraConfig.lora_alpha",
+        needs=ADAPTER,
     )
     lora_dropout: float = row(
         0.0,
@@ -90,11 +96,13 @@ class TunerInputs:
         minimum=0,
         maximum=0.9,
         source="peft.LoraConfig.lora_dropout",
+        needs=ADAPTER,
     )
     lora_target_modules: str = row(
         "all-linear",
         help='Comma-separated module names, or "all-linear".',
         source="peft.LoraConfig.target_modules",
+        needs=ADAPTER,
     )
     warmup_ratio: float = row(
         0.05,
@@ -163,6 +171,7 @@ class TunerInputs:
         maximum=10_000,
         unit="evaluations",
         source="EarlyStoppingCallback.early_stopping_patience",
+        needs=EARLY_STOPPING,
     )
     early_stopping_tolerance: float = row(
         0.001,
@@ -171,6 +180,7 @@ class TunerInputs:
         minimum=0,
         maximum=1,
         source="EarlyStoppingCallback.early_stopping_threshold, relative",
+        needs=EARLY_STOPPING,
     )
     enable_checkpoint_selection: bool = same_as(
         TEXT["enable_checkpoint_selection"],
@@ -201,7 +211,7 @@ ARGUMENTS: Mapping[str, Parameter] = rows_of(TunerInputs)
 FURTHER_ARGUMENTS: Mapping[str, Parameter] = {
     name: argument for name, argument in ARGUMENTS.items() if not argument.root_input
 }
-_PLACE = "tuner_arguments: "
+_PLACE = f"{TUNER_ARGUMENTS}: "
 
 
 def read_further(

@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 from kfp_llm_tuning.components.common.storage import bucket_uri
 from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.parameters.tuner import (
+    ADAPTER,
+    EARLY_STOPPING,
+    FURTHER_ARGUMENTS,
+)
 from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS, PipelineParameters
 
 # What tells Vertex AI how to obtain and to reach the tuner's machine.
@@ -54,7 +59,17 @@ def warnings_about(parameters: PipelineParameters, reference: ModelReference) ->
         warnings.append("The evaluation set is the training set: its metrics say nothing.")
     if parameters.learning_rate == 0 or parameters.learning_rate_multiplier == 0:
         warnings.append("The learning rate is 0: the tuned model will be the base model.")
+    warnings += _unused_arguments(parameters, reference)
     return warnings + _evaluation_warnings(parameters, reference.steps(parameters.train_steps))
+
+
+def _unused_arguments(parameters: PipelineParameters, reference: ModelReference) -> Iterator[str]:
+    early_stopping = parameters.enable_early_stopping and bool(parameters.evaluation_data_uri)
+    there_is = {ADAPTER: reference.tuning == "adapter", EARLY_STOPPING: early_stopping}
+    for name in parameters.tuner_arguments:
+        needs = FURTHER_ARGUMENTS[name].needs
+        if needs and not there_is[needs]:
+            yield f"{name} has no effect: it needs {needs}."
 
 
 def _without_effect(parameters: PipelineParameters) -> Iterator[str]:

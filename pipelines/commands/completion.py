@@ -7,6 +7,7 @@ seconds, and nothing is asked over a network.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,13 @@ def complete_model_references(
     from kfp_llm_tuning.components.models.model_references import names
 
     return [*_folders(incomplete), *_starting(set(names()), incomplete)]
+
+
+def complete_choices(
+    choices: Sequence[str], _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Completes the values that a parameter may have."""
+    return [CompletionItem(name) for name in choices if name.startswith(incomplete)]
 
 
 def complete_runs(

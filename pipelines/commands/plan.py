@@ -10,6 +10,7 @@ import click
 
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
+from kfp_llm_tuning.pipelines.commands.option_groups import GroupedCommand
 from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _is_number(
     return value
 
 
-@click.command(context_settings={"max_content_width": 100})
+@click.command(cls=GroupedCommand, context_settings={"max_content_width": 100})
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.option(
     "--machine-price",

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from kfp_llm_tuning.components.common.registry_location import checked_registry_
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES, TEXT
-from kfp_llm_tuning.components.parameters.row import option_name
-from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
+from kfp_llm_tuning.components.parameters.row import Parameter
+from kfp_llm_tuning.components.parameters.tuner import FURTHER_ARGUMENTS
+from kfp_llm_tuning.pipelines.commands.completion import complete_choices, complete_model_references
 from kfp_llm_tuning.pipelines.requests.request import (
     CHAT_TEMPLATE,
     DEFAULT_TEMPLATE,
@@ -26,6 +28,7 @@ from kfp_llm_tuning.pipelines.requests.request import (
     read_parameters_file,
     read_request,
 )
+from kfp_llm_tuning.pipelines.requests.tuner_arguments import put_over
 
 # The parameters that the shell completes; a URI of another place is a path like any other text.
 _COMPLETED: dict[str, dict[str, Any]] = {
@@ -34,6 +37,8 @@ _COMPLETED: dict[str, dict[str, Any]] = {
     "evaluation_output_root_dir": {"type": click.Path(file_okay=False), "metavar": "URI"},
     "large_model_reference": {"shell_complete": complete_model_references, "metavar": "REF"},
 }
+# More than these make a help text unreadable.
+_LISTED_CHOICES = 5
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,10 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         The command with the options.
     """
-    for parameter in reversed(list(TEXT.values())):
-        default = "" if parameter.default in (None, "") else f" [default: {parameter.default}]"
+    for parameter in reversed([*TEXT.values(), *FURTHER_ARGUMENTS.values()]):
         # Values stay text until the template is known: one place converts and checks them all.
         option = click.option(
-            option_name(parameter.name),
-            parameter.name,
-            help=parameter.help + default,
-            **_COMPLETED.get(parameter.name, {}),
+            parameter.option, parameter.name, help=_help(parameter), **_appearance(parameter)
         )
         command = option(command)
     path = click.Path(path_type=Path)
@@ -92,6 +93,27 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def _help(parameter: Parameter) -> str:
+    default = parameter.decided_by or parameter.default
+    facts = [] if default in (None, "", {}) else [f"default: {default}"]
+    if parameter.limits and not (parameter.choices or parameter.allowed):
+        facts.append(parameter.limits)
+    return parameter.help + (f"  [{'; '.join(facts)}]" if facts else "")
+
+
+def _appearance(parameter: Parameter) -> dict[str, Any]:
+    """Says how an option is shown and completed."""
+    choices = [choice for choice in parameter.choices if choice]
+    if parameter.type is bool:
+        choices = ["true", "false"]
+    if choices:
+        complete = partial(complete_choices, choices)
+        listed = f"[{'|'.join(choices)}]" if len(choices) <= _LISTED_CHOICES else "NAME"
+        return {"metavar": listed, "shell_complete": complete}
+    shown = {int: "INTEGER", float: "FLOAT", dict: "JSON"}.get(parameter.type, "TEXT")
+    return {"metavar": shown, **_COMPLETED.get(parameter.name, {})}
 
 
 def gather_request(source: RequestSource) -> Request:
@@ -119,8 +141,11 @@ def gather_request(source: RequestSource) -> Request:
             problems += base.problems
     if source.params:
         with collect(problems):
-            values |= read_parameters_file(source.params)
-    values |= source.options
+            given = read_parameters_file(source.params)
+            values, twice = put_over(values, given, str(source.params))
+            problems += twice
+    values, twice = put_over(values, source.options, "options")
+    problems += twice
     with collect(problems):
         labels |= parse_labels(source.labels)
     problems += value_problems(labels, "labels") + size_problems(labels)

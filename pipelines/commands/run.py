@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
+from kfp_llm_tuning.pipelines.commands.option_groups import GroupedCommand
 from kfp_llm_tuning.pipelines.commands.request_options import (
     RequestSource,
     gather_request,
@@ -37,7 +38,7 @@ EXIT_GATE = 3
 _DATA = ("dataset_uri", "evaluation_data_uri")
 
 
-@click.command(context_settings={"max_content_width": 100})
+@click.command(cls=GroupedCommand, context_settings={"max_content_width": 100})
 @run_directory_options
 @request_options
 @click.pass_context

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
+from kfp_llm_tuning.pipelines.commands.option_groups import GroupedCommand
 from kfp_llm_tuning.pipelines.commands.platform_options import service_options
 from kfp_llm_tuning.pipelines.commands.tables import print_table
 from kfp_llm_tuning.pipelines.jobs.schedules import STATES, Timing
@@ -25,7 +26,7 @@ def schedule() -> None:
     """Run pipelines by the clock on Vertex AI or Kubeflow."""
 
 
-@schedule.command(context_settings={"max_content_width": 100})
+@schedule.command(cls=GroupedCommand, context_settings={"max_content_width": 100})
 @click.option("--name", default="", help="The schedule's name.  [default: the model's]")
 @click.option("--cron", required=True, help="Minute hour day month weekday, such as '0 9 * * 1'.")
 @click.option("--time-zone", default="", help="Such as Europe/Berlin.  [default: UTC]")

@@ -10,9 +10,10 @@ import click
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
 from kfp_llm_tuning.pipelines.commands.job_waiting import poll_option, wait_for
+from kfp_llm_tuning.pipelines.commands.option_groups import GroupedCommand
 
 
-@click.command(context_settings={"max_content_width": 100})
+@click.command(cls=GroupedCommand, context_settings={"max_content_width": 100})
 @click.option(
     "--job-id",
     default="",

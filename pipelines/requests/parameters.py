@@ -7,9 +7,10 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.documents import size_problems
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
+from kfp_llm_tuning.components.parameters.pipeline import TUNER_ARGUMENTS
 from kfp_llm_tuning.components.parameters.reading import missing, read
 from kfp_llm_tuning.components.parameters.row import Parameter
-from kfp_llm_tuning.components.parameters.tuner import read_further
+from kfp_llm_tuning.components.parameters.tuner import FURTHER_ARGUMENTS, read_further
 
 
 def parse(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -44,8 +45,17 @@ def sort_out(
         name.
     """
     fix = "See kfp-llm-tuning run --help."
-    parsed, problems = read(values, parameters, fix=fix, texts=True)
-    if "tuner_arguments" in parsed:
-        parsed["tuner_arguments"], unfit = read_further(parsed["tuner_arguments"], texts=True)
+    misplaced = [name for name in values if name in FURTHER_ARGUMENTS]
+    named = {name: value for name, value in values.items() if name not in misplaced}
+    parsed, problems = read(named, parameters, fix=fix, texts=True)
+    problems += map(_misplaced, misplaced)
+    if TUNER_ARGUMENTS in parsed:
+        further, unfit = read_further(parsed[TUNER_ARGUMENTS], texts=True)
+        parsed[TUNER_ARGUMENTS] = further
         problems += unfit
     return parsed, [*problems, *missing(values, parameters), *size_problems(parsed)]
+
+
+def _misplaced(name: str) -> Problem:
+    what = "is an argument of the tuner, and no input of the template."
+    return Problem(what, name, fix=f'Give it in {TUNER_ARGUMENTS}: {{"{name}": ...}}.')
