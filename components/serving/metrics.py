@@ -11,6 +11,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from kfp_llm_tuning.components.common import contention
 from kfp_llm_tuning.components.serving.admission import Admission
 
 _PREFIX = "kfp_llm_tuning"
@@ -42,6 +43,10 @@ class Metrics:
         self._first_token = self._histogram("first_token_seconds", "Until the first token.")
         under_way = self._gauge("answers_under_way", "Answers being written or waited for.")
         under_way.set_function(lambda: admission.under_way)
+        waiting = self._gauge(
+            "processor_waiting_share", "Of their time, what threads waited for a processor."
+        )
+        waiting.set_function(contention.waiting_share)
         self._gauge("answers_limit", "Most answers at once.").set(admission.limit)
 
     def request(self, route: str, status: int, seconds: float) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import statistics
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from kfp_llm_tuning.components.common import contention
 from kfp_llm_tuning.components.common.log_pace import seconds_between_lines
+from kfp_llm_tuning.components.common.speed_watch import SpeedWatch
 from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     EVALUATION_CORRECT,
     EVALUATION_LOSS,
@@ -20,55 +18,6 @@ from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
 )
 
 logger = logging.getLogger(__name__)
-
-# A speed is the median of so many entries; a fall to a third of the first is worth a warning.
-_ENTRIES_OF_A_SPEED = 5
-_FAR_BELOW = 1 / 3
-
-
-class SpeedWatch:
-    """Notices when a session becomes far slower than it was at its start."""
-
-    def __init__(self) -> None:
-        """Prepares to compare."""
-        self._entries = 0
-        self._recent: deque[float] = deque(maxlen=_ENTRIES_OF_A_SPEED)
-        self._first: float | None = None
-        self._told = False
-
-    def warning(self, tokens_per_second: float) -> str:
-        """Takes in the speed of a further entry.
-
-        Args:
-            tokens_per_second: Speed since the entry before it.
-
-        Returns:
-            What to tell, once for each fall; empty where there is nothing to tell.
-        """
-        self._entries += 1
-        if self._entries == 1:
-            # The first steps make kernels and fill caches.
-            return ""
-        self._recent.append(tokens_per_second)
-        if len(self._recent) < _ENTRIES_OF_A_SPEED:
-            return ""
-        now = statistics.median(self._recent)
-        if self._first is None:
-            self._first = now
-        fallen = now < self._first * _FAR_BELOW
-        told, self._told = self._told, fallen
-        return _describe_fall(self._first, now) if fallen and not told else ""
-
-
-def _describe_fall(first: float, now: float) -> str:
-    text = f"The speed fell from {first:,.0f} to {now:,.0f} tok/s."
-    waited = contention.waiting_share()
-    if waited > contention.CONTENDED:
-        return (
-            f"{text} Other programs use this machine's processors: the tuner's threads waited for "
-            f"one {waited:.0%} of the time."
-        )
-    return f"{text} Look for a lack of memory, a slow disk or a processor that was slowed down."
 
 
 class Progress:
@@ -87,7 +36,7 @@ class Progress:
         self._last_line = 0.0
         self._began = 0.0
         self._first_step = 0
-        self._speed = SpeedWatch()
+        self._speed = SpeedWatch("tok/s")
 
     def begin(self, step: int) -> None:
         """Starts the clock.

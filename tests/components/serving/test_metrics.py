@@ -33,6 +33,7 @@ def test_requests_and_tokens_are_counted_by_route() -> None:
     metrics.answered("/predict", 10, 3)
     metrics.answered("/predict", 5, 2)
     metrics.first_token(0.04)
+    assert value(metrics, "processor_waiting_share") == 0
     assert value(metrics, "requests_total", route="/predict", status="200") == 2
     assert value(metrics, "requests_total", route="/predict", status="429") == 1
     assert value(metrics, "prompt_tokens_total", route="/predict") == 15

@@ -4,12 +4,7 @@ import logging
 
 import pytest
 
-from kfp_llm_tuning.components.tuning.progress import (
-    Progress,
-    SpeedWatch,
-    describe,
-    format_seconds,
-)
+from kfp_llm_tuning.components.tuning.progress import Progress, describe, format_seconds
 
 TRAIN = {
     "step": 120,
@@ -81,21 +76,10 @@ def test_time_left_counts_this_session_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert progress._seconds_left(150) == pytest.approx(50.0)
 
 
-def told(speeds: list[float]) -> list[str]:
-    watch = SpeedWatch()
-    return [text for speed in speeds if (text := watch.warning(speed))]
-
-
-def test_a_fall_of_the_speed_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    fast, slow = [900.0] * 9, [200.0] * 9
-    (text,) = told([10.0, *fast, *slow])
-    assert "from 900 to 200 tok/s" in text
-    assert "Look for a lack of memory" in text
-    monkeypatch.setattr("kfp_llm_tuning.components.common.contention.waiting_share", lambda: 0.45)
-    again = told([10.0, *fast, *slow, *fast, *slow])
-    assert ["waited for one 45%" in text for text in again] == [True, True]
-
-
-def test_slow_first_steps_and_single_slow_ones_are_no_fall() -> None:
-    assert not told([1.0, *[900.0] * 6, 100.0, 100.0, *[900.0] * 6, 400.0])
-    assert not told([900.0, *[100.0] * 9, *[900.0] * 9])
+def test_a_fall_of_the_speed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    progress = Progress(1000, interactive=False)
+    progress.begin(0)
+    for step in range(1, 21):
+        progress.show(TRAIN | {"step": step, "tokens_per_second": 900.0 if step < 11 else 200.0})
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "The speed fell from 900 to 200 tok/s." in warning.message

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -263,6 +265,22 @@ def test_a_run_killed_again_and_again_resumes_to_the_same_weights(
     assert [model["version"] for model in json.loads(listed.stdout)] == [1]
 
 
+@pytest.mark.slow
+def test_a_finished_run_under_another_name_neither_tunes_nor_registers_again(
+    tmp_path: Path, finished: tuple[Path, str]
+) -> None:
+    output = shutil.copytree(finished[0], tmp_path / "moved")
+    (record,) = output.glob("*/run.json")
+    renamed = record.parent.rename(output / "renamed")
+    done = call("run", "--resume", renamed.name, "--output-dir", str(output))
+    assert done.returncode == 0, done.stdout + done.stderr
+    states = {task["name"]: task["state"] for task in record_of(output)["tasks"]}
+    assert states["large-language-model-tuner"] == "cached", states
+    assert states["batch-predict"] == states["evaluate-model"] == "cached"
+    listed = call("models", "list", "--json", "--registry-uri", f"sqlite:///{output}/mlflow.db")
+    assert [model["version"] for model in json.loads(listed.stdout)] == [1]
+
+
 def test_an_interrupted_run_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, *arguments(data, tmp_path, train_steps="2000", evaluation_interval="2000")],
@@ -294,3 +312,46 @@ def test_predictions_that_die_keep_the_model_out_only_where_a_gate_asks_for_them
     assert gated.returncode == 1, gated.stdout + gated.stderr
     assert "killed by SIGKILL" in gated.stdout
     assert "upload-llm-model" not in gated.stdout
+
+
+def secrets_in(folder: Path, printed: str, secret: str) -> list[str]:
+    """Finds the files of a run that hold a secret, and what was printed where that does."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    found = [str(path) for path in files if secret.encode() in path.read_bytes()]
+    return [*found, *(["the terminal"] if secret in printed else [])]
+
+
+@pytest.mark.slow
+def test_the_password_of_a_registry_is_written_nowhere(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    port = free_port()
+    words += ["--artifacts-destination", str(tmp_path / "artifacts"), "--port", str(port)]
+    server = subprocess.Popen([sys.executable, *words, "--workers", "1"])
+    try:
+        wait_for(lambda: answers(port), server)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cretw0rd@127.0.0.1:{port}")
+        done = call(*arguments(data, tmp_path / "runs", train_steps="1"))
+    finally:
+        server.terminate()
+        server.wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"http://127.0.0.1:{port}" in done.stdout
+    assert not secrets_in(tmp_path / "runs", done.stdout + done.stderr, "s3cretw0rd")
+    # Nobody answers any more: the upload fails, with the URI in the library's own message.
+    failed = call(*arguments(data, tmp_path / "failed", train_steps="1"))
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert not secrets_in(tmp_path / "failed", failed.stdout + failed.stderr, "s3cretw0rd")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
