@@ -15,49 +15,65 @@ NAMESPACE = "kfp_llm_tuning"
 CORE = [
     "kfp>=2.17,<2.18",  # kfp.local's log messages and caching, which `run` reads, are not an API
     "kfp-kubernetes>=2.17,<2.18",  # released with kfp, for the same version of it
+    "kfp-server-api>=2.17,<2.18",  # as above
     "click>=8.1",
     "docstring-parser>=0.15",
     "filelock>=3.13",
-    "rich>=13",
     "fsspec>=2024.6",
+    "google-api-core>=2.19",
+    "google-auth>=2.47",
     "jinja2>=3.1",
     "jsonschema>=4.20",
+    "kubernetes>=27",
+    "markupsafe>=2.1",
     "msgspec>=0.20",
     "numpy>=1.26",
+    "protobuf>=6.31",
+    "psutil>=5.9",
     "PyYAML>=6",
     "rapidfuzz>=3.9",
-    "psutil>=5.9",
+    "requests>=2.32",
+    "rich>=13",
+    "urllib3>=2",
+]
+
+# What every process with a model in it needs.
+MODELS = [
+    "torch>=2.9,<2.15",  # instruction sets and fused norms are asked by private names
+    "transformers>=5.20,<5.24",  # the trainer subclass overrides methods that a minor may rename
+    "tokenizers>=0.22",
+    "huggingface-hub>=1.31,<3",  # a major renames its errors
+    "accelerate>=1.12",
+    "joblib>=1.4",
 ]
 
 EXTRAS = {
     # Encoding, tuning, evaluating and registering on this machine.
     "tuning": [
-        "torch>=2.9",
-        "transformers>=5.20,<6",  # the trainer subclass overrides methods that a major may rename
-        "peft>=0.21,<0.22",  # adapter layout on disk
-        "accelerate>=1.12",
+        *MODELS,
+        "alembic>=1.13",
         "datasets>=4.0",
-        "datasketch>=1.6",
-        "joblib>=1.4",
+        "docker>=7",
         "matplotlib>=3.9",
-        "mlflow>=3.10,<4",  # the model registry's file layout
+        "mlflow>=3.10,<3.18",  # a SQLite registry is made by private names; its files' layout
+        "peft>=0.21,<0.22",  # adapter layout on disk
+        "pyarrow>=17",
         "rouge-score>=0.1.2",
-        "sacrebleu>=2.4",
-        "safetensors>=0.5",
+        "sacrebleu>=2.4,<2.7",  # statistics of single sentences are asked by private names
         "scikit-learn>=1.5",
+        "scipy>=1.13",
+        "sqlalchemy>=2",
         "tensorboard>=2.18",
     ],
     # The prediction server.
     "serving": [
-        "torch>=2.9",
-        "transformers>=5.20,<6",  # as above
-        "accelerate>=1.12",
-        "safetensors>=0.5",
+        *MODELS,
         "fastapi>=0.115",
-        "joblib>=1.4",
-        "prometheus-client>=0.20",
-        "uvicorn>=0.34",
         "gcsfs>=2024.6",
+        "h11>=0.14,<0.17",  # states of its connections are read
+        "prometheus-client>=0.20",
+        "starlette>=0.46",
+        "uvicorn>=0.34,<0.55",  # its connections and its ends are overridden
     ],
     # The prediction server's engine on GPUs; in an environment of its own (constraints-vllm.txt).
     "serving-gpu": ["vllm>=0.33,<0.34"],  # its Python interface changes with minor versions
@@ -69,16 +85,22 @@ EXTRAS = {
     ],
     # On Kubeflow: data, checkpoints and MLflow's artifacts in S3 or what speaks like it.
     "kubeflow": ["boto3>=1.34", "s3fs>=2024.6"],
-    # What the benchmarks compare with.
-    "bench": ["trl>=1.16,<2"],
+    # What the benchmarks compare with, and what puts load on the server.
+    "bench": ["aiohttp>=3.10", "trl>=1.16,<2"],
     "dev": [
         "build",
         "croniter>=6",
         "cryptography>=44",
-        "docker>=7",
+        "google-cloud-storage>=2.2",
+        "googleapis-common-protos>=1.70",
+        "grpc-google-iam-v1>=0.14",
+        "grpcio>=1.70",
         "hypothesis>=6.100",
+        "httpx>=0.27",
         "mypy>=1.15",
         "openai>=2",
+        "packaging>=24",
+        "pandas>=2.2",
         "ptyprocess>=0.7",
         "pyte>=0.8",
         "pytest>=8",
@@ -86,6 +108,8 @@ EXTRAS = {
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
+        "safetensors>=0.5",
+        "setuptools>=77",
         "types-PyYAML",
     ],
 }

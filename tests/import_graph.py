@@ -55,7 +55,6 @@ def sources(root: Path = ROOT) -> dict[str, Path]:
     return dict(sorted(zip(names, files, strict=True)))
 
 
-@cache
 def module_imports(root: Path = ROOT) -> Graph:
     """Says which modules of ours each module imports, inside functions too."""
     files = sources(root)
@@ -103,19 +102,25 @@ def circles(graph: Graph) -> list[list[str]]:
 
 def imported_by(path: Path, modules: Collection[str]) -> Iterator[str]:
     """Yields the modules of ours that a file imports."""
+    for name in imported_names(path):
+        own = name.removeprefix(f"{NAMESPACE}.")
+        parent = own.rpartition(".")[0]
+        # Of a module's contents the module is imported, of a folder's contents its own module.
+        candidates = (own, f"{own}.__init__", parent, f"{parent}.__init__")
+        if own != name:
+            yield next(one for one in candidates if one in modules)
+
+
+@cache
+def imported_names(path: Path) -> frozenset[str]:
+    """Names what a file imports, inside functions too: modules, and what it takes out of them."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # Of a module's contents the module is imported, of a folder's each module.
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            own = name.removeprefix(f"{NAMESPACE}.")
-            parent = own.rpartition(".")[0]
-            candidates = (own, f"{own}.__init__", parent, f"{parent}.__init__")
-            if own != name:
-                yield next(one for one in candidates if one in modules)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return frozenset(names)
 
 
 def reached(start: str, graph: Graph) -> set[str]:

@@ -1,0 +1,134 @@
+"""What is imported is declared in setup.py, what is declared is used, and tested versions fit."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import setuptools
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.import_graph import ROOT, imported_names
+from tests.plain_install import modules_of
+
+OURS = {"kfp_llm_tuning", "tests"}
+# What a folder's code runs with, besides the core.
+USERS = ("tuning", "vertex", "kubeflow")
+FOLDERS = {
+    "components/serving": ("serving", "serving-gpu"),
+    "components/generation": ("serving", "serving-gpu"),
+    "components/models": ("serving",),
+    "components/data/rendering": ("serving",),
+    "components": (*USERS, "serving", "serving-gpu"),
+    "pipelines": USERS,
+    "examples": USERS,
+    "benchmarks": (*USERS, "serving", "serving-gpu", "bench"),
+    "tests": (*USERS, "serving", "dev"),
+}
+# Imported by name nowhere in the package, and needed all the same.
+NOT_IMPORTED = {
+    "boto3": "MLflow's artifacts in S3",
+    "gcsfs": "fsspec opens gs:// by it",
+    "google-cloud-pipeline-components": "its launcher is a command of the images",
+    "s3fs": "fsspec opens s3:// by it",
+}
+# Of dev: commands and plugins; and what is put into a venv by make alone.
+TOOLS = {"build", "mypy", "pytest-cov", "pytest-timeout", "pytest-xdist", "ruff", "types-pyyaml"}
+BY_MAKE = {"gcp_storage_emulator"}
+
+
+@cache
+def declared() -> dict[str, tuple[Requirement, ...]]:
+    """Reads setup.py: the requirements of the core, under the empty name, and of each extra."""
+    given: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, "setup", lambda **arguments: given.update(arguments))
+        patch.chdir(ROOT)
+        runpy.run_path(str(ROOT / "setup.py"))
+    groups = {"": given["install_requires"], **given["extras_require"]}
+    return {name: tuple(map(Requirement, lines)) for name, lines in groups.items()}
+
+
+@cache
+def brought(extras: tuple[str, ...]) -> set[str]:
+    """Names the modules of what is declared itself; what that requires in turn does not count."""
+    names = {one.name for extra in ("", *extras) for one in declared()[extra]}
+    return {module for name in names for module in brought_by(name)}
+
+
+@cache
+def brought_by(distribution: str) -> set[str]:
+    """Names a distribution's modules; vLLM lives in an environment of its own."""
+    return {"vllm"} if distribution == "vllm" else modules_of([distribution])
+
+
+def imported(path: Path) -> set[str]:
+    """Names what a file imports of others, to the depth at which distributions are told apart."""
+    beside = {other.stem for other in path.parent.glob("*.py")}
+    not_others = sys.stdlib_module_names | OURS | BY_MAKE | beside
+    return {
+        _short(name) for name in imported_names(path) if name.partition(".")[0] not in not_others
+    }
+
+
+def _short(name: str) -> str:
+    return ".".join(name.split(".")[:4])
+
+
+def is_brought(name: str, modules: set[str]) -> bool:
+    """Tells whether an imported module, or the module of an imported name, is among modules."""
+    # Many distributions have a part of the package `google`.
+    parents = {name.rpartition(".")[0], name.partition(".")[0]} - {"google"}
+    return name in modules or bool(parents & modules)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_what_is_imported_is_declared(folder: str) -> None:
+    modules = brought(FOLDERS[folder])
+    undeclared = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imported(path)
+        if not is_brought(name, modules)
+    }
+    assert sorted(undeclared) == []
+
+
+def test_what_is_declared_is_imported() -> None:
+    package = _imported_in("components", "pipelines")
+    everywhere = package | _imported_in("benchmarks", "tests")
+    unused = {
+        canonicalize_name(one.name)
+        for extra, requirements in declared().items()
+        for one in requirements
+        if not _is_used(one.name, everywhere if extra in ("bench", "dev") else package)
+    }
+    assert unused == set(NOT_IMPORTED) | TOOLS
+
+
+def _imported_in(*folders: str) -> set[str]:
+    return {
+        name for one in folders for path in (ROOT / one).rglob("*.py") for name in imported(path)
+    }
+
+
+def _is_used(distribution: str, names: set[str]) -> bool:
+    modules = brought_by(distribution)
+    return any(is_brought(name, modules) for name in names)
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-vllm.txt"])
+def test_tested_versions_are_in_the_declared_ranges(file: str) -> None:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    tested = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
+    extras = {"", "serving", "serving-gpu"} if "vllm" in file else set(declared()) - {"serving-gpu"}
+    # Make brings these before it reads a file of versions.
+    by_make = {"setuptools"}
+    for one in (one for extra in extras for one in declared()[extra] if one.name not in by_make):
+        assert one.specifier.contains(tested[canonicalize_name(one.name)]), one
