@@ -72,7 +72,9 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         """Keep quiet: what is served logs the calls."""
 
 
-def serve_until_told(environment: Mapping[str, str], note: str, tick: Callable[[], Any]) -> None:
+def serve_until_interrupted(
+    environment: Mapping[str, str], note: str, tick: Callable[[], Any]
+) -> None:
     """Print the variables that lead a shell's clients to a server, and wait for Ctrl-C or SIGTERM.
 
     Args:

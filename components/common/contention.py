@@ -56,7 +56,7 @@ def waiting_share() -> float:
     return _watch.share if _watch else 0.0
 
 
-class Team:
+class IdleThreads:
     """OpenMP threads that do nothing but be more than there are processors."""
 
     def __init__(self, library: ctypes.CDLL, size: int) -> None:
@@ -84,7 +84,7 @@ class Team:
         self._owner.join()
 
 
-class Watch:
+class ContentionWatch:
     """Looks at how long this process's threads wait for processors, and gives way.
 
     Attributes:
@@ -102,13 +102,13 @@ class Watch:
         self.share = 0.0
         self._library = library
         self._team_size = team_size
-        self._team: Team | None = None
+        self._idle_threads: IdleThreads | None = None
         self._calm_looks = 0
 
     @property
     def giving_way(self) -> bool:
         """Whether a further team is kept."""
-        return self._team is not None
+        return self._idle_threads is not None
 
     def look(self, running: int, waiting: int) -> None:
         """Decides anew.
@@ -119,13 +119,13 @@ class Watch:
         """
         self.share = waiting / max(running + waiting, 1)
         self._calm_looks = self._calm_looks + 1 if self.share < _CALM else 0
-        if self._team is None and self.share > CONTENDED:
+        if self._idle_threads is None and self.share > CONTENDED:
             logger.debug("Threads waited %.0f %% of the time: giving way.", 100 * self.share)
-            self._team = Team(self._library, self._team_size)
-        elif self._team is not None and self._calm_looks >= _CALM_LOOKS:
+            self._idle_threads = IdleThreads(self._library, self._team_size)
+        elif self._idle_threads is not None and self._calm_looks >= _CALM_LOOKS:
             logger.debug("Threads no longer wait.")
-            self._team.release()
-            self._team = None
+            self._idle_threads.release()
+            self._idle_threads = None
 
     def run(self) -> None:
         """Looks for as long as the process lives."""
@@ -138,11 +138,11 @@ class Watch:
             running, waiting = ran, waited
 
 
-_watch: Watch | None = None
+_watch: ContentionWatch | None = None
 _starting = threading.Lock()
 
 
-def _started_watch(threads: int) -> Watch | None:
+def _started_watch(threads: int) -> ContentionWatch | None:
     library = _loaded_openmp()
     if library is None or not Path("/proc/self/schedstat").exists():
         return None
@@ -150,7 +150,7 @@ def _started_watch(threads: int) -> Watch | None:
     team_size = len(os.sched_getaffinity(0)) - threads + 2
     if team_size > _LARGEST_TEAM:
         return None
-    started = Watch(library, max(team_size, 2))
+    started = ContentionWatch(library, max(team_size, 2))
     threading.Thread(target=started.run, name="contention-watch", daemon=True).start()
     return started
 

@@ -154,7 +154,7 @@ def collect(problems: list[Problem]) -> Iterator[None]:
         problems += error.problems
 
 
-def told(error: Exception) -> str:
+def error_sentence(error: Exception) -> str:
     """Says what went wrong in one sentence, for a report: a user's mistake needs no class name."""
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from kfp_llm_tuning.components.common.errors import told
+from kfp_llm_tuning.components.common.errors import error_sentence
 
 _COMPONENTS = Path(__file__).parents[1]
 # From here on fractions are written with an exponent: an untuned model's perplexity, for instance.
@@ -61,7 +61,7 @@ def written(title: str, write: Callable[[], str]) -> str:
         return write()
     except Exception as error:
         _logger.exception("The report could not be written.")
-        return _NO_REPORT.format(title=escape(title), reason=escape(told(error)))
+        return _NO_REPORT.format(title=escape(title), reason=escape(error_sentence(error)))
 
 
 def render(template: str, title: str, **context: Any) -> str:

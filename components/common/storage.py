@@ -133,7 +133,7 @@ def open_input(uri: str, where: str = "") -> Iterator[InputStream]:
 
 
 @contextmanager
-def failures_told(what: str, where: str, fix: str = "") -> Iterator[None]:
+def failures_explained(what: str, where: str, fix: str = "") -> Iterator[None]:
     """Tells what could not be done with a place that the user named.
 
     Args:
@@ -164,7 +164,7 @@ def make_folder(path: Path, where: str) -> None:
         UserError: If it cannot be made, or not be written to.
     """
     fix = "Name a folder that can be made and written to."
-    with failures_told(f"write to the folder {path}", where, fix):
+    with failures_explained(f"write to the folder {path}", where, fix):
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -185,7 +185,7 @@ def open_output(path: Path, where: str) -> Iterator[BinaryIO]:
         UserError: If it cannot be written.
     """
     with ExitStack() as stack:
-        with failures_told(f"write {path}", where):
+        with failures_explained(f"write {path}", where):
             path = path.resolve()
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -103,7 +103,7 @@ class Vertex:
 
 
 @dataclass(frozen=True)
-class Ensured(Generic[_T_co]):
+class EnsuredResource(Generic[_T_co]):
     """A thing that is there.
 
     Attributes:
@@ -116,7 +116,7 @@ class Ensured(Generic[_T_co]):
     operation: str = ""
 
 
-def or_none(read: Callable[[], _T]) -> _T | None:
+def found_or_none(read: Callable[[], _T]) -> _T | None:
     """Reads what may not be there.
 
     Args:
@@ -133,7 +133,7 @@ def or_none(read: Callable[[], _T]) -> _T | None:
 
 def ensure(
     find: Callable[[], _T | None], make: Callable[[], Operation | _T], doing: str, where: str = ""
-) -> Ensured[_T]:
+) -> EnsuredResource[_T]:
     """Makes a thing unless it is there, and waits until it is.
 
     Args:
@@ -150,15 +150,15 @@ def ensure(
     """
     with explained(doing, where):
         started = _retry(lambda: _found_or_started(find, make))()
-        if not isinstance(started, Operation | _UnderWay):
-            return Ensured(started)
+        if not isinstance(started, Operation | _CreationUnderWay):
+            return EnsuredResource(started)
         if isinstance(started, Operation):
             _finish(started)
         name = started.operation.name if isinstance(started, Operation) else ""
-        return Ensured(appeared(find), name)
+        return EnsuredResource(wait_until_found(find), name)
 
 
-def appeared(find: Callable[[], _T | None]) -> _T:
+def wait_until_found(find: Callable[[], _T | None]) -> _T:
     """Waits for a thing that another request makes.
 
     Args:
@@ -174,11 +174,11 @@ def appeared(find: Callable[[], _T | None]) -> _T:
     def look() -> _T:
         there = _retry(find)()
         if there is None:
-            raise _NotYet("another request makes it, and it has not appeared for hours")
+            raise _NotFoundYet("another request makes it, and it has not appeared for hours")
         return there
 
     polling = retry.Retry(
-        predicate=retry.if_exception_type(_NotYet), maximum=20.0, timeout=_OPERATION_TIMEOUT
+        predicate=retry.if_exception_type(_NotFoundYet), maximum=20.0, timeout=_OPERATION_TIMEOUT
     )
     return polling(look)()
 
@@ -201,17 +201,17 @@ def wait(operation: Operation, doing: str, where: str = "") -> Any:
         return _result(operation)
 
 
-class _UnderWay:
+class _CreationUnderWay:
     """An earlier delivery of the same request is making the thing."""
 
 
-class _NotYet(Exception):
+class _NotFoundYet(Exception):
     """The thing is not there yet."""
 
 
 def _found_or_started(
     find: Callable[[], _T | None], make: Callable[[], Operation | _T]
-) -> Operation | _T | _UnderWay:
+) -> Operation | _T | _CreationUnderWay:
     there = find()
     if there is not None:
         return there
@@ -221,7 +221,7 @@ def _found_or_started(
         # REST has one status, 409, for both: ALREADY_EXISTS comes as Conflict itself.
         if isinstance(error, exceptions.Aborted):
             raise
-        return _UnderWay()
+        return _CreationUnderWay()
 
 
 def _finish(operation: Operation) -> None:

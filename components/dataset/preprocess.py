@@ -18,6 +18,7 @@ from kfp_llm_tuning.components.data.artifacts import (
     RecordsInfo,
     write_records_info,
 )
+from kfp_llm_tuning.components.data.reading.dataset_formatter import formatter_for_dataset
 from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import (
     Findings,
@@ -25,7 +26,6 @@ from kfp_llm_tuning.components.data.reading.findings import (
     name_files,
     refused_row,
 )
-from kfp_llm_tuning.components.data.reading.reasoning import formatter_for_dataset
 from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from kfp_llm_tuning.components.common.errors import UserError, told
+from kfp_llm_tuning.components.common.errors import UserError, error_sentence
 from kfp_llm_tuning.components.common.folders import write_atomically
 from kfp_llm_tuning.components.common.report import written
-from kfp_llm_tuning.components.common.storage import failures_told, join
+from kfp_llm_tuning.components.common.storage import failures_explained, join
 from kfp_llm_tuning.components.common.transfers import mirror_directory
 from kfp_llm_tuning.components.evaluation.artifacts import read_predictions
 from kfp_llm_tuning.components.evaluation.comparison import Evaluation, compare, not_compared
@@ -72,7 +72,7 @@ def evaluate_model(
         if gate_metric or not continue_on_failure:
             raise
         _log.exception("The comparison failed; the pipeline goes on without it.")
-        failure = f"The models could not be compared: {told(error)}"
+        failure = f"The models could not be compared: {error_sentence(error)}"
         evaluation = not_compared([failure], gate_metric, gate_threshold)
         files.write(evaluation, history)
     try:
@@ -114,7 +114,7 @@ def publish(folders: Mapping[str, Path], copies: Copies) -> None:
     if not copies.root:
         return
     target = join(copies.root, copies.run_id)
-    with failures_told(f"write {target}", "evaluation_output_root_dir"):
+    with failures_explained(f"write {target}", "evaluation_output_root_dir"):
         for name, folder in folders.items():
             mirror_directory(folder, join(target, name))
     _log.info("Copied the evaluation to %s.", target)

@@ -17,7 +17,7 @@ from kfp_llm_tuning.components.data.artifacts import (
     read_records,
     read_records_info,
 )
-from kfp_llm_tuning.components.data.rendering.control_tokens import as_people_read
+from kfp_llm_tuning.components.data.rendering.control_tokens import without_marks
 from kfp_llm_tuning.components.evaluation.artifacts import (
     LabelScores,
     Prediction,
@@ -25,16 +25,16 @@ from kfp_llm_tuning.components.evaluation.artifacts import (
     PredictionSet,
     write_predictions,
 )
-from kfp_llm_tuning.components.evaluation.predicting_model import (
-    BaseModel,
+from kfp_llm_tuning.components.evaluation.local_model import (
+    BaseModelReference,
     LocalModel,
-    bring_model,
+    fetch_model,
 )
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens
-    from kfp_llm_tuning.components.evaluation.questions import Questions
+    from kfp_llm_tuning.components.evaluation.evaluation_set import EvaluationSet
     from kfp_llm_tuning.components.generation.engine import Engine, Generation
 
 # An untuned model seldom ends its answers: this many times the longest reference tell it as well as
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 def batch_predict(
     evaluation_records: Path,
     training_records: Path,
-    model: BaseModel | Path,
+    model: BaseModelReference | Path,
     output: Path,
 ) -> PredictionInfo:
     """Answers every prompt of an evaluation set and scores its references.
@@ -97,12 +97,12 @@ def _predict(
     evaluation_records: Path,
     training_records: Path,
     records_info: RecordsInfo,
-    named: BaseModel | Path,
+    named: BaseModelReference | Path,
 ) -> PredictionSet:
     from kfp_llm_tuning.components.generation.engines import open_engine
 
     with _Stopwatch() as loading:
-        model = bring_model(named)
+        model = fetch_model(named)
         engine = open_engine(model.folder)
     with closing(engine):
         predicted = _ask(engine, model, evaluation_records, training_records, records_info)
@@ -126,36 +126,36 @@ def _ask(
 ) -> PredictionSet:
     from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
     from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
-    from kfp_llm_tuning.components.evaluation.questions import encode_questions
+    from kfp_llm_tuning.components.evaluation.evaluation_set import encode_evaluation_set
 
     formatter = prompt_formatter(engine.tokenizer, records_info.prompt_format)
     tokenization = Tokenization(
         engine.tokenizer, formatter, model.max_input_tokens, model.max_output_tokens
     )
-    questions = encode_questions(
+    evaluation_set = encode_evaluation_set(
         list(read_records(evaluation_records)),
         [record.completion for record in read_records(training_records)],
         tokenization,
     )
-    limit = answer_limit([c.ids for c in questions.completions], model.max_output_tokens)
-    _log_start(model, engine, questions, limit)
+    limit = answer_limit([c.ids for c in evaluation_set.completions], model.max_output_tokens)
+    _log_start(model, engine, evaluation_set, limit)
     with _Stopwatch() as generating:
         generations = engine.generate(
             [
-                GenerationRequest(prompt.ids, limit, questions.stop_tokens)
-                for prompt in questions.prompts
+                GenerationRequest(prompt.ids, limit, evaluation_set.stop_tokens)
+                for prompt in evaluation_set.prompts
             ]
         )
     answers = _written_answers(engine, tokenization, generations)
     with _Stopwatch() as scoring:
-        likelihoods, label_scores = _score(engine, questions)
+        likelihoods, label_scores = _score(engine, evaluation_set)
     return PredictionSet(
         msgspec.structs.replace(
-            _describe(model, questions, answers, limit),
+            _describe(model, evaluation_set, answers, limit),
             generation_seconds=generating.seconds,
             scoring_seconds=scoring.seconds,
         ),
-        _predictions(questions, answers, likelihoods),
+        _predictions(evaluation_set, answers, likelihoods),
         label_scores,
     )
 
@@ -179,55 +179,61 @@ class _Stopwatch:
         self.seconds = round(time.monotonic() - self._start, 3)
 
 
-def _log_start(model: LocalModel, engine: Engine, questions: Questions, limit: int) -> None:
+def _log_start(
+    model: LocalModel, engine: Engine, evaluation_set: EvaluationSet, limit: int
+) -> None:
     _log.info(
         "%s model %s on %s in %s: %d prompts, answers of at most %d tokens.",
         "Tuned" if model.tuned else "Base",
         model.name,
         engine.device,
         engine.precision,
-        len(questions.records),
+        len(evaluation_set.records),
         limit,
     )
 
 
 def _describe(
-    model: LocalModel, questions: Questions, answers: Sequence[_Answer], limit: int
+    model: LocalModel, evaluation_set: EvaluationSet, answers: Sequence[_Answer], limit: int
 ) -> PredictionInfo:
-    prompts, completions = questions.prompts, questions.completions
+    prompts, completions = evaluation_set.prompts, evaluation_set.completions
     return PredictionInfo(
-        examples=len(questions.records),
+        examples=len(evaluation_set.records),
         model=model.name,
         tuned=model.tuned,
-        labels=list(questions.labels),
+        labels=list(evaluation_set.labels),
         max_new_tokens=limit,
         max_new_tokens_rule=_limit_rule(model.max_output_tokens),
         unfinished=sum(not answer.finished for answer in answers),
         duplicate_prompts=len(prompts) - len({tuple(prompt.ids) for prompt in prompts}),
         truncated_inputs=sum(prompt.truncated for prompt in prompts),
         truncated_outputs=sum(completion.truncated for completion in completions),
-        truncated_input_lines=_truncated_lines(questions.records, prompts),
-        truncated_output_lines=_truncated_lines(questions.records, completions),
+        truncated_input_lines=_truncated_lines(evaluation_set.records, prompts),
+        truncated_output_lines=_truncated_lines(evaluation_set.records, completions),
     )
 
 
-def _score(engine: Engine, questions: Questions) -> tuple[Sequence[float], list[LabelScores]]:
+def _score(
+    engine: Engine, evaluation_set: EvaluationSet
+) -> tuple[Sequence[float], list[LabelScores]]:
     """Scores the references, and every label where there are labels: a reference is one of them."""
     import numpy as np
 
-    prompts = [prompt.ids for prompt in questions.prompts]
-    if not questions.labels:
-        completions = [completion.ids for completion in questions.completions]
+    prompts = [prompt.ids for prompt in evaluation_set.prompts]
+    if not evaluation_set.labels:
+        completions = [completion.ids for completion in evaluation_set.completions]
         return engine.score(prompts, completions).tolist(), []
-    scores = engine.score_choices(prompts, questions.label_tokens)
+    scores = engine.score_choices(prompts, evaluation_set.label_tokens)
     relative = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities = relative / relative.sum(axis=1, keepdims=True)
     label_scores = [
         LabelScores(record.line, record.turn, row.tolist(), shares.tolist())
-        for record, row, shares in zip(questions.records, scores, probabilities, strict=True)
+        for record, row, shares in zip(evaluation_set.records, scores, probabilities, strict=True)
     ]
-    numbers = {label: number for number, label in enumerate(questions.labels)}
-    own = [scores[row, numbers[reference]] for row, reference in enumerate(questions.references)]
+    numbers = {label: number for number, label in enumerate(evaluation_set.labels)}
+    own = [
+        scores[row, numbers[reference]] for row, reference in enumerate(evaluation_set.references)
+    ]
     return [float(score) for score in own], label_scores
 
 
@@ -243,21 +249,21 @@ def _written_answers(
 
 
 def _predictions(
-    questions: Questions, answers: Sequence[_Answer], likelihoods: Sequence[float]
+    evaluation_set: EvaluationSet, answers: Sequence[_Answer], likelihoods: Sequence[float]
 ) -> list[Prediction]:
     return [
         Prediction(
             line=record.line,
             turn=record.turn,
-            prompt=as_people_read(record.prompt),
-            reference=questions.references[row],
+            prompt=without_marks(record.prompt),
+            reference=evaluation_set.references[row],
             prediction=answers[row].text,
             tokens=answers[row].tokens,
             finished=answers[row].finished,
             reference_log_likelihood=likelihoods[row],
-            reference_tokens=len(questions.completions[row].ids),
+            reference_tokens=len(evaluation_set.completions[row].ids),
         )
-        for row, record in enumerate(questions.records)
+        for row, record in enumerate(evaluation_set.records)
     ]
 
 

@@ -7,9 +7,9 @@ import traceback
 from pathlib import Path
 
 from kfp_llm_tuning.components.common import storage, transfers
-from kfp_llm_tuning.components.common.errors import told
+from kfp_llm_tuning.components.common.errors import error_sentence
 from kfp_llm_tuning.components.evaluation.artifacts import PREDICTIONS_WRITTEN_LAST
-from kfp_llm_tuning.components.evaluation.predicting_model import BaseModel
+from kfp_llm_tuning.components.evaluation.local_model import BaseModelReference
 from kfp_llm_tuning.components.evaluation.prediction import batch_predict
 from kfp_llm_tuning.components.evaluation.prediction_task import PredictionTask, write_failure
 
@@ -34,9 +34,9 @@ def predict(task: PredictionTask) -> None:
             if not task.continue_on_failure:
                 raise
             traceback.print_exc()
-            write_failure(output, task, told(error))
+            write_failure(output, task, error_sentence(error))
         if remote:
-            with storage.failures_told(f"write {task.predictions}", "predictions"):
+            with storage.failures_explained(f"write {task.predictions}", "predictions"):
                 transfers.mirror_directory(output, task.predictions, PREDICTIONS_WRITTEN_LAST)
 
 
@@ -44,7 +44,7 @@ def _predict(task: PredictionTask, scratch: Path, output: Path) -> None:
     model = (
         _brought(task.saved_model, scratch, "saved_model")
         if task.saved_model
-        else BaseModel(
+        else BaseModelReference(
             task.model_reference, task.tuning_method, task.accelerator, task.max_context_length
         )
     )
@@ -60,6 +60,6 @@ def _brought(uri: str, scratch: Path, name: str) -> Path:
     """Gives a folder of this machine: the one that is named, or a copy of it."""
     if storage.is_local(uri):
         return storage.local_path(uri)
-    with storage.failures_told(f"read {uri}", name):
+    with storage.failures_explained(f"read {uri}", name):
         transfers.download_directory(uri, scratch / name)
     return scratch / name

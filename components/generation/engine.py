@@ -1,6 +1,6 @@
 """The small interface behind which models run: what is asked of one, and what it writes.
 
-An engine works on token ids; `tuned_model.py` turns questions into them and answers into text.
+An engine works on token ids; `tuned_model.py` turns instances into them and answers into text.
 """
 
 from __future__ import annotations

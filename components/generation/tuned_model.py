@@ -18,7 +18,7 @@ from kfp_llm_tuning.components.models.saved_model import read_provenance
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens
     from kfp_llm_tuning.components.generation.engine import Engine
-    from kfp_llm_tuning.components.generation.questions import Question
+    from kfp_llm_tuning.components.generation.instances import Instance
 
 # The published limits, for a model whose own are not known.
 _MAX_INPUT_TOKENS = 8192
@@ -79,11 +79,11 @@ class TunedModel:
         self.stop_text = self._cut.stop_text
         self._token_texts: dict[int, str] = {}
 
-    def prompts(self, questions: Sequence[Question], *, cut: bool) -> list[Tokens]:
+    def prompts(self, instances: Sequence[Instance], *, cut: bool) -> list[Tokens]:
         """Writes prompts and turns them into tokens.
 
         Args:
-            questions: What is asked.
+            instances: What is asked.
             cut: Whether to cut a prompt to ``max_input_tokens``, as for training.
 
         Returns:
@@ -91,8 +91,8 @@ class TunedModel:
         """
         tokenization = self._cut if cut else self._whole
         return tokenization.prompts(
-            [self._prompt(asked) for asked in questions],
-            [self._head(asked) for asked in questions],
+            [self._prompt(instance) for instance in instances],
+            [self._head(instance) for instance in instances],
         )
 
     def infilling_prompt(self, prefix: str, suffix: str) -> Tokens:
@@ -120,7 +120,7 @@ class TunedModel:
 
     @cached_property
     def infilling(self) -> Infilling | None:
-        """How the model is asked to fill a gap; None where it never learned to."""
+        """How the model is instance to fill a gap; None where it never learned to."""
         return infilling_of(self.engine.tokenizer)
 
     @cached_property
@@ -163,17 +163,17 @@ class TunedModel:
             self._token_texts[token] = str(name)
         return self._token_texts[token]
 
-    def answer(self, questions: Sequence[Question], max_output_tokens: int = 0) -> list[Answer]:
-        """Answers every question with the likeliest tokens.
+    def answer(self, instances: Sequence[Instance], max_output_tokens: int = 0) -> list[Answer]:
+        """Answers every instance with the likeliest tokens.
 
         Args:
-            questions: What is asked.
+            instances: What is asked.
             max_output_tokens: Limit of an answer; 0 means the limit that the model was tuned with.
 
         Returns:
-            One answer a question.
+            One answer an instance.
         """
-        prompts = self.prompts(questions, cut=True)
+        prompts = self.prompts(instances, cut=True)
         limit = max_output_tokens or self.max_output_tokens
         generations = self.engine.generate(
             [GenerationRequest(prompt.ids, limit, self.stop_tokens) for prompt in prompts]
@@ -193,10 +193,10 @@ class TunedModel:
         tokenizer = self.engine.tokenizer
         return Tokenization(tokenizer, PlainFormatter(tokenizer), sys.maxsize, sys.maxsize)
 
-    def _prompt(self, asked: Question) -> str:
-        if asked.is_chat:
-            return self._formatter.chat_prompt(asked.messages, asked.context)
-        return self._formatter.text_prompt(asked.messages[0].content)
+    def _prompt(self, instance: Instance) -> str:
+        if instance.is_chat:
+            return self._formatter.chat_prompt(instance.messages, instance.context)
+        return self._formatter.text_prompt(instance.messages[0].content)
 
-    def _head(self, asked: Question) -> int | None:
-        return self._formatter.head_length(asked.context) if asked.is_chat else None
+    def _head(self, instance: Instance) -> int | None:
+        return self._formatter.head_length(instance.context) if instance.is_chat else None

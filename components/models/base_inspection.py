@@ -7,10 +7,10 @@ from contextlib import suppress
 from kfp_llm_tuning.components.common.errors import Problem, collect
 from kfp_llm_tuning.components.models import base_models
 from kfp_llm_tuning.components.models.checkpoint_files import Files
+from kfp_llm_tuning.components.models.checkpoint_problems import CheckpointUnreachable, named
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
 from kfp_llm_tuning.components.models.inspection.inspect import inspect_checkpoint
 from kfp_llm_tuning.components.models.model_references import ModelReference
-from kfp_llm_tuning.components.models.problems import Unreachable, named
 
 _WHERE = "large_model_reference"
 
@@ -26,14 +26,14 @@ def inspect_base(reference: ModelReference, conversations: bool = False) -> Insp
         All that was found, each told of the parameter large_model_reference.
 
     Raises:
-        Unreachable: If it could not be looked at: nothing is known of it.
+        CheckpointUnreachable: If it could not be looked at: nothing is known of it.
         UserError: If it is not there, or may not be read.
     """
     folder = base_models.small_files(reference)
     files: Files | None = None
     problems: list[Problem] = []
     # Of a hub that does not answer, what is on this machine already is enough.
-    with collect(problems), suppress(Unreachable):
+    with collect(problems), suppress(CheckpointUnreachable):
         files = base_models.listed_files(reference, folder)
     found = inspect_checkpoint(folder, reference.name, files, conversations)
     found.problems = [named(problem, _WHERE) for problem in (*problems, *found.problems)]

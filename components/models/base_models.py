@@ -17,9 +17,12 @@ from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.common.storage import is_local, locate
 from kfp_llm_tuning.components.models.checkpoint_files import CheckpointFile, Files, local_files
+from kfp_llm_tuning.components.models.checkpoint_problems import (
+    CheckpointUnreachable,
+    naming_parameter,
+)
 from kfp_llm_tuning.components.models.integrity import check_readable, check_whole
 from kfp_llm_tuning.components.models.model_references import ModelReference
-from kfp_llm_tuning.components.models.problems import Unreachable, named_by
 from kfp_llm_tuning.components.models.weights import check_weight_names, has_all_weights
 
 logger = logging.getLogger(__name__)
@@ -68,7 +71,7 @@ def materialise(reference: ModelReference) -> Path:
             no safetensors, or runs code of its own.
     """
     folder = _bring(reference, _MODEL_FILES)
-    with named_by(_WHERE):
+    with naming_parameter(_WHERE):
         check_whole(folder, reference.name)
     # Sizes only: whoever loads the weights hashes them.
     verify(folder, _WHERE, contents=False, among=is_loaded)
@@ -88,7 +91,7 @@ def tokenizer_folder(reference: ModelReference) -> Path:
         UserError: As :func:`materialise`, except that weights are not looked at.
     """
     folder = small_files(reference)
-    with named_by(_WHERE):
+    with naming_parameter(_WHERE):
         check_readable(folder, reference.name)
     return folder
 
@@ -97,7 +100,7 @@ def small_files(reference: ModelReference) -> Path:
     """Brings what :func:`tokenizer_folder` brings, and does not look at it.
 
     Raises:
-        Unreachable: If hub or storage do not answer.
+        CheckpointUnreachable: If hub or storage do not answer.
         UserError: If the model is not found, or may not be read.
     """
     return _bring(reference, _TOKENIZER_FILES)
@@ -238,7 +241,7 @@ def _hub_error(reference: ModelReference, error: Exception) -> UserError:
     if refusal:
         return UserError(refusal)
     reason = " ".join(str(error).split())
-    return Unreachable(
+    return CheckpointUnreachable(
         Problem(
             f"cannot download {reference.checkpoint.removeprefix('hf://')}: {reason}",
             _WHERE,
@@ -303,7 +306,7 @@ def _listed(reference: ModelReference) -> tuple[Any, list[dict[str, Any]]]:
         entries = filesystem.ls(root, detail=True)
     except Exception as error:  # those of fsspec's packages have no base of their own
         what = f"cannot read the folder {reference.checkpoint}: {error}"
-        kind = UserError if isinstance(error, _LASTING) else Unreachable
+        kind = UserError if isinstance(error, _LASTING) else CheckpointUnreachable
         raise kind(Problem(what, _WHERE)) from error
     return filesystem, [entry for entry in entries if entry["type"] == "file"]
 

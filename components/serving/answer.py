@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AnswerRequest:
     """An answer to be written, or several to the same prompt.
 
     Attributes:

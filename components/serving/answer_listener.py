@@ -10,7 +10,7 @@ from kfp_llm_tuning.components.serving.answer import Answer, Piece, ScoredToken
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.engine import TokenLogprobs
-    from kfp_llm_tuning.components.serving.growing_text import GrowingText
+    from kfp_llm_tuning.components.serving.incremental_detokenizer import IncrementalDetokenizer
 
 
 class AnswerListener:
@@ -21,7 +21,7 @@ class AnswerListener:
         index: int,
         tell: Callable[[Piece | Exception], None],
         decode: Callable[[Sequence[int]], str],
-        growing: GrowingText | None,
+        detokenizer: IncrementalDetokenizer | None,
         streamed: bool,
     ) -> None:
         """Begins with no token.
@@ -31,19 +31,19 @@ class AnswerListener:
             tell: Takes pieces, the last with the whole answer, or else the error; in the engine's
                 thread.
             decode: Turns tokens into text.
-            growing: Follows the text token by token, which only stop texts, streams and the places
-                of scored tokens need.
+            detokenizer: Follows the text token by token, which only stop texts, streams and the
+                places of scored tokens need.
             streamed: Whether to tell of pieces as they come.
         """
         self._index = index
         self._tell = tell
         self._decode = decode
-        self._growing = growing
+        self._detokenizer = detokenizer
         self._streamed = streamed
         self._tokens: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
         self._first_token: float | None = None
-        self._scored_told = 0
+        self._scored_taken = 0
         self._over = False
 
     def on_token(self, token: int, logprobs: TokenLogprobs | None) -> None:
@@ -55,20 +55,20 @@ class AnswerListener:
         self._tokens.append(token)
         if logprobs is not None:
             self._logprobs.append(logprobs)
-        if self._growing is None:
+        if self._detokenizer is None:
             return
-        if self._growing.add(token):
+        if self._detokenizer.add(token):
             self._finish(finished=True)
-        elif self._streamed and (text := self._growing.take()):
+        elif self._streamed and (text := self._detokenizer.take()):
             self._tell(Piece(self._index, text, self._new_scored()))
 
     def on_end(self, finished: bool) -> None:
         """Hears that the model ended, or the limit was reached."""
         if self._over:
             return
-        if self._growing is not None:
-            self._growing.end()
-            finished = finished or self._growing.stopped
+        if self._detokenizer is not None:
+            self._detokenizer.end()
+            finished = finished or self._detokenizer.stopped
         self._finish(finished)
 
     def on_error(self, error: Exception) -> None:
@@ -79,29 +79,29 @@ class AnswerListener:
 
     def _finish(self, finished: bool) -> None:
         self._over = True
-        rest = self._growing.take() if self._growing else ""
-        text = self._growing.text if self._growing else self._decode(self._tokens)
+        rest = self._detokenizer.take() if self._detokenizer else ""
+        text = self._detokenizer.text if self._detokenizer else self._decode(self._tokens)
         new = self._new_scored()
         answer = Answer(
             text=text,
             tokens=len(self._tokens),
             finished=finished,
-            scored=self._scored(0, self._scored_told),
+            scored=self._scored(0, self._scored_taken),
             first_token=self._first_token or time.monotonic(),
         )
         self._tell(Piece(self._index, rest if self._streamed else text, new, answer))
 
     def _new_scored(self) -> tuple[ScoredToken, ...]:
         """Takes the scored tokens whose text is told."""
-        if self._growing is None or not self._logprobs:
+        if self._detokenizer is None or not self._logprobs:
             return ()
-        start, self._scored_told = self._scored_told, self._growing.tokens_told()
-        return self._scored(start, self._scored_told)
+        start, self._scored_taken = self._scored_taken, self._detokenizer.tokens_taken()
+        return self._scored(start, self._scored_taken)
 
     def _scored(self, start: int, end: int) -> tuple[ScoredToken, ...]:
-        if self._growing is None or not self._logprobs:
+        if self._detokenizer is None or not self._logprobs:
             return ()
         return tuple(
-            ScoredToken(self._tokens[at], self._growing.starts[at], self._logprobs[at])
+            ScoredToken(self._tokens[at], self._detokenizer.starts[at], self._logprobs[at])
             for at in range(start, end)
         )

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request
 
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
-from kfp_llm_tuning.components.serving.answer import Answer, Piece, Wanted
+from kfp_llm_tuning.components.serving.answer import Answer, AnswerRequest, Piece
 from kfp_llm_tuning.components.serving.answer_listener import AnswerListener
-from kfp_llm_tuning.components.serving.growing_text import GrowingText
+from kfp_llm_tuning.components.serving.incremental_detokenizer import IncrementalDetokenizer
 from kfp_llm_tuning.components.serving.refusals import CLIENT_LEFT, Refusal
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
     from kfp_llm_tuning.components.serving.service import Service
 
-    _Heard = asyncio.Queue[Piece | Exception]
+    _Chunks = asyncio.Queue[Piece | Exception]
 
 # Seeds of an answer's candidates follow one another, within what every engine takes for a seed.
 _SEEDS = 2**63
@@ -37,14 +37,14 @@ _LOADING_SECONDS = 5
 
 
 async def answers(
-    service: Service, request: Request, wanted: Sequence[Wanted], count: int
+    service: Service, request: Request, answer_requests: Sequence[AnswerRequest], count: int
 ) -> list[list[Answer]]:
     """Has answers written, and waits for all of them.
 
     Args:
         service: Its model is loaded.
         request: Who asks: an answer that nobody waits for any more is not written to its end.
-        wanted: What is wanted; the engine works on all at once.
+        answer_requests: What to write; the engine works on all at once.
         count: Answers to each.
 
     Returns:
@@ -54,19 +54,19 @@ async def answers(
         Refusal: If there is no room, or no time, or the client left.
     """
     written: dict[int, Answer] = {}
-    async for piece in pieces(service, request, wanted, count, streamed=False):
+    async for piece in pieces(service, request, answer_requests, count, streamed=False):
         if piece.answer:
             written[piece.index] = piece.answer
     return [
         [written[start + candidate] for candidate in range(count)]
-        for start in range(0, len(wanted) * count, count)
+        for start in range(0, len(answer_requests) * count, count)
     ]
 
 
 async def pieces(
     service: Service,
     request: Request,
-    wanted: Sequence[Wanted],
+    answer_requests: Sequence[AnswerRequest],
     count: int,
     *,
     streamed: bool = True,
@@ -76,7 +76,7 @@ async def pieces(
     Args:
         service: As of `answers`.
         request: As of `answers`.
-        wanted: As of `answers`.
+        answer_requests: As of `answers`.
         count: As of `answers`. Pieces are numbered through: all answers to the first come first.
         streamed: Whether to give pieces as they come; else each answer is one piece.
 
@@ -86,18 +86,18 @@ async def pieces(
     Raises:
         Refusal: As of `answers`.
     """
-    single = [one for each in wanted for one in _candidates(each, count)]
-    facts = _Facts(service, request, wanted)
+    single = [one for each in answer_requests for one in _candidates(each, count)]
+    facts = _Facts(service, request, answer_requests)
     async with service.admission.admitted(len(single)):
         begun = time.monotonic()
-        heard: _Heard = asyncio.Queue()
+        chunks: _Chunks = asyncio.Queue()
         with (
-            _interruptions(service, request, heard),
-            _submitted(loaded_model(service), single, heard, streamed) as tickets,
+            _interruptions(service, request, chunks),
+            _submitted(loaded_model(service), single, chunks, streamed) as tickets,
         ):
             waiting = len(single)
             while waiting:
-                piece = await heard.get()
+                piece = await chunks.get()
                 if isinstance(piece, Exception):
                     raise piece
                 if piece.answer:
@@ -140,18 +140,18 @@ def reading_seconds(service: Service) -> float:
 
 @contextmanager
 def _submitted(
-    model: TunedModel, wanted: Sequence[Wanted], heard: _Heard, streamed: bool
+    model: TunedModel, answer_requests: Sequence[AnswerRequest], chunks: _Chunks, streamed: bool
 ) -> Iterator[list[Ticket]]:
     """Has the engine write answers for as long as the block runs."""
     loop = asyncio.get_running_loop()
     engine = model.engine
 
     def tell(what: Piece | Exception) -> None:
-        loop.call_soon_threadsafe(heard.put_nowait, what)
+        loop.call_soon_threadsafe(chunks.put_nowait, what)
 
     tickets: list[Ticket] = []
     try:
-        for index, one in enumerate(wanted):
+        for index, one in enumerate(answer_requests):
             listener = _listener(model, index, one, tell, streamed)
             tickets.append(engine.submit(_generation_request(one), listener))
         yield tickets
@@ -165,12 +165,12 @@ def _submitted(
 
 
 @contextmanager
-def _interruptions(service: Service, request: Request, heard: _Heard) -> Iterator[None]:
+def _interruptions(service: Service, request: Request, chunks: _Chunks) -> Iterator[None]:
     """Lets those who wait hear when time is up, or when there is nobody to answer to."""
     seconds = service.settings.request_timeout_seconds
     late = Refusal(504, f"The answer was not written within {seconds:g} s.")
-    timer = asyncio.get_running_loop().call_later(seconds, heard.put_nowait, late)
-    watcher = asyncio.create_task(_tell_when_left(request, heard))
+    timer = asyncio.get_running_loop().call_later(seconds, chunks.put_nowait, late)
+    watcher = asyncio.create_task(_tell_when_left(request, chunks))
     try:
         yield
     finally:
@@ -178,58 +178,62 @@ def _interruptions(service: Service, request: Request, heard: _Heard) -> Iterato
         watcher.cancel()
 
 
-async def _tell_when_left(request: Request, heard: _Heard) -> None:
+async def _tell_when_left(request: Request, chunks: _Chunks) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    heard.put_nowait(Refusal(CLIENT_LEFT, "The client left before it was answered."))
+    chunks.put_nowait(Refusal(CLIENT_LEFT, "The client left before it was answered."))
 
 
 def _listener(
     model: TunedModel,
     index: int,
-    wanted: Wanted,
+    answer_request: AnswerRequest,
     tell: Callable[[Piece | Exception], None],
     streamed: bool,
 ) -> AnswerListener:
     def decode(tokens: Sequence[int]) -> str:
         return model.engine.decode([tokens])[0]
 
-    growing = None
-    stops = (*wanted.stops, model.stop_text) if model.stop_text else wanted.stops
-    if streamed or stops or wanted.sampling.logprobs is not None:
-        growing = GrowingText(decode, model.byte_tokens, stops)
-    return AnswerListener(index, tell, decode, growing, streamed)
+    detokenizer = None
+    stops = (*answer_request.stops, model.stop_text) if model.stop_text else answer_request.stops
+    if streamed or stops or answer_request.sampling.logprobs is not None:
+        detokenizer = IncrementalDetokenizer(decode, model.byte_tokens, stops)
+    return AnswerListener(index, tell, decode, detokenizer, streamed)
 
 
-def _generation_request(wanted: Wanted) -> GenerationRequest:
-    prompt = wanted.prompt
-    return GenerationRequest(prompt.ids, wanted.limit, prompt.stop_tokens, wanted.sampling)
+def _generation_request(answer_request: AnswerRequest) -> GenerationRequest:
+    prompt = answer_request.prompt
+    return GenerationRequest(
+        prompt.ids, answer_request.limit, prompt.stop_tokens, answer_request.sampling
+    )
 
 
-def _candidates(wanted: Wanted, count: int) -> list[Wanted]:
-    seed = wanted.sampling.seed
+def _candidates(answer_request: AnswerRequest, count: int) -> list[AnswerRequest]:
+    seed = answer_request.sampling.seed
     if seed is None:
-        return [wanted] * count
-    samplings = (replace(wanted.sampling, seed=(seed + i) % _SEEDS) for i in range(count))
-    return [replace(wanted, sampling=sampling) for sampling in samplings]
+        return [answer_request] * count
+    samplings = (replace(answer_request.sampling, seed=(seed + i) % _SEEDS) for i in range(count))
+    return [replace(answer_request, sampling=sampling) for sampling in samplings]
 
 
 class _Facts:
     """What is counted and logged of one request."""
 
-    def __init__(self, service: Service, request: Request, wanted: Sequence[Wanted]) -> None:
+    def __init__(
+        self, service: Service, request: Request, answer_requests: Sequence[AnswerRequest]
+    ) -> None:
         self._service = service
         self._request = request
-        self._wanted = wanted
+        self._answer_requests = answer_requests
         self._answers: list[Answer] = []
         self._facts: dict[str, Any] = {
-            "instances": len(wanted),
-            "prompt_tokens": sum(len(one.prompt.ids) for one in wanted),
+            "instances": len(answer_requests),
+            "prompt_tokens": sum(len(one.prompt.ids) for one in answer_requests),
             "output_tokens": 0,
         }
         if service.settings.log_prompts:
             engine = loaded_model(service).engine
-            self._facts["prompts"] = engine.decode([one.prompt.ids for one in wanted])
+            self._facts["prompts"] = engine.decode([one.prompt.ids for one in answer_requests])
             self._facts["answers"] = []
         request.state.facts = self._facts
 

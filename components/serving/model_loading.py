@@ -91,9 +91,9 @@ def fetch(model: str) -> Path:
 def _answer_once(model: TunedModel) -> None:
     """Asks as the routes will, and raises what kept the model from answering."""
     from kfp_llm_tuning.components.generation.engine import GenerationRequest
-    from kfp_llm_tuning.components.generation.questions import text_question
+    from kfp_llm_tuning.components.generation.instances import text_instance
 
-    (prompt,) = model.prompts([text_question("Hello")], cut=True)
+    (prompt,) = model.prompts([text_instance("Hello")], cut=True)
     answered = _Answered()
     model.engine.submit(GenerationRequest(prompt.ids, _FIRST_TOKENS, model.stop_tokens), answered)
     answered.future.result()

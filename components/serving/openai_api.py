@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.serving import answering
-from kfp_llm_tuning.components.serving.answer import Wanted
+from kfp_llm_tuning.components.serving.answer import AnswerRequest
 from kfp_llm_tuning.components.serving.json_body import read_apart, read_object
 from kfp_llm_tuning.components.serving.openai_requests import (
     CompletionRequest,
@@ -24,7 +24,7 @@ from kfp_llm_tuning.components.serving.openai_responses import (
     CompletionWriter,
     TextWriter,
 )
-from kfp_llm_tuning.components.serving.prompting import Asking, Prompt, write_prompts
+from kfp_llm_tuning.components.serving.prompting import Prompt, PromptInput, write_prompts
 from kfp_llm_tuning.components.serving.refusals import Refusal, quoted, speak_openai
 from kfp_llm_tuning.components.serving.request_fields import shown
 from kfp_llm_tuning.components.serving.streaming import Events, event_stream
@@ -143,9 +143,11 @@ async def _completion(
     model = answering.loaded_model(service)
     asked = await read_apart(request, read, body, model, service.admission.limit)
     prompts = await write_prompts(model, asked.asked)
-    wanted = _wanted(model, asked, prompts)
+    answer_requests = _answer_requests(model, asked, prompts)
     echoes = [_echo(model, one) if asked.echo else "" for one in asked.asked]
-    return _Completion(service, request, asked, wanted, writer(model, service.name, asked, echoes))
+    return _Completion(
+        service, request, asked, answer_requests, writer(model, service.name, asked, echoes)
+    )
 
 
 class _Completion:
@@ -156,15 +158,15 @@ class _Completion:
         service: Service,
         request: Request,
         asked: CompletionRequest,
-        wanted: Sequence[Wanted],
+        answer_requests: Sequence[AnswerRequest],
         writer: CompletionWriter,
     ) -> None:
         self._service = service
         self._request = request
         self._asked = asked
-        self._wanted = wanted
+        self._answer_requests = answer_requests
         self._writer = writer
-        self._prompt_tokens = sum(len(one.prompt.ids) for one in wanted)
+        self._prompt_tokens = sum(len(one.prompt.ids) for one in answer_requests)
 
     async def response(self, within_prediction: bool = False) -> Response:
         """Answers at once, or in a stream."""
@@ -172,7 +174,7 @@ class _Completion:
             seconds = answering.reading_seconds(self._service)
             return await event_stream(self._request, self._events(), seconds)
         answers = await answering.answers(
-            self._service, self._request, self._wanted, self._asked.count
+            self._service, self._request, self._answer_requests, self._asked.count
         )
         whole = self._writer.whole(answers, self._prompt_tokens)
         return JSONResponse({"predictions": whole} if within_prediction else whole)
@@ -180,7 +182,9 @@ class _Completion:
     async def _events(self) -> Events:
         begun: set[int] = set()
         output_tokens = 0
-        written = answering.pieces(self._service, self._request, self._wanted, self._asked.count)
+        written = answering.pieces(
+            self._service, self._request, self._answer_requests, self._asked.count
+        )
         async with aclosing(written):
             async for piece in written:
                 for chunk in self._writer.chunks(piece, is_first=piece.index not in begun):
@@ -192,7 +196,9 @@ class _Completion:
         yield "[DONE]"
 
 
-def _wanted(model: TunedModel, asked: CompletionRequest, prompts: Sequence[Prompt]) -> list[Wanted]:
+def _answer_requests(
+    model: TunedModel, asked: CompletionRequest, prompts: Sequence[Prompt]
+) -> list[AnswerRequest]:
     """Says what is written after each prompt, which leaves room for one token at least."""
     context = model.engine.context_length
     rooms = [context - len(prompt.ids) for prompt in prompts]
@@ -208,15 +214,17 @@ def _wanted(model: TunedModel, asked: CompletionRequest, prompts: Sequence[Promp
     if problems:
         raise Refusal(400, *problems, code="context_length_exceeded")
     return [
-        Wanted(prompt, asked.limit or min(asked.usual_limit, room), asked.sampling, asked.stops)
+        AnswerRequest(
+            prompt, asked.limit or min(asked.usual_limit, room), asked.sampling, asked.stops
+        )
         for prompt, room in zip(prompts, rooms, strict=True)
     ]
 
 
-def _echo(model: TunedModel, asked: Asking) -> str:
+def _echo(model: TunedModel, asked: PromptInput) -> str:
     if asked.tokens:
         return model.engine.decode([asked.tokens])[0]
-    return asked.question.messages[0].content
+    return asked.instance.messages[0].content
 
 
 def _check_name(service: Service, name: Any) -> None:

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from kfp_llm_tuning.components.data.rows import Message
-from kfp_llm_tuning.components.generation.questions import Question
+from kfp_llm_tuning.components.generation.instances import Instance
 from kfp_llm_tuning.components.serving.request_fields import Fields, shown
 
 _INSTRUCTIONS = "instructions"
@@ -28,12 +28,12 @@ _UNSEEN = ("name", "refusal", "annotations")
 _BETWEEN = "\n\n"
 
 
-class _Said(NamedTuple):
+class _Turn(NamedTuple):
     speaker: str
     content: str
 
 
-def read_messages(fields: Fields) -> Question:
+def read_messages(fields: Fields) -> Instance:
     """Takes the messages.
 
     Args:
@@ -45,25 +45,25 @@ def read_messages(fields: Fields) -> Question:
     if fields.take("messages") is None:
         fields.complain("messages", "is missing.", "a list of messages")
     messages = fields.objects("messages")
-    said = [_read(message) for message in messages]
+    read = [_read(message) for message in messages]
     turns = [
-        _Said(speaker, _BETWEEN.join(one.content for one in group))
-        for speaker, group in groupby(said, key=lambda one: one.speaker)
+        _Turn(speaker, _BETWEEN.join(one.content for one in group))
+        for speaker, group in groupby(read, key=lambda one: one.speaker)
     ]
     context = turns.pop(0).content if turns and turns[0].speaker == _INSTRUCTIONS else ""
     if all(speaker for speaker, _ in turns):
-        _check_order(fields, messages, said, turns)
+        _check_order(fields, messages, read, turns)
     conversation = tuple(
         Message("user" if turn.speaker == "user" else "assistant", turn.content) for turn in turns
     )
-    return Question(conversation, context, is_chat=True)
+    return Instance(conversation, context, is_chat=True)
 
 
 def _check_order(
-    fields: Fields, messages: Sequence[Fields], said: Sequence[_Said], turns: Sequence[_Said]
+    fields: Fields, messages: Sequence[Fields], read: Sequence[_Turn], turns: Sequence[_Turn]
 ) -> None:
-    speakers = [one.speaker for one in said]
-    if fields.take("messages") == [] or (said and not turns):
+    speakers = [one.speaker for one in read]
+    if fields.take("messages") == [] or (read and not turns):
         fields.complain("messages", "there is no message of the user's.", "a user message, last")
     elif turns and speakers[-1] != "user":
         what = "the last message must be the user's: an answer is not continued."
@@ -76,7 +76,7 @@ def _check_order(
             message.complain("role", "instructions must stand before the conversation.")
 
 
-def _read(fields: Fields) -> _Said:
+def _read(fields: Fields) -> _Turn:
     role = fields.text("role")
     speaker = _SPEAKERS.get(role, "")
     if role in ("tool", "function"):
@@ -87,7 +87,7 @@ def _read(fields: Fields) -> _Said:
     fields.refuse(_REFUSED, harmless=([],))
     fields.ignore(_UNSEEN)
     fields.finish()
-    return _Said(speaker, content)
+    return _Turn(speaker, content)
 
 
 def _content(fields: Fields, may_be_empty: bool) -> str:

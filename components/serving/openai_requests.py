@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.generation.engine import Sampling
-from kfp_llm_tuning.components.generation.questions import Question, text_question
+from kfp_llm_tuning.components.generation.instances import Instance, text_instance
 from kfp_llm_tuning.components.serving.openai_messages import read_messages
-from kfp_llm_tuning.components.serving.prompting import Asking
+from kfp_llm_tuning.components.serving.prompting import PromptInput
 from kfp_llm_tuning.components.serving.refusals import Refusal
 from kfp_llm_tuning.components.serving.request_fields import Fields, as_number, shown
 from kfp_llm_tuning.components.serving.sampling_fields import (
@@ -79,7 +79,7 @@ class CompletionRequest:
         echo: Whether an answer begins with its prompt.
     """
 
-    asked: Sequence[Asking]
+    asked: Sequence[PromptInput]
     limit: int | None
     usual_limit: int
     count: int
@@ -106,7 +106,7 @@ def read_chat(body: dict[str, Any], model: TunedModel, most: int) -> CompletionR
     """
     problems: list[Problem] = []
     fields = Fields(body, "", problems)
-    asked = [Asking("messages", read_messages(fields))]
+    asked = [PromptInput("messages", read_messages(fields))]
     top = fields.whole("top_logprobs", 0, 0, _MOST_CHAT_LOGPROBS)
     with_logprobs = fields.flag("logprobs")
     if fields.has("top_logprobs") and not with_logprobs:
@@ -149,7 +149,7 @@ def read_completion(body: dict[str, Any], model: TunedModel, most: int) -> Compl
 
 
 def _read(
-    fields: Fields, model: TunedModel, asked: Sequence[Asking], logprobs: int | None
+    fields: Fields, model: TunedModel, asked: Sequence[PromptInput], logprobs: int | None
 ) -> CompletionRequest:
     """Takes what both routes have."""
     stream = fields.flag("stream")
@@ -190,7 +190,7 @@ def _limit(fields: Fields, most: int) -> int | None:
     return next(iter(given.values()), None)
 
 
-def _prompts(fields: Fields, model: TunedModel, most: int) -> list[Asking]:
+def _prompts(fields: Fields, model: TunedModel, most: int) -> list[PromptInput]:
     prompt = fields.take("prompt")
     suffix = fields.text("suffix", default="")
     if prompt is None:
@@ -208,11 +208,11 @@ def _prompts(fields: Fields, model: TunedModel, most: int) -> list[Asking]:
     ]
 
 
-def _prompt(fields: Fields, model: TunedModel, name: str, prompt: Any, suffix: str) -> Asking:
+def _prompt(fields: Fields, model: TunedModel, name: str, prompt: Any, suffix: str) -> PromptInput:
     if isinstance(prompt, str):
         if not prompt:
             fields.complain(name, "is empty.", "a text that is not empty")
-        return Asking(name, text_question(prompt), suffix)
+        return PromptInput(name, text_instance(prompt), suffix)
     tokens = prompt if isinstance(prompt, list) else []
     if not isinstance(prompt, list):
         fields.complain(name, f"{shown(prompt)} is no prompt.", _PROMPTS)
@@ -223,7 +223,7 @@ def _prompt(fields: Fields, model: TunedModel, name: str, prompt: Any, suffix: s
     elif not all(_is_token(token, model) for token in tokens):
         last = model.vocabulary_size - 1
         fields.complain(name, "not all items are token ids.", f"whole numbers from 0 to {last}")
-    return Asking(name, Question(()), tokens=tokens)
+    return PromptInput(name, Instance(()), tokens=tokens)
 
 
 def _is_token(token: Any, model: TunedModel) -> bool:

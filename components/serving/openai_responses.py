@@ -120,7 +120,7 @@ class CompletionWriter(ABC):
         }
 
     def _logprobs(self, echo: str, scored: Sequence[ScoredToken]) -> dict[str, Any] | None:
-        return None if self._request.sampling.logprobs is None else self._told(echo, scored)
+        return None if self._request.sampling.logprobs is None else self._logprobs_of(echo, scored)
 
     @abstractmethod
     def _content(self, echo: str, answer: Answer) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class CompletionWriter(ABC):
         """Writes what stands behind the last piece."""
 
     @abstractmethod
-    def _told(self, echo: str, scored: Sequence[ScoredToken]) -> dict[str, Any]:
+    def _logprobs_of(self, echo: str, scored: Sequence[ScoredToken]) -> dict[str, Any]:
         """Writes log-probabilities."""
 
 
@@ -162,7 +162,7 @@ class ChatWriter(CompletionWriter):
     def _ending(self) -> dict[str, Any]:
         return {"delta": {}}
 
-    def _told(self, echo: str, scored: Sequence[ScoredToken]) -> dict[str, Any]:
+    def _logprobs_of(self, echo: str, scored: Sequence[ScoredToken]) -> dict[str, Any]:
         return chat_logprobs(self._model, scored)
 
 
@@ -185,7 +185,7 @@ class TextWriter(CompletionWriter):
     def _ending(self) -> dict[str, Any]:
         return self._delta("")
 
-    def _told(self, echo: str, scored: Sequence[ScoredToken]) -> dict[str, Any]:
+    def _logprobs_of(self, echo: str, scored: Sequence[ScoredToken]) -> dict[str, Any]:
         return completion_logprobs(self._model, scored, len(echo))
 
 

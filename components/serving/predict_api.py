@@ -9,14 +9,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from kfp_llm_tuning.components.serving import answering, openai_api
-from kfp_llm_tuning.components.serving.answer import Answer, Wanted
+from kfp_llm_tuning.components.serving.answer import Answer, AnswerRequest
 from kfp_llm_tuning.components.serving.json_body import read_apart, read_object
 from kfp_llm_tuning.components.serving.predict_requests import (
     PredictRequest,
     read_predict_request,
 )
 from kfp_llm_tuning.components.serving.predict_responses import PredictionWriter, token_metadata
-from kfp_llm_tuning.components.serving.prompting import Asking, Prompt, write_prompts
+from kfp_llm_tuning.components.serving.prompting import Prompt, PromptInput, write_prompts
 from kfp_llm_tuning.components.serving.streaming import Events, event_stream
 
 if TYPE_CHECKING:
@@ -72,15 +72,17 @@ class _Prediction:
         self._asked = asked
         parameters = asked.parameters
         self._count = parameters.candidates
-        self._wanted = [
-            Wanted(prompt, parameters.limit, parameters.sampling, parameters.stops)
+        self._answer_requests = [
+            AnswerRequest(prompt, parameters.limit, parameters.sampling, parameters.stops)
             for prompt in prompts
         ]
         self._writer = PredictionWriter(model, parameters.sampling.logprobs is not None)
 
     async def answered(self) -> dict[str, Any]:
         """Waits for all answers, and writes the body of the response."""
-        answers = await answering.answers(self._service, self._request, self._wanted, self._count)
+        answers = await answering.answers(
+            self._service, self._request, self._answer_requests, self._count
+        )
         predictions = [
             prediction
             for instance, candidates in zip(self._asked.instances, answers, strict=True)
@@ -97,7 +99,7 @@ class _Prediction:
         """Gives each piece of the one answer as a body of its own, the last with its counts."""
         [instance] = self._asked.instances
         echo = self._echo(instance)
-        written = answering.pieces(self._service, self._request, self._wanted, self._count)
+        written = answering.pieces(self._service, self._request, self._answer_requests, self._count)
         async with aclosing(written):
             async for piece in written:
                 event: dict[str, Any] = {
@@ -110,13 +112,13 @@ class _Prediction:
                 yield event
                 echo = ""
 
-    def _echo(self, instance: Asking) -> str:
-        return instance.question.messages[0].content if self._asked.parameters.echo else ""
+    def _echo(self, prompt_input: PromptInput) -> str:
+        return prompt_input.instance.messages[0].content if self._asked.parameters.echo else ""
 
     def _metadata(self, answers: Sequence[Answer]) -> dict[str, Any]:
         return token_metadata(
             self._asked.instances,
-            sum(len(wanted.prompt.ids) for wanted in self._wanted),
+            sum(len(one.prompt.ids) for one in self._answer_requests),
             [answer.text for answer in answers],
             sum(answer.tokens for answer in answers),
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kfp_llm_tuning.components.data.rows import Message
-from kfp_llm_tuning.components.generation.questions import Question, text_question
-from kfp_llm_tuning.components.serving.prompting import Asking
+from kfp_llm_tuning.components.generation.instances import Instance, text_instance
+from kfp_llm_tuning.components.serving.prompting import PromptInput
 from kfp_llm_tuning.components.serving.request_fields import Fields, shown
 
 _TEXT_FIELDS = ("content", "prompt")
@@ -19,7 +19,7 @@ _AUTHORS = {
 _TURNS = ("user", "assistant")
 
 
-def read_instance(fields: Fields) -> Asking:
+def read_instance(fields: Fields) -> PromptInput:
     """Takes one instance.
 
     Args:
@@ -29,15 +29,15 @@ def read_instance(fields: Fields) -> Asking:
         What is asked; senseless where mistakes were noted.
     """
     if fields.has("messages"):
-        asked = _chat(fields)
+        prompt_input = _chat(fields)
     elif fields.has("prefix"):
         prefix = fields.text("prefix", empty=False)
         suffix = fields.text("suffix", default="")
-        asked = Asking(fields.where, text_question(prefix), suffix)
+        prompt_input = PromptInput(fields.where, text_instance(prefix), suffix)
     else:
-        asked = Asking(fields.where, text_question(_text(fields)))
+        prompt_input = PromptInput(fields.where, text_instance(_text(fields)))
     fields.finish()
-    return asked
+    return prompt_input
 
 
 def _text(fields: Fields) -> str:
@@ -47,33 +47,33 @@ def _text(fields: Fields) -> str:
     return fields.text((given or _TEXT_FIELDS)[0], empty=False)
 
 
-def _chat(fields: Fields) -> Asking:
+def _chat(fields: Fields) -> PromptInput:
     messages = [message for example in fields.objects("examples") for message in _example(example)]
     messages += _messages(fields)
     context = fields.text("context", default="")
-    return Asking(fields.where, Question(tuple(messages), context, is_chat=True))
+    return PromptInput(fields.where, Instance(tuple(messages), context, is_chat=True))
 
 
 def _example(fields: Fields) -> list[Message]:
-    """Takes an example: a question and its answer, which stand before the conversation."""
+    """Takes an example: a prompt and its answer, which stand before the conversation."""
     messages = [
-        _said(fields, side, author)
+        _example_message(fields, side, author)
         for side, author in zip(("input", "output"), _TURNS, strict=True)
     ]
     fields.finish()
     return messages
 
 
-def _said(fields: Fields, side: str, author: str) -> Message:
-    said = fields.object(side)
-    if said is None:
+def _example_message(fields: Fields, side: str, author: str) -> Message:
+    message = fields.object(side)
+    if message is None:
         if not fields.has(side):
             fields.complain(side, "is missing.", 'an object with "content"')
         return _message(author, "")
-    content = said.text("content", empty=author == "assistant")
+    content = message.text("content", empty=author == "assistant")
     # The field has this name in the published examples; which side speaks is known without it.
-    said.ignore(["author"])
-    said.finish()
+    message.ignore(["author"])
+    message.finish()
     return _message(author, content)
 
 

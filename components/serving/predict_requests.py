@@ -14,7 +14,7 @@ from kfp_llm_tuning.components.serving.request_fields import Fields
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
-    from kfp_llm_tuning.components.serving.prompting import Asking
+    from kfp_llm_tuning.components.serving.prompting import PromptInput
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PredictRequest:
         stream: Whether the answer comes as it is written.
     """
 
-    instances: Sequence[Asking]
+    instances: Sequence[PromptInput]
     parameters: Parameters
     stream: bool
 
@@ -52,7 +52,7 @@ def read_predict_request(body: dict[str, Any], model: TunedModel, most: int) -> 
     parameters = read_parameters(
         fields.object("parameters") or Fields({}, "parameters", problems), model
     )
-    if parameters.echo and any(asked.question.is_chat for asked in instances):
+    if parameters.echo and any(asked.instance.is_chat for asked in instances):
         fields.complain("parameters.echo", "a conversation has no one text to repeat.", "false")
     stream = fields.flag("stream")
     if stream and len(instances) * parameters.candidates > 1:
@@ -66,7 +66,7 @@ def read_predict_request(body: dict[str, Any], model: TunedModel, most: int) -> 
     return PredictRequest(instances, parameters, stream)
 
 
-def _read_instances(fields: Fields, most: int) -> list[Asking]:
+def _read_instances(fields: Fields, most: int) -> list[PromptInput]:
     given = fields.take("instances")
     allowed = f"a list of 1 to {most} objects"
     if given is None:

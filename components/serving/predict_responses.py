@@ -15,7 +15,7 @@ from kfp_llm_tuning.components.serving.logprobs import published_logprobs
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
     from kfp_llm_tuning.components.serving.answer import ScoredToken
-    from kfp_llm_tuning.components.serving.prompting import Asking
+    from kfp_llm_tuning.components.serving.prompting import PromptInput
 
 _AUTHOR = "bot"
 
@@ -34,7 +34,7 @@ class PredictionWriter:
         self._with_logprobs = with_logprobs
 
     def predictions(
-        self, asked: Asking, contents: Sequence[str], scored: Sequence[Sequence[ScoredToken]]
+        self, asked: PromptInput, contents: Sequence[str], scored: Sequence[Sequence[ScoredToken]]
     ) -> list[dict[str, Any]]:
         """Writes what one instance is answered.
 
@@ -47,7 +47,7 @@ class PredictionWriter:
             One prediction a candidate, or a single one for a conversation.
         """
         logprobs = [published_logprobs(self._model, tokens) for tokens in scored]
-        if not asked.question.is_chat:
+        if not asked.instance.is_chat:
             return [
                 {
                     "content": content,
@@ -68,7 +68,7 @@ class PredictionWriter:
 
 
 def token_metadata(
-    asked: Sequence[Asking], prompt_tokens: int, texts: Sequence[str], output_tokens: int
+    asked: Sequence[PromptInput], prompt_tokens: int, texts: Sequence[str], output_tokens: int
 ) -> dict[str, Any]:
     """Counts what was read and written.
 

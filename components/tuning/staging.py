@@ -73,10 +73,10 @@ class Staging:
         for name in ("train_dataset", "evaluation_dataset"):
             uri, path = getattr(self._places, name), getattr(self.paths, name)
             if path is not None and not storage.is_local(uri):
-                with storage.failures_told(f"read {uri}", name):
+                with storage.failures_explained(f"read {uri}", name):
                     transfers.download_directory(uri, path)
         if not storage.is_local(self._places.checkpoints):
-            with storage.failures_told(f"read {self._places.checkpoints}", "checkpoints"):
+            with storage.failures_explained(f"read {self._places.checkpoints}", "checkpoints"):
                 self._checkpoints().fetch()
 
     def mirror(self) -> Mirror:
@@ -105,7 +105,7 @@ class Staging:
             (self._places.output, self.paths.output, "output", _WRITTEN_LAST),
         ):
             if not storage.is_local(uri):
-                with storage.failures_told(f"write {uri}", name, fix):
+                with storage.failures_explained(f"write {uri}", name, fix):
                     transfers.mirror_directory(path, uri, last)
                 logger.info("Copied the %s to %s.", name, uri)
 

@@ -16,9 +16,9 @@ from kfp_llm_tuning.components.common.errors import Problem, RunAgain, UserError
 from kfp_llm_tuning.components.common.processors import prepare_to_compute
 from kfp_llm_tuning.components.models import base_models
 from kfp_llm_tuning.components.models.checkpoint_files import local_files
+from kfp_llm_tuning.components.models.checkpoint_problems import naming_parameter
 from kfp_llm_tuning.components.models.inspection.inspect import inspect_checkpoint
 from kfp_llm_tuning.components.models.model_references import ModelReference, resolve
-from kfp_llm_tuning.components.models.problems import named_by
 from kfp_llm_tuning.components.tuning import processes, provenance
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
@@ -121,7 +121,7 @@ class _Run:
 
     def _inspected_tokenizer(self, folder: Path) -> Any:
         """Examines the base model; gives its tokenizer where nothing stands against tuning it."""
-        with named_by("large_model_reference"):
+        with naming_parameter("large_model_reference"):
             found = inspect_checkpoint(folder, self.reference.name, local_files(folder))
             raise_all(found.problems)
         if processes.is_main():

@@ -10,13 +10,13 @@ import requests
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.upload.kserve_service import (
-    Serving,
+    KserveServing,
     health_route,
     inference_service,
     storage_uri,
 )
-from kfp_llm_tuning.components.upload.prediction_answers import prediction_text, said
-from kfp_llm_tuning.components.upload.prediction_questions import PARAMETERS, instance_for
+from kfp_llm_tuning.components.upload.prediction_answers import error_text, prediction_text
+from kfp_llm_tuning.components.upload.prediction_instances import PARAMETERS, instance_for
 
 # Seconds: the first answer of a model may take long.
 _ANSWER_TIMEOUT = 300.0
@@ -44,11 +44,11 @@ class KserveTask:
     model_reference: str
     run_id: str
     deploy_model: bool
-    serving: Serving
+    serving: KserveServing
 
 
 @dataclass(frozen=True)
-class Served:
+class KserveDeployment:
     """What a deployment made.
 
     Attributes:
@@ -60,7 +60,7 @@ class Served:
     endpoint_url: str = ""
 
 
-def deploy(task: KserveTask) -> Served:
+def deploy(task: KserveTask) -> KserveDeployment:
     """Makes the model's service, or has it go over to this version; waits until that answers.
 
     Args:
@@ -74,12 +74,12 @@ def deploy(task: KserveTask) -> Served:
     """
     from kfp_llm_tuning.components.models.model_references import resolve
     from kfp_llm_tuning.components.upload.kserve_api import InferenceServices
-    from kfp_llm_tuning.components.upload.kserve_waiting import Waiting
+    from kfp_llm_tuning.components.upload.kserve_readiness import ReadinessWait
 
     if not task.model_resource_name or not task.deploy_model:
         why = "deploy_model is false" if task.model_resource_name else "no model was registered"
         _logger.warning("%s is not deployed: %s.", task.display_name, why)
-        return Served()
+        return KserveDeployment()
     kind = resolve(task.model_reference).kind
     model_uri = storage_uri(task.saved_model_uri)
     body = inference_service(
@@ -89,30 +89,30 @@ def deploy(task: KserveTask) -> Served:
     name = body["metadata"]["name"]
     services.apply(body)
     _logger.info("%s/%s serves %s from now on.", services.namespace, name, task.model_resource_name)
-    waiting = Waiting(services, name, task.serving.ready_timeout_seconds)
+    waiting = ReadinessWait(services, name, task.serving.ready_timeout_seconds)
     address = waiting.for_answer(health_route(task.run_id, model_uri))
     if address:
-        _ask(address, kind, f"{services.namespace}/{name}")
-    return Served(f"{services.namespace}/{name}", waiting.url)
+        _request_prediction(address, kind, f"{services.namespace}/{name}")
+    return KserveDeployment(f"{services.namespace}/{name}", waiting.url)
 
 
-def _ask(address: str, kind: str, service: str) -> None:
+def _request_prediction(address: str, kind: str, service: str) -> None:
     """Asks the model once, and logs how long it took to answer."""
     begun = time.monotonic()
-    question = {"instances": [instance_for(kind)], "parameters": PARAMETERS}
+    request = {"instances": [instance_for(kind)], "parameters": PARAMETERS}
     try:
-        answer = requests.post(f"{address}/predict", json=question, timeout=_ANSWER_TIMEOUT)
+        answer = requests.post(f"{address}/predict", json=request, timeout=_ANSWER_TIMEOUT)
         answer.raise_for_status()
         predictions = answer.json()["predictions"]
     except requests.HTTPError as error:
-        text = said(error.response.text)
+        text = error_text(error.response.text)
         raise UserError(
             _no_prediction(service, f"HTTP {error.response.status_code}: {text}")
         ) from error
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         raise UserError(_no_prediction(service, f"{type(error).__name__}: {error}")) from error
     if prediction_text(predictions) is None:
-        raise UserError(_no_prediction(service, said(str(predictions))))
+        raise UserError(_no_prediction(service, error_text(str(predictions))))
     _logger.info("%s answered a prediction in %.2f seconds.", service, time.monotonic() - begun)
 
 

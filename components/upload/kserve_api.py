@@ -62,7 +62,7 @@ class InferenceServices:
         Raises:
             UserError: If the API refuses, or cannot be reached.
         """
-        return self._told(name, lambda: self._find(name))
+        return self._explained(name, lambda: self._find(name))
 
     def apply(self, body: dict[str, Any]) -> dict[str, Any]:
         """Makes a service, or makes the one of that name into it.
@@ -79,7 +79,7 @@ class InferenceServices:
             UserError: If the API refuses, or cannot be reached.
         """
         name = body["metadata"]["name"]
-        return self._told(name, lambda: self._apply(name, body))
+        return self._explained(name, lambda: self._apply(name, body))
 
     def _apply(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Reads before it writes, so that a repeated call finds what a lost answer had made."""
@@ -109,7 +109,7 @@ class InferenceServices:
     def _place(self) -> tuple[str, str, str, str]:
         return GROUP, VERSION, self.namespace, PLURAL
 
-    def _told(self, name: str, call: Callable[[], _T]) -> _T:
+    def _explained(self, name: str, call: Callable[[], _T]) -> _T:
         try:
             return _retried(call)
         except ApiException as error:

@@ -64,11 +64,11 @@ def deploy_to_kserve(
     from kfp_llm_tuning.components.common.errors import exit_on_error
     from kfp_llm_tuning.components.upload import kserve
     from kfp_llm_tuning.components.upload.json_inputs import JsonInputs
-    from kfp_llm_tuning.components.upload.kserve_service import Serving
+    from kfp_llm_tuning.components.upload.kserve_service import KserveServing
 
     with exit_on_error():
         given = JsonInputs()
-        serving = Serving(
+        serving = KserveServing(
             image=serving_image,
             namespace=namespace,
             service_account=service_account,

@@ -34,7 +34,7 @@ _PATIENCE = "serving.knative.dev/progress-deadline"
 
 
 @dataclass(frozen=True)
-class Serving:
+class KserveServing:
     """How a model is served; what the attributes mean stands at deploy-to-kserve."""
 
     image: str
@@ -108,7 +108,7 @@ def health_route(run_id: str, model_uri: str) -> str:
 
 
 def inference_service(
-    serving: Serving, display_name: str, model_resource_name: str, model_uri: str, run_id: str
+    serving: KserveServing, display_name: str, model_resource_name: str, model_uri: str, run_id: str
 ) -> dict[str, Any]:
     """Describes the service of a model.
 
@@ -143,7 +143,7 @@ def inference_service(
     }
 
 
-def _predictor(serving: Serving, name: str, model_uri: str, route: str) -> dict[str, Any]:
+def _predictor(serving: KserveServing, name: str, model_uri: str, route: str) -> dict[str, Any]:
     variables = {
         "KFP_LLM_TUNING_SERVING_MODEL_NAME": name,
         **serving.environment,

@@ -32,7 +32,7 @@ def prediction_text(predictions: Sequence[Any]) -> str | None:
     return None
 
 
-def said(text: str) -> str:
+def error_text(text: str) -> str:
     """Makes a server's words short enough for a message.
 
     Args:

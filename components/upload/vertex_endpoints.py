@@ -25,10 +25,10 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import (
     ONCE,
     READ,
-    Ensured,
+    EnsuredResource,
     Vertex,
     ensure,
-    or_none,
+    found_or_none,
 )
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.components.upload.serving_machines import ServingMachine
@@ -61,7 +61,7 @@ class Deployment:
 
 def create_endpoint(
     vertex: Vertex, display_name: str, key: str, model: Model, encryption_key: str
-) -> Ensured[Endpoint]:
+) -> EnsuredResource[Endpoint]:
     """Makes an endpoint unless the run has made it already.
 
     Args:
@@ -85,7 +85,7 @@ def create_endpoint(
         endpoint.encryption_spec = EncryptionSpec(kms_key_name=encryption_key)
     request = {"parent": vertex.parent, "endpoint": endpoint, "endpoint_id": identifier}
     return ensure(
-        lambda: or_none(lambda: client.get_endpoint(name=name, **ONCE)),
+        lambda: found_or_none(lambda: client.get_endpoint(name=name, **ONCE)),
         lambda: client.create_endpoint(request=request, **ONCE),
         f"create the endpoint {name}",
     )
@@ -119,7 +119,7 @@ def read_endpoint(vertex: Vertex, name: str) -> Endpoint:
         return client.get_endpoint(name=full, **READ)
 
 
-def deploy(vertex: Vertex, endpoint: str, deployment: Deployment) -> Ensured[DeployedModel]:
+def deploy(vertex: Vertex, endpoint: str, deployment: Deployment) -> EnsuredResource[DeployedModel]:
     """Deploys a version to an endpoint unless the run has deployed it already.
 
     Args:

@@ -26,12 +26,12 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import (
     ONCE,
     READ,
-    Ensured,
+    EnsuredResource,
     Vertex,
-    appeared,
     ensure,
-    or_none,
+    found_or_none,
     wait,
+    wait_until_found,
 )
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.components.upload.labels import RUN_LABEL
@@ -71,7 +71,7 @@ class VertexModel:
     encryption_key: str = ""
 
 
-def register(vertex: Vertex, model: VertexModel) -> Ensured[Model]:
+def register(vertex: Vertex, model: VertexModel) -> EnsuredResource[Model]:
     """Registers a version unless the run has registered it already.
 
     Args:
@@ -84,9 +84,13 @@ def register(vertex: Vertex, model: VertexModel) -> Ensured[Model]:
     Raises:
         UserError: If Vertex AI refuses.
     """
-    registration = _OfParent(vertex, model) if model.parent_model else _OfItsOwn(vertex, model)
+    registration = (
+        _VersionRegistration(vertex, model)
+        if model.parent_model
+        else _ModelRegistration(vertex, model)
+    )
 
-    def ensured() -> Ensured[Model]:
+    def ensured() -> EnsuredResource[Model]:
         return ensure(
             registration.find,
             registration.start,
@@ -98,7 +102,7 @@ def register(vertex: Vertex, model: VertexModel) -> Ensured[Model]:
     if registration.may_come_late:
         _logger.warning("Vertex AI may still get a request of which no answer came: waiting.")
         time.sleep(_LATE_SECONDS)
-        registered = Ensured(ensured().resource, registered.operation)
+        registered = EnsuredResource(ensured().resource, registered.operation)
     return registered
 
 
@@ -125,7 +129,7 @@ def version_name(model: Model) -> str:
     return f"{model.name.partition('@')[0]}@{model.version_id}"
 
 
-class _OfItsOwn:
+class _ModelRegistration:
     """Finds and starts the registration of a model that is no other's version."""
 
     def __init__(self, vertex: Vertex, model: VertexModel) -> None:
@@ -146,7 +150,7 @@ class _OfItsOwn:
         return self._upload(UploadModelRequest(model_id=self.name.rpartition("/")[2]))
 
     def _read(self, name: str) -> Model | None:
-        return or_none(lambda: self._client.get_model(name=name, **ONCE))
+        return found_or_none(lambda: self._client.get_model(name=name, **ONCE))
 
     def _upload(self, request: UploadModelRequest) -> Operation:
         request.parent = self._vertex.parent
@@ -154,7 +158,7 @@ class _OfItsOwn:
         return self._client.upload_model(request=request, **ONCE)
 
 
-class _OfParent(_OfItsOwn):
+class _VersionRegistration(_ModelRegistration):
     """Finds and starts the registration of a further version of a model."""
 
     def __init__(self, vertex: Vertex, model: VertexModel) -> None:
@@ -168,7 +172,9 @@ class _OfParent(_OfItsOwn):
     def find(self) -> Model | None:
         run = self._model.labels[RUN_LABEL]
         request = {"name": self.name, "filter": f'labels.{RUN_LABEL}="{run}"'}
-        found = or_none(lambda: list(self._client.list_model_versions(request=request, **ONCE)))
+        found = found_or_none(
+            lambda: list(self._client.list_model_versions(request=request, **ONCE))
+        )
         versions = sorted(found or [], key=lambda version: int(version.version_id))
         for duplicate in versions[:-1]:
             self._delete(duplicate)
@@ -184,14 +190,14 @@ class _OfParent(_OfItsOwn):
             return super().start()
         except exceptions.Conflict:
             # Another run makes the parent at this moment: this one's is then a further version.
-            appeared(lambda: self._read(self.name))
+            wait_until_found(lambda: self._read(self.name))
             message = f"{self.name} was made by another run"
             raise exceptions.Aborted(message) from None  # type: ignore[no-untyped-call]
 
     def _delete(self, duplicate: Model) -> None:
         name = version_name(duplicate)
         _logger.warning("%s was registered twice by this run: deleting %s.", self.name, name)
-        operation = or_none(lambda: self._client.delete_model_version(name=name, **ONCE))
+        operation = found_or_none(lambda: self._client.delete_model_version(name=name, **ONCE))
         if operation is not None:
             wait(operation, f"delete {name}, which this run registered twice")
 

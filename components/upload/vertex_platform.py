@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.manifest import verify
-from kfp_llm_tuning.components.common.vertex import Ensured, Vertex
+from kfp_llm_tuning.components.common.vertex import EnsuredResource, Vertex
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.models.saved_model import read_provenance
@@ -109,7 +109,7 @@ def deploy(task: DeployTask) -> Deployed:
         service_account=task.service_account,
     )
     if task.endpoint:
-        endpoint = Ensured(vertex_endpoints.read_endpoint(vertex, task.endpoint))
+        endpoint = EnsuredResource(vertex_endpoints.read_endpoint(vertex, task.endpoint))
     else:
         key = task.run_id or task.model_resource_name
         endpoint = vertex_endpoints.create_endpoint(
@@ -189,7 +189,7 @@ def _check_deployment(task: DeployTask) -> None:
 
 
 def _ask_or_undeploy(
-    vertex: Vertex, task: DeployTask, before: Endpoint, deployed: Ensured[DeployedModel]
+    vertex: Vertex, task: DeployTask, before: Endpoint, deployed: EnsuredResource[DeployedModel]
 ) -> None:
     """Asks the deployed model, and takes the deployment of this run back where it fails.
 
@@ -200,10 +200,12 @@ def _ask_or_undeploy(
         deployed: The deployment.
     """
     identifier = deployed.resource.id
-    asked = smoke_prediction.Asked(task.model_resource_name, identifier, _kind(task))
+    deployed_version = smoke_prediction.DeployedVersion(
+        task.model_resource_name, identifier, _kind(task)
+    )
     try:
         now = vertex_endpoints.read_endpoint(vertex, before.name)
-        smoke_prediction.ask(vertex, now, asked)
+        smoke_prediction.request_prediction(vertex, now, deployed_version)
     except UserError as error:
         problems = list(error.problems)
         # Without a run the deployment may be another task's, unless this one made it.
@@ -272,7 +274,7 @@ def _weights(model_labels: Mapping[str, str], reference: str) -> int | None:
     return serving_machines.named_megabytes(resolve(reference).checkpoint) if reference else None
 
 
-def _gcp_resources(vertex: Vertex, made: Ensured[object], kind: str, name: str) -> str:
+def _gcp_resources(vertex: Vertex, made: EnsuredResource[object], kind: str, name: str) -> str:
     """Writes the record that Google's own components write, so that the console shows a link.
 
     Args:

@@ -25,7 +25,7 @@ from google.cloud.aiplatform_v1.types import (
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.resource_paths import full_name
-from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, or_none
+from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, found_or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
 
 # TensorBoard's name for a log directory that has no folders.
@@ -151,7 +151,7 @@ def _ensure_experiment(
     identifier = _identifier(experiment_name)
     name = f"{tensorboard}/experiments/{identifier}"
     experiment: TensorboardExperiment = ensure(
-        lambda: or_none(lambda: client.get_tensorboard_experiment(name=name, **ONCE)),
+        lambda: found_or_none(lambda: client.get_tensorboard_experiment(name=name, **ONCE)),
         lambda: client.create_tensorboard_experiment(
             parent=tensorboard,
             tensorboard_experiment=TensorboardExperiment(display_name=experiment_name),
@@ -167,7 +167,7 @@ def _ensure_experiment(
 def _ensure_run(client: aiplatform_v1.TensorboardServiceClient, experiment: str) -> str:
     name = f"{experiment}/runs/{_RUN}"
     run: TensorboardRun = ensure(
-        lambda: or_none(lambda: client.get_tensorboard_run(name=name, **ONCE)),
+        lambda: found_or_none(lambda: client.get_tensorboard_run(name=name, **ONCE)),
         lambda: client.create_tensorboard_run(
             parent=experiment,
             tensorboard_run=TensorboardRun(display_name=_RUN),

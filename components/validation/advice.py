@@ -12,11 +12,15 @@ import numpy
 
 from kfp_llm_tuning.components.common.labels import are_labels
 from kfp_llm_tuning.components.common.wording import nearest
+from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
 from kfp_llm_tuning.components.data.reading.scan import Place
-from kfp_llm_tuning.components.data.reading.vocabulary import quote
-from kfp_llm_tuning.components.validation.examples import Memory, Remembered, level_text
+from kfp_llm_tuning.components.validation.dataset_profile import (
+    DatasetProfile,
+    ExampleDigest,
+    level_text,
+)
 from kfp_llm_tuning.components.validation.similarity import common_pieces, find_near_pairs
 
 # An input has an instruction when it shares so many five-byte pieces with a fifth of the others:
@@ -33,15 +37,15 @@ class Dataset:
 
     Attributes:
         name: What the file is called in findings.
-        memory: Its examples.
+        profile: Its examples.
     """
 
     name: str
-    memory: Memory
+    profile: DatasetProfile
 
 
 def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
-    """Looks at every remembered example.
+    """Looks at every example of the profile.
 
     Args:
         training: The training set.
@@ -52,50 +56,50 @@ def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     """
     for dataset in (training, evaluation):
         if dataset:
-            for finding in _advise_alone(dataset.memory):
+            for finding in _advise_alone(dataset.profile):
                 yield replace(finding, file=dataset.name)
     if evaluation:
-        for finding in _leakage(training.memory, evaluation.memory):
+        for finding in _leakage(training.profile, evaluation.profile):
             yield replace(finding, file=evaluation.name)
     yield from _near_duplicates(training, evaluation)
-    labels = label_counts(training.memory)
+    labels = label_counts(training.profile)
     if labels:
-        for finding in _advise_labels(training.memory, labels):
+        for finding in _advise_labels(training.profile, labels):
             yield replace(finding, file=training.name)
         if evaluation:
-            for finding in _unknown_labels(evaluation.memory, labels):
+            for finding in _unknown_labels(evaluation.profile, labels):
                 yield replace(finding, file=evaluation.name)
 
 
-def label_counts(memory: Memory) -> dict[str, int]:
+def label_counts(profile: DatasetProfile) -> dict[str, int]:
     """Counts the labels of classification-like data.
 
     Args:
-        memory: The examples.
+        profile: The examples.
 
     Returns:
         Each label and its count, the most frequent first; empty where the outputs are no labels.
     """
-    labels = Counter(example.label for example in memory.examples)
-    if memory.pairs or not are_labels(labels):
+    labels = Counter(example.label for example in profile.examples)
+    if profile.pairs or not are_labels(labels):
         return {}
     return dict(labels.most_common())
 
 
-def _advise_alone(memory: Memory) -> Iterator[Finding]:
-    for place, field in memory.blank:
+def _advise_alone(profile: DatasetProfile) -> Iterator[Finding]:
+    for place, field in profile.blank:
         yield _warning("blank_text", f"{field} is white space only.", place, field)
-    yield from _repetitions(memory.examples)
+    yield from _repetitions(profile.examples)
     low, high = ADVISED_PAIRS
     advised = f"any number; {low} to {high} are advised"
-    for place, pairs in memory.unusual_lengths:
+    for place, pairs in profile.unusual_lengths:
         what = f"the conversation has {pairs} user-assistant pair{'s' if pairs > 1 else ''}."
         yield _warning("unusual_conversation", what, place, "messages", advised)
 
 
-def _repetitions(examples: list[Remembered]) -> Iterator[Finding]:
-    exact: dict[bytes, Remembered] = {}
-    inputs: dict[bytes, Remembered] = {}
+def _repetitions(examples: list[ExampleDigest]) -> Iterator[Finding]:
+    exact: dict[bytes, ExampleDigest] = {}
+    inputs: dict[bytes, ExampleDigest] = {}
     for example in examples:
         same = exact.setdefault(example.exact, example)
         first = inputs.setdefault(example.input, example)
@@ -113,7 +117,7 @@ def _repetitions(examples: list[Remembered]) -> Iterator[Finding]:
             yield _warning("conflict", what, example.place)
 
 
-def _leakage(training: Memory, evaluation: Memory) -> Iterator[Finding]:
+def _leakage(training: DatasetProfile, evaluation: DatasetProfile) -> Iterator[Finding]:
     known: dict[bytes, Place] = {}
     for example in training.examples:
         known.setdefault(example.input, example.place)
@@ -128,11 +132,11 @@ def _leakage(training: Memory, evaluation: Memory) -> Iterator[Finding]:
 def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     """Finds inputs that are nearly but not quite the same, within and across the sets."""
     datasets = [dataset for dataset in (training, evaluation) if dataset]
-    owners = [(dataset, example) for dataset in datasets for example in dataset.memory.examples]
+    owners = [(dataset, example) for dataset in datasets for example in dataset.profile.examples]
     # Inputs that are just the same were told before: only the first of them takes part.
     firsts = {example.input: number for number, (_, example) in reversed([*enumerate(owners)])}
     chosen = sorted(firsts.values())
-    sketches = [sketch for dataset in datasets for sketch in dataset.memory.sketches]
+    sketches = [sketch for dataset in datasets for sketch in dataset.profile.sketches]
     for pair in find_near_pairs([sketches[number] for number in chosen]):
         (first_set, first), (second_set, second) = (
             owners[chosen[number]] for number in (pair.first, pair.second)
@@ -150,15 +154,15 @@ def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[
         yield replace(_warning(kind, what, second.place), file=second_set.name)
 
 
-def _advise_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
-    for example in memory.examples:
+def _advise_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[Finding]:
+    for example in profile.examples:
         if labels[example.label] == 1:
             near = nearest(example.label, [name for name in labels if labels[name] > 1])
             fix = f"Did you mean {quote(near)}?" if near else "Add examples of it."
             what = f"the label {quote(example.label)} occurs once."
             yield _warning("rare_label", what, example.place, "output_text", fix=fix)
-    yield from _label_spellings(memory, labels)
-    share = _share_with_instruction(memory)
+    yield from _label_spellings(profile, labels)
+    share = _share_with_instruction(profile)
     if share < 0.5:
         what = (
             f"the outputs look like {len(labels)} labels, but "
@@ -171,17 +175,17 @@ def _advise_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
         yield _warning("no_instruction", what, fix=fix)
 
 
-def _label_spellings(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
+def _label_spellings(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[Finding]:
     """Finds labels that are one to a reader; the most frequent spelling is taken for the right."""
     firsts: dict[str, str] = {}
     right = {label: firsts.setdefault(_as_read(label), label) for label in labels}
-    for example in memory.examples:
+    for example in profile.examples:
         first, label = right[example.label], example.label
         if first != label:
             looks_alike = _looks_alike(first, label)
             what = (
-                f"the labels {_told(first, looks_alike)} ({labels[first]:,} times) and "
-                f"{_told(label, looks_alike)} ({labels[label]:,} times) "
+                f"the labels {_quoted_label(first, looks_alike)} ({labels[first]:,} times) and "
+                f"{_quoted_label(label, looks_alike)} ({labels[label]:,} times) "
                 f"{'look the same.' if looks_alike else 'differ in case or white space only.'}"
             )
             fix = _NORMALIZE if looks_alike else ""
@@ -198,34 +202,34 @@ def _looks_alike(one: str, other: str) -> bool:
     return normalize("NFC", one) == normalize("NFC", other)
 
 
-def _told(label: str, looks_alike: bool) -> str:
+def _quoted_label(label: str, looks_alike: bool) -> str:
     """Quotes a label, its code points where they alone tell it from another."""
     return json.dumps(label) if looks_alike else quote(label)
 
 
-def _share_with_instruction(memory: Memory) -> float:
+def _share_with_instruction(profile: DatasetProfile) -> float:
     """Counts the inputs that share a good piece of text with a fifth of the others."""
-    common = common_pieces(memory.sketches)
+    common = common_pieces(profile.sketches)
     shared = [
         numpy.isin(sketch.hashes, common, assume_unique=True).sum() >= _INSTRUCTION_PIECES
-        for sketch in memory.sketches
+        for sketch in profile.sketches
     ]
     return float(numpy.mean(shared))
 
 
-def _unknown_labels(memory: Memory, labels: dict[str, int]) -> Iterator[Finding]:
+def _unknown_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[Finding]:
     read = {_as_read(label): label for label in reversed(labels)}
     looked_at = 0
-    for example in memory.examples:
+    for example in profile.examples:
         if example.label not in labels:
             looked_at += 1
             near = read.get(_as_read(example.label), "")
             if not near and looked_at <= _MOST_NEAR_LABELS:
                 near = nearest(example.output_start, labels)
             looks_alike = bool(near) and _looks_alike(near, example.label)
-            shown = _told(example.label or example.output_start, looks_alike)
+            shown = _quoted_label(example.label or example.output_start, looks_alike)
             what = f"the label {shown} is not in the training set."
-            fix = f"Did you mean {_told(near, looks_alike)}?" if near else ""
+            fix = f"Did you mean {_quoted_label(near, looks_alike)}?" if near else ""
             fix += f" {_NORMALIZE}" if looks_alike else ""
             yield _warning("unknown_label", what, example.place, "output_text", fix=fix)
 

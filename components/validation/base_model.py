@@ -10,9 +10,9 @@ from typing import Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
+from kfp_llm_tuning.components.models.checkpoint_problems import CheckpointUnreachable
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
 from kfp_llm_tuning.components.models.model_references import ModelReference
-from kfp_llm_tuning.components.models.problems import Unreachable
 
 KIND = "base_model"
 NOT_CHECKED = "base_model_not_checked"
@@ -52,7 +52,7 @@ def examine(reference: ModelReference, conversations: bool) -> ExaminedModel:
 
     try:
         inspection = inspect_base(reference, conversations)
-    except Unreachable as error:
+    except CheckpointUnreachable as error:
         return _not_checked(error.problems[0])
     except UserError as error:
         return ExaminedModel([model_finding(problem, Severity.ERROR) for problem in error.problems])

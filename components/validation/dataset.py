@@ -34,10 +34,10 @@ from kfp_llm_tuning.components.validation.count_rules import (
     check_steps,
     check_training_counts,
 )
-from kfp_llm_tuning.components.validation.examples import Memory
+from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile
 from kfp_llm_tuning.components.validation.regions import ACCELERATORS, offered_accelerators
 from kfp_llm_tuning.components.validation.summarise import (
-    Checked,
+    ScannedDataset,
     count_training_examples,
     list_bounds,
     list_notes,
@@ -184,17 +184,17 @@ class _Validator:
                 self._examined.tokenizer, self._model, self._request.default_context
             )
 
-    def _scan(self, uri: str, name: str) -> Checked:
-        memory = Memory()
+    def _scan(self, uri: str, name: str) -> ScannedDataset:
+        profile = DatasetProfile()
 
         def visit(place: Place, row: Row) -> None:
-            memory.add(place, row)
+            profile.add(place, row)
             self._count_tokens(place, row)
 
         self._uncounted_uri = uri
         scanned = scan(uri, self._format, self._findings, visit, name=name)
         tokens = self._finish_counting()
-        checked = Checked(scanned, memory, tokens)
+        checked = ScannedDataset(scanned, profile, tokens)
         self._add(tokens.findings if tokens else (), checked)
         self._add(list_notes(scanned), checked)
         return checked
@@ -231,20 +231,20 @@ class _Validator:
             self._findings.add(replace(finding, kind="unusable_template") if unusable else finding)
         self._counter = None
 
-    def _add(self, findings: Iterable[Finding], checked: Checked) -> None:
+    def _add(self, findings: Iterable[Finding], checked: ScannedDataset) -> None:
         for finding in findings:
             self._findings.add(replace(finding, file=checked.scan.name))
 
-    def _advise(self, training: Checked, evaluation: Checked | None) -> None:
-        other = Dataset(evaluation.scan.name, evaluation.memory) if evaluation else None
+    def _advise(self, training: ScannedDataset, evaluation: ScannedDataset | None) -> None:
+        other = Dataset(evaluation.scan.name, evaluation.profile) if evaluation else None
         try:
-            for finding in advise(Dataset(training.scan.name, training.memory), other):
+            for finding in advise(Dataset(training.scan.name, training.profile), other):
                 self._findings.add(finding)
         except Exception:
             # Advice on good rows is no condition of tuning on them.
             _logger.exception("Duplicates, labels and repetitions were not all looked at.")
 
-    def _steps(self, training: Checked) -> StepsSummary | None:
+    def _steps(self, training: ScannedDataset) -> StepsSummary | None:
         examples = count_training_examples(training.scan)
         further, _ = read_further(self._request.tuner_arguments)
         batch = self._model.batch_size(self._accelerator, further.get("batch_size", 0))
@@ -255,7 +255,10 @@ class _Validator:
         return StepsSummary(asked, batch, seen, seen / examples)
 
     def _result(
-        self, training: Checked, evaluation: Checked | None, steps: StepsSummary | None
+        self,
+        training: ScannedDataset,
+        evaluation: ScannedDataset | None,
+        steps: StepsSummary | None,
     ) -> Validation:
         strict = self._request.strict
         findings = self._findings.with_warnings_as_errors() if strict else self._findings
@@ -300,7 +303,9 @@ def _check_parameters(request: Request) -> Iterator[Problem]:
     yield from read_further(request.tuner_arguments)[1]
 
 
-def _compare_reasoning(training: Checked, evaluation: Checked | None) -> Iterator[Finding]:
+def _compare_reasoning(
+    training: ScannedDataset, evaluation: ScannedDataset | None
+) -> Iterator[Finding]:
     sets = [checked.tokens for checked in (training, evaluation) if checked and checked.tokens]
     if len({tokens.has_reasoning for tokens in sets}) == 2:
         what = (

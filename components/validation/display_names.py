@@ -8,7 +8,7 @@ from datetime import datetime
 _PLACEHOLDERS = {"{date}": "%Y-%m-%d", "{time}": "%H%M%S"}
 
 
-def dated(display_name: str, run_time: str) -> str:
+def with_run_time(display_name: str, run_time: str) -> str:
     """Writes the time of the run into a display name.
 
     Args:
@@ -19,7 +19,7 @@ def dated(display_name: str, run_time: str) -> str:
     Returns:
         The name, ``support-{date}`` as ``support-2026-11-24``; unchanged without a time.
     """
-    if not is_told(run_time):
+    if not is_known_time(run_time):
         return display_name
     created = datetime.fromisoformat(run_time)
     for placeholder, form in _PLACEHOLDERS.items():
@@ -27,11 +27,11 @@ def dated(display_name: str, run_time: str) -> str:
     return display_name
 
 
-def is_told(run_time: str) -> bool:
+def is_known_time(run_time: str) -> bool:
     """Tells whether a time is one: neither empty nor a placeholder that nobody replaced."""
     return bool(run_time) and not run_time.startswith("{{")
 
 
-def asks_for_time(display_name: str) -> bool:
+def has_time_placeholder(display_name: str) -> bool:
     """Tells whether a display name is to hold the date or the time of its run."""
     return any(placeholder in display_name for placeholder in _PLACEHOLDERS)

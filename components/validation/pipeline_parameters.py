@@ -24,7 +24,7 @@ from kfp_llm_tuning.components.validation.accelerator_choice import (
 )
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
-from kfp_llm_tuning.components.validation.display_names import dated
+from kfp_llm_tuning.components.validation.display_names import with_run_time
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     PipelineParameters,
@@ -144,7 +144,7 @@ def _settings(
     name, _, version = reference.label.rpartition("-")
     return PipelineSettings(
         adapter_training_location=machine.region if machine else "",
-        model_display_name=dated(parameters.model_display_name, parameters.run_time),
+        model_display_name=with_run_time(parameters.model_display_name, parameters.run_time),
         model_at_version=f"{name}@{version}",
         model_dash_version=reference.label,
         model_location=parameters.model_location,

@@ -13,7 +13,7 @@ from kfp_llm_tuning.components.common.registry_location import (
 )
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.models.implemented import no_engine
-from kfp_llm_tuning.components.validation.display_names import asks_for_time, is_told
+from kfp_llm_tuning.components.validation.display_names import has_time_placeholder, is_known_time
 from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
 from kfp_llm_tuning.components.validation.regions import ACCELERATORS
 
@@ -96,8 +96,8 @@ def check_compiled_accelerator(parameters: PipelineParameters) -> list[Problem]:
 
 def check_run_time(parameters: PipelineParameters) -> list[Problem]:
     """Checks that a display name with a date gets one."""
-    told = not parameters.run_time or is_told(parameters.run_time)
-    if told or not asks_for_time(parameters.model_display_name):
+    known = not parameters.run_time or is_known_time(parameters.run_time)
+    if known or not has_time_placeholder(parameters.model_display_name):
         return []
     return [
         Problem(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Scan
-from kfp_llm_tuning.components.data.reading.vocabulary import quote
 from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.validation.advice import label_counts
-from kfp_llm_tuning.components.validation.examples import Memory
+from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile
 from kfp_llm_tuning.components.validation.summary import DatasetSummary, FindingSummary, Lengths
 
 if TYPE_CHECKING:
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Checked:
+class ScannedDataset:
     """One set after its scan.
 
     Attributes:
         scan: Its counts.
-        memory: What is remembered of its good examples.
+        profile: Of its good examples.
         tokens: Their lengths in tokens; None where they could not be counted.
     """
 
     scan: Scan
-    memory: Memory
+    profile: DatasetProfile
     tokens: TokenCounts | None
 
 
-def summarise(checked: Checked, model: ModelReference) -> DatasetSummary:
+def summarise(checked: ScannedDataset, model: ModelReference) -> DatasetSummary:
     """Puts a set into figures.
 
     Args:
@@ -45,7 +45,7 @@ def summarise(checked: Checked, model: ModelReference) -> DatasetSummary:
     Returns:
         The figures.
     """
-    scanned, memory, tokens = checked.scan, checked.memory, checked.tokens
+    scanned, profile, tokens = checked.scan, checked.profile, checked.tokens
     return DatasetSummary(
         uri=hide_credentials(scanned.uri),
         bytes=scanned.bytes,
@@ -57,13 +57,13 @@ def summarise(checked: Checked, model: ModelReference) -> DatasetSummary:
         messages=scanned.messages,
         advised_on=scanned.visited,
         ignored_fields=dict(scanned.ignored_fields.most_common()),
-        input_characters=Lengths.of(memory.input_characters),
-        output_characters=Lengths.of(memory.output_characters),
+        input_characters=Lengths.of(profile.input_characters),
+        output_characters=Lengths.of(profile.output_characters),
         input_tokens=Lengths.of(tokens.inputs, model.max_input_tokens) if tokens else None,
         output_tokens=Lengths.of(tokens.outputs, model.max_output_tokens) if tokens else None,
-        labels=label_counts(memory),
-        conversation_pairs=dict(sorted(memory.pairs.items())),
-        samples=memory.samples,
+        labels=label_counts(profile),
+        conversation_pairs=dict(sorted(profile.pairs.items())),
+        samples=profile.samples,
     )
 
 
@@ -82,7 +82,7 @@ def list_notes(scanned: Scan) -> Iterator[Finding]:
         yield Finding("ignored_field", what, severity=Severity.NOTE)
 
 
-def list_bounds(checked: Checked) -> Iterator[str]:
+def list_bounds(checked: ScannedDataset) -> Iterator[str]:
     """Tells in sentences what was not looked at."""
     name = hide_credentials(checked.scan.uri)
     unseen = checked.scan.good_examples - checked.scan.visited

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from kfp_llm_tuning.components.validation.examples import Sample
+from kfp_llm_tuning.components.validation.dataset_profile import Sample
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from kfp_llm_tuning.components.common.report import written
 from kfp_llm_tuning.components.data.reading.findings import Severity, list_problems
 from kfp_llm_tuning.components.validation.base_model import NOT_CHECKED
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
-from kfp_llm_tuning.components.validation.page import render_report
+from kfp_llm_tuning.components.validation.validation_report import render_report
 
 _logger = logging.getLogger(__name__)
 

@@ -100,8 +100,8 @@ def _interrupted(service: Service, name: str) -> int:
     if _in_terminal() and _wants_to_cancel():
         service.cancel_job(name)
         click.echo(f"{service.title} was asked to cancel it.")
-    click.echo(f"  wait again   kfp-llm-tuning jobs show {name}{service.words} --wait")
-    click.echo(f"  cancel       kfp-llm-tuning jobs cancel {name}{service.words}")
+    click.echo(f"  wait again   kfp-llm-tuning jobs show {name}{service.options_text} --wait")
+    click.echo(f"  cancel       kfp-llm-tuning jobs cancel {name}{service.options_text}")
     return EXIT_RUN_AGAIN
 
 

@@ -121,7 +121,7 @@ def show(model: str, registry: Registry, as_json: bool) -> None:
     click.echo(f"run         {version.run_id} in {registry.place}")
     _show_values("Labels", version.labels)
     _show_metrics(version.metrics)
-    _show_values("Parameters", _told_once(version.parameters, "parameters/"))
+    _show_values("Parameters", _without_repetition(version.parameters, "parameters/"))
 
 
 def _prose(description: str) -> str:
@@ -130,7 +130,7 @@ def _prose(description: str) -> str:
     return "\n".join(lines)
 
 
-def _told_once(values: Mapping[str, Any], group: str) -> dict[str, Any]:
+def _without_repetition(values: Mapping[str, Any], group: str) -> dict[str, Any]:
     """Leaves out empty values, and those of a group that stand outside of it too."""
     return {
         name: value
@@ -155,7 +155,9 @@ def _show_metrics(metrics: Mapping[str, float]) -> None:
         ]
         print_table(("Metrics", "base", "tuned"), rows)
     others = {name: value for name, value in metrics.items() if name not in sides}
-    of_tuning = {name: _figure(value) for name, value in _told_once(others, "tuning/").items()}
+    of_tuning = {
+        name: _figure(value) for name, value in _without_repetition(others, "tuning/").items()
+    }
     _show_values("Metrics of tuning" if compared else "Metrics", of_tuning)
 
 

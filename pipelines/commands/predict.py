@@ -22,7 +22,7 @@ from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.generation.questions import Question
+    from kfp_llm_tuning.components.generation.instances import Instance
     from kfp_llm_tuning.components.generation.tuned_model import Answer
 
 _logger = logging.getLogger(__name__)
@@ -68,14 +68,14 @@ def predict(
     answer that a line already has is not shown to the model. Answers are the likeliest tokens:
     the same question has the same answer.
     """
-    questions = _questions(text, context, input_file)
+    instances = _instances(text, context, input_file)
     with _opened(output) as write:
         with at_work(f"Asking {model}"):
             folder = model_folder(model, registry_uri)
             configure_transformers()
             from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
-            answers = TunedModel(folder).answer(questions, max_output_tokens or 0)
+            answers = TunedModel(folder).answer(instances, max_output_tokens or 0)
         _warn(answers)
         for answer in answers:
             line = answer.content
@@ -104,9 +104,9 @@ def _opened(output: str) -> Iterator[Callable[[str], None]]:
         yield lambda line: click.echo(line.encode(), file=stream)
 
 
-def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> list[Question]:
+def _instances(text: str | None, context: str, input_file: IO[bytes] | None) -> list[Instance]:
     from kfp_llm_tuning.components.data.reading.lines import read_lines
-    from kfp_llm_tuning.components.generation import questions
+    from kfp_llm_tuning.components.generation import instances
 
     if (text is None) == (input_file is None):
         raise UserError(Problem("nothing to ask, or two things.", allowed="TEXT or --input FILE"))
@@ -114,11 +114,11 @@ def _questions(text: str | None, context: str, input_file: IO[bytes] | None) -> 
         if context:
             raise UserError(Problem("a file's rows bring their own context.", "--context"))
         name = getattr(input_file, "name", "stdin")
-        return questions.parse_questions(read_lines(InputStream(input_file, name), name), name)
+        return instances.parse_instances(read_lines(InputStream(input_file, name), name), name)
     if context:
         messages = [{"author": "user", "content": text}]
-        return [questions.question({"messages": messages, "context": context})]
-    return [questions.text_question(text or "")]
+        return [instances.instance_from_row({"messages": messages, "context": context})]
+    return [instances.text_instance(text or "")]
 
 
 def _warn(answers: Sequence[Answer]) -> None:

@@ -53,4 +53,6 @@ def submit(
     job.after_sending(sent)
     if wait:
         context.exit(wait_for(job.service, sent.name, poll_seconds))
-    click.echo(f"Wait for it: kfp-llm-tuning jobs show {sent.name}{job.service.words} --wait")
+    click.echo(
+        f"Wait for it: kfp-llm-tuning jobs show {sent.name}{job.service.options_text} --wait"
+    )

@@ -117,7 +117,7 @@ def _report_written(path: Path | None) -> Iterator[Callable[[Validation], None]]
         yield lambda _: None
         return
     from kfp_llm_tuning.components.common.storage import open_output
-    from kfp_llm_tuning.components.validation.page import render_report
+    from kfp_llm_tuning.components.validation.validation_report import render_report
 
     with open_output(path, "--report") as stream:
 

@@ -29,7 +29,7 @@ class Service(Protocol):
         """What people call it."""
 
     @property
-    def words(self) -> str:
+    def options_text(self) -> str:
         """What a command is told to come here again, with a blank in front; may be empty."""
 
     def find_job(self, job: str) -> JobView:
@@ -64,7 +64,7 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True)
-class SentJob:
+class SubmittedJob:
     """A job that is there.
 
     Attributes:
@@ -98,15 +98,15 @@ class PreparedJob(Protocol):
     def how_to_send(self) -> str:
         """Tells how to send the body without us."""
 
-    def send(self) -> SentJob:
+    def send(self) -> SubmittedJob:
         """Starts the job unless it is there."""
 
-    def after_sending(self, sent: SentJob) -> None:
+    def after_sending(self, sent: SubmittedJob) -> None:
         """Does what can only be done once the job is there."""
 
 
 @dataclass(frozen=True)
-class MadeSchedule:
+class CreatedSchedule:
     """A schedule that is there.
 
     Attributes:
@@ -131,7 +131,7 @@ class PreparedSchedule(Protocol):
     def body(self) -> Mapping[str, Any]:
         """What is sent, as JSON."""
 
-    def make(self) -> MadeSchedule:
+    def make(self) -> CreatedSchedule:
         """Makes the schedule unless the same request made it before."""
 
 

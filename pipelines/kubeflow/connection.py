@@ -101,18 +101,18 @@ class Connection:
         return problems
 
     @property
-    def words(self) -> str:
+    def options_text(self) -> str:
         """What a command is told to come here again, with a blank in front."""
-        words = " --platform kubeflow"
+        options_text = " --platform kubeflow"
         for option, value in (
             ("--host", self.host),
             ("--kube-context", self.kube_context),
             ("--namespace", self.namespace),
         ):
-            words += f" {option} {value}" if value else ""
-        return words
+            options_text += f" {option} {value}" if value else ""
+        return options_text
 
-    def open(self) -> Api:
+    def open(self) -> KubeflowApi:
         """Opens the connection.
 
         Returns:
@@ -122,10 +122,10 @@ class Connection:
             UserError: If something is wrong with it, or the server does not answer.
         """
         raise_all(self.problems())
-        return Api(self)
+        return KubeflowApi(self)
 
 
-class Api:
+class KubeflowApi:
     """An open connection."""
 
     def __init__(self, connection: Connection) -> None:
@@ -177,7 +177,7 @@ class Api:
         return _retry(lambda: method(*arguments, **options, **_TIMEOUTS))()
 
     def once(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Calls a method once: inside `ensured`, which does the trying.
+        """Calls a method once: inside `ensure`, which does the trying.
 
         Args:
             method: Of kfp-server-api.
@@ -190,12 +190,12 @@ class Api:
         return method(*arguments, **options, **_TIMEOUTS)
 
 
-def ensured(find: Callable[[], _T | None], make: Callable[[], _T]) -> _T:
+def ensure(find: Callable[[], _T | None], make: Callable[[], _T]) -> _T:
     """Makes a thing unless it is there.
 
     Args:
-        find: Looks for it, calling `Api.once`; None where it is not there.
-        make: Makes it, calling `Api.once`.
+        find: Looks for it, calling `KubeflowApi.once`; None where it is not there.
+        make: Makes it, calling `KubeflowApi.once`.
 
     Returns:
         What was found or made.

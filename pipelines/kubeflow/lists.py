@@ -26,7 +26,7 @@ def filter_of(*predicates: Mapping[str, str]) -> str:
     return quote(json.dumps({"predicates": predicates})) if predicates else ""
 
 
-def every(
+def list_all(
     ask: Ask, *predicates: Mapping[str, str], sort_by: str = "created_at desc"
 ) -> Iterator[Any]:
     """Lists everything that meets conditions.
@@ -61,5 +61,5 @@ def named(ask: Ask, name: str) -> Any | None:
         The thing; None where there is none.
     """
     # The database compares without regard to case.
-    found = every(ask, predicate("display_name", name), sort_by="created_at")
+    found = list_all(ask, predicate("display_name", name), sort_by="created_at")
     return next((one for one in found if one.display_name == name), None)

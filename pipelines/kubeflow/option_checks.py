@@ -22,7 +22,7 @@ from kfp_llm_tuning.pipelines.kubeflow.machines import gpu_count
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-    from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions, Pod
+    from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions, PodOptions
 
 # More are not told anyway.
 _MOST_ERRORS = 200
@@ -47,10 +47,10 @@ def check_schema(given: Any, schema: Any) -> Iterator[Problem]:
         islice(validator.iter_errors(given), _MOST_ERRORS), key=lambda error: error.json_path
     )
     # An entry that lacks two names is two errors, which are told as one.
-    yield from dict.fromkeys(problem for error in errors for problem in _told(error))
+    yield from dict.fromkeys(problem for error in errors for problem in _error_problems(error))
 
 
-def _told(error: ValidationError) -> Iterator[Problem]:
+def _error_problems(error: ValidationError) -> Iterator[Problem]:
     place = error.json_path.removeprefix("$").removeprefix(".")
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
@@ -91,7 +91,7 @@ def check_options(options: KubeflowOptions) -> Iterator[Problem]:
     yield from _check_names(options)
 
 
-def _check_pod(place: str, pod: Pod, stage: str) -> Iterator[Problem]:
+def _check_pod(place: str, pod: PodOptions, stage: str) -> Iterator[Problem]:
     from kubernetes.utils import parse_quantity
 
     problems: list[Problem] = []

@@ -31,7 +31,7 @@ class Toleration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pod:
+class PodOptions:
     """What a container asks of its machine; quantities are Kubernetes', empty ones are not set.
 
     Attributes:
@@ -63,7 +63,7 @@ class Pod:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskOptions(Pod):
+class TaskOptions(PodOptions):
     """The pods of the tasks of one role.
 
     Attributes:
@@ -140,7 +140,7 @@ class SecurityContext:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KserveOptions(Pod):
+class KserveOptions(PodOptions):
     """How KServe serves a registered model; what the attributes mean stands in options.yaml."""
 
     enabled: bool

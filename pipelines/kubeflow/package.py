@@ -12,8 +12,8 @@ from typing import Any
 
 from kfp_llm_tuning.components import __version__
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
-from kfp_llm_tuning.pipelines.kubeflow.connection import Api, ensured
-from kfp_llm_tuning.pipelines.kubeflow.lists import every, named
+from kfp_llm_tuning.pipelines.kubeflow.connection import KubeflowApi, ensure
+from kfp_llm_tuning.pipelines.kubeflow.lists import list_all, named
 from kfp_llm_tuning.pipelines.templates.template import (
     TemplateSource,
     compiled_for,
@@ -54,7 +54,7 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredVersion:
     """A version that is there, by the ids of its pipeline and of itself."""
 
     pipeline_id: str
@@ -85,7 +85,7 @@ def read_package(
     return Package(template, template_documents(template, source, "kubeflow", platform))
 
 
-def register(api: Api, package: Package) -> Registered:
+def register(api: KubeflowApi, package: Package) -> RegisteredVersion:
     """Registers a package as a version of its pipeline, unless it is there.
 
     Args:
@@ -95,7 +95,7 @@ def register(api: Api, package: Package) -> Registered:
     Returns:
         The version.
     """
-    pipeline = ensured(
+    pipeline = ensure(
         lambda: named(_pipelines(api), package.name),
         lambda: api.once(
             api.client.pipelines.pipeline_service_create_pipeline,
@@ -107,33 +107,33 @@ def register(api: Api, package: Package) -> Registered:
         ),
     )
     identifier = str(pipeline.pipeline_id)
-    version = ensured(
+    version = ensure(
         lambda: named(_versions(api, identifier), package.version),
         lambda: _upload(api, identifier, package),
     )
-    return Registered(identifier, str(version.pipeline_version_id))
+    return RegisteredVersion(identifier, str(version.pipeline_version_id))
 
 
-def pipeline_names(api: Api) -> dict[str, str]:
+def pipeline_names(api: KubeflowApi) -> dict[str, str]:
     """Lists the names of the pipelines by their ids."""
     asked = api.client.pipelines.pipeline_service_list_pipelines
-    found = every(lambda **options: api.read(asked, **api.namespaced, **options))
+    found = list_all(lambda **options: api.read(asked, **api.namespaced, **options))
     return {str(one.pipeline_id): str(one.display_name) for one in found}
 
 
-def _pipelines(api: Api) -> Callable[..., Any]:
+def _pipelines(api: KubeflowApi) -> Callable[..., Any]:
     return lambda **options: api.once(
         api.client.pipelines.pipeline_service_list_pipelines, **api.namespaced, **options
     )
 
 
-def _versions(api: Api, pipeline_id: str) -> Callable[..., Any]:
+def _versions(api: KubeflowApi, pipeline_id: str) -> Callable[..., Any]:
     return lambda **options: api.once(
         api.client.pipelines.pipeline_service_list_pipeline_versions, pipeline_id, **options
     )
 
 
-def _upload(api: Api, pipeline_id: str, package: Package) -> Any:
+def _upload(api: KubeflowApi, pipeline_id: str, package: Package) -> Any:
     import yaml
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -11,8 +11,8 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.pipelines.jobs.schedules import ScheduleView
 from kfp_llm_tuning.pipelines.kubeflow import runs
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import ApiException, explained
-from kfp_llm_tuning.pipelines.kubeflow.connection import Api, ensured
-from kfp_llm_tuning.pipelines.kubeflow.lists import every, predicate
+from kfp_llm_tuning.pipelines.kubeflow.connection import KubeflowApi, ensure
+from kfp_llm_tuning.pipelines.kubeflow.lists import list_all, predicate
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import RunNote
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -20,7 +20,7 @@ _NOT_FOUND = 404
 _ENABLED = "ENABLED"
 
 
-def create(api: Api, body: Mapping[str, Any]) -> tuple[Any, bool, tuple[str, ...]]:
+def create(api: KubeflowApi, body: Mapping[str, Any]) -> tuple[Any, bool, tuple[str, ...]]:
     """Makes a recurring run unless the same request made it before.
 
     The service takes no id for it: a request that was delivered twice makes two. So it is looked
@@ -47,7 +47,7 @@ def create(api: Api, body: Mapping[str, Any]) -> tuple[Any, bool, tuple[str, ...
         return (one for one in found if RunNote.parse(one.description).key == key)
 
     service = api.client.recurring_runs
-    made = ensured(
+    made = ensure(
         lambda: next(twins(api.once), None),
         lambda: api.once(
             service.recurring_run_service_create_recurring_run, recurring_run=dict(body)
@@ -59,13 +59,13 @@ def create(api: Api, body: Mapping[str, Any]) -> tuple[Any, bool, tuple[str, ...
     return oldest, bool(there), tuple(str(twin.recurring_run_id) for twin in extra)
 
 
-def list_recurring_runs(api: Api) -> list[Any]:
+def list_recurring_runs(api: KubeflowApi) -> list[Any]:
     """Lists recurring runs, the newest first."""
     with explained("list the recurring runs"):
-        return list(every(_ask(api, api.read)))
+        return list(list_all(_ask(api, api.read)))
 
 
-def find(api: Api, schedule: str) -> Any:
+def find(api: KubeflowApi, schedule: str) -> Any:
     """Looks a recurring run up.
 
     Args:
@@ -91,7 +91,7 @@ def find(api: Api, schedule: str) -> Any:
     return found[0]
 
 
-def set_enabled(api: Api, identifier: str, enabled: bool) -> None:
+def set_enabled(api: KubeflowApi, identifier: str, enabled: bool) -> None:
     """Lets a recurring run start runs, or keeps it from that.
 
     Args:
@@ -110,7 +110,7 @@ def set_enabled(api: Api, identifier: str, enabled: bool) -> None:
         api.read(change, identifier)
 
 
-def delete(api: Api, identifier: str) -> None:
+def delete(api: KubeflowApi, identifier: str) -> None:
     """Deletes a recurring run; one that is gone by now is no error.
 
     Args:
@@ -126,7 +126,7 @@ def delete(api: Api, identifier: str) -> None:
                 raise
 
 
-def view(api: Api, recurring_run: Any) -> ScheduleView:
+def view(api: KubeflowApi, recurring_run: Any) -> ScheduleView:
     """Reads a recurring run.
 
     Args:
@@ -157,7 +157,7 @@ def view(api: Api, recurring_run: Any) -> ScheduleView:
     )
 
 
-def _content(api: Api, recurring_run: Any) -> dict[str, Any]:
+def _content(api: KubeflowApi, recurring_run: Any) -> dict[str, Any]:
     client = api.client.recurring_runs
     sanitize = client.recurring_run_service_get_recurring_run.__self__.api_client
     content: dict[str, Any] = sanitize.sanitize_for_serialization(recurring_run)
@@ -178,13 +178,13 @@ def _time(time: datetime | None) -> datetime | None:
     return time if time and time.year > datetime.fromtimestamp(0, UTC).year else None
 
 
-def _named(api: Api, call: Callable[..., Any], name: str) -> Iterator[Any]:
+def _named(api: KubeflowApi, call: Callable[..., Any], name: str) -> Iterator[Any]:
     """Lists the recurring runs of a name, the oldest first."""
-    found = every(_ask(api, call), predicate("display_name", name), sort_by="created_at")
+    found = list_all(_ask(api, call), predicate("display_name", name), sort_by="created_at")
     return (one for one in found if one.display_name == name)
 
 
-def _ask(api: Api, call: Callable[..., Any]) -> Callable[..., Any]:
+def _ask(api: KubeflowApi, call: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **options: call(
         api.client.recurring_runs.recurring_run_service_list_recurring_runs,
         **api.namespaced,

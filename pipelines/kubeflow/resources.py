@@ -21,7 +21,7 @@ from kfp_llm_tuning.pipelines.graphs.platform import Role
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
-    from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions, Pod, TaskOptions
+    from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions, PodOptions, TaskOptions
 
 STAGING_ROLES = (Role.TUNER, Role.PREDICTOR)
 # What our own volumes are called in a pod; KFP names those of claims and secrets after them.
@@ -201,7 +201,7 @@ def _set_variables(
             kubernetes.use_secret_as_env(task, secret.secret, dict(secret.keys), secret.optional)
 
 
-def _thread_variables(pod: Pod) -> dict[str, str]:
+def _thread_variables(pod: PodOptions) -> dict[str, str]:
     """Asks for as many threads as the processors that the pod requests.
 
     A container sees a limit, and counts its threads by it; of a request it sees nothing, and would
@@ -256,7 +256,7 @@ def _set_tries(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions) -
     )
 
 
-def _resources(pod: Pod, options: KubeflowOptions) -> dict[str, dict[str, str]]:
+def _resources(pod: PodOptions, options: KubeflowOptions) -> dict[str, dict[str, str]]:
     """Writes a container's resources in Kubernetes' words."""
     requests = {"cpu": pod.cpu_request, "memory": pod.memory_request}
     limits = {"cpu": pod.cpu_limit, "memory": pod.memory_limit}

@@ -9,8 +9,8 @@ from typing import Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.pipelines.jobs.job_ids import JOB_ID
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import ApiException, explained
-from kfp_llm_tuning.pipelines.kubeflow.connection import Api, ensured
-from kfp_llm_tuning.pipelines.kubeflow.lists import every, filter_of, named, predicate
+from kfp_llm_tuning.pipelines.kubeflow.connection import KubeflowApi, ensure
+from kfp_llm_tuning.pipelines.kubeflow.lists import filter_of, list_all, named, predicate
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import RunNote
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -20,7 +20,7 @@ _NOT_FOUND = 404
 _STATES = {"cancelling": "CANCELING", "cancelled": "FAILED"}
 
 
-def experiment_id(api: Api, name: str) -> str:
+def experiment_id(api: KubeflowApi, name: str) -> str:
     """Finds an experiment, or makes it.
 
     Args:
@@ -31,14 +31,14 @@ def experiment_id(api: Api, name: str) -> str:
         Its id.
     """
     make = api.client.experiments.experiment_service_create_experiment
-    made = ensured(
+    made = ensure(
         lambda: named(_experiments(api, api.once), name),
         lambda: api.once(make, experiment={"display_name": name, **api.namespaced}),
     )
     return str(made.experiment_id)
 
 
-def find_experiment(api: Api, name: str) -> Any | None:
+def find_experiment(api: KubeflowApi, name: str) -> Any | None:
     """Finds an experiment.
 
     Args:
@@ -52,7 +52,7 @@ def find_experiment(api: Api, name: str) -> Any | None:
         return named(_experiments(api, api.read), name)
 
 
-def create(api: Api, job_id: str, body: Mapping[str, Any]) -> Any:
+def create(api: KubeflowApi, job_id: str, body: Mapping[str, Any]) -> Any:
     """Starts a run unless one of this id is there.
 
     The service takes no id for a run: a request that was delivered twice makes two. So it is looked
@@ -70,7 +70,7 @@ def create(api: Api, job_id: str, body: Mapping[str, Any]) -> Any:
         UserError: If the id belongs to another run.
     """
     service = api.client.runs
-    made = ensured(
+    made = ensure(
         lambda: next(_of_job(api, api.once, job_id), None),
         lambda: api.once(service.run_service_create_run, run=dict(body)),
     )
@@ -84,7 +84,7 @@ def create(api: Api, job_id: str, body: Mapping[str, Any]) -> Any:
     return oldest
 
 
-def find(api: Api, job: str) -> Any:
+def find(api: KubeflowApi, job: str) -> Any:
     """Looks a run up.
 
     Args:
@@ -101,7 +101,7 @@ def find(api: Api, job: str) -> Any:
         return api.read(api.client.runs.run_service_get_run, run_id(api, job))
 
 
-def run_id(api: Api, job: str) -> str:
+def run_id(api: KubeflowApi, job: str) -> str:
     """Finds the id of a run.
 
     Args:
@@ -123,7 +123,7 @@ def run_id(api: Api, job: str) -> str:
     return str(found.run_id)
 
 
-def list_runs(api: Api, state: str = "") -> Iterator[Any]:
+def list_runs(api: KubeflowApi, state: str = "") -> Iterator[Any]:
     """Lists runs that are not archived, the newest first.
 
     Args:
@@ -137,10 +137,10 @@ def list_runs(api: Api, state: str = "") -> Iterator[Any]:
     if state:
         predicates.append(predicate("state", _STATES.get(state, state.upper())))
     with explained("list the runs"):
-        yield from every(_ask(api, api.read), *predicates)
+        yield from list_all(_ask(api, api.read), *predicates)
 
 
-def runs_of(api: Api, recurring_run: str, limit: int) -> list[Any]:
+def runs_of(api: KubeflowApi, recurring_run: str, limit: int) -> list[Any]:
     """Lists the last runs of a recurring run, the newest first.
 
     Args:
@@ -153,18 +153,18 @@ def runs_of(api: Api, recurring_run: str, limit: int) -> list[Any]:
     """
     chosen = predicate("recurring_run_id", recurring_run)
     with explained("list the runs"):
-        found = every(_ask(api, api.read), chosen)
+        found = list_all(_ask(api, api.read), chosen)
         return [run for _, run in zip(range(limit), found, strict=False)]
 
 
-def count_of(api: Api, recurring_run: str) -> int:
+def count_of(api: KubeflowApi, recurring_run: str) -> int:
     """Counts the runs of a recurring run."""
     chosen = filter_of(predicate("recurring_run_id", recurring_run))
     page = _ask(api, api.read)(filter=chosen, page_size=1)
     return int(page.total_size or 0)
 
 
-def terminate(api: Api, job: str) -> None:
+def terminate(api: KubeflowApi, job: str) -> None:
     """Asks a run to stop; one that has ended stays as it is.
 
     Args:
@@ -189,7 +189,7 @@ def terminate(api: Api, job: str) -> None:
                 raise
 
 
-def _end_twin(api: Api, identifier: str) -> None:
+def _end_twin(api: KubeflowApi, identifier: str) -> None:
     service = api.client.runs
     for end in (service.run_service_terminate_run, service.run_service_delete_run):
         try:
@@ -200,20 +200,20 @@ def _end_twin(api: Api, identifier: str) -> None:
                 raise
 
 
-def _of_job(api: Api, call: Callable[..., Any], job_id: str) -> Iterator[Any]:
+def _of_job(api: KubeflowApi, call: Callable[..., Any], job_id: str) -> Iterator[Any]:
     """Lists the runs of a job's id, the oldest first: one, but for requests that came twice."""
     chosen = predicate("description", f'"{job_id}"', "IS_SUBSTRING")
-    runs = every(_ask(api, call), chosen, sort_by="created_at")
+    runs = list_all(_ask(api, call), chosen, sort_by="created_at")
     return (run for run in runs if RunNote.parse(run.description).key == job_id)
 
 
-def _experiments(api: Api, call: Callable[..., Any]) -> Callable[..., Any]:
+def _experiments(api: KubeflowApi, call: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **options: call(
         api.client.experiments.experiment_service_list_experiments, **api.namespaced, **options
     )
 
 
-def _ask(api: Api, call: Callable[..., Any]) -> Callable[..., Any]:
+def _ask(api: KubeflowApi, call: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **options: call(
         api.client.runs.run_service_list_runs, **api.namespaced, **options
     )

@@ -13,7 +13,7 @@ from kfp_llm_tuning.pipelines.jobs.job_advice import exit_status
 from kfp_llm_tuning.pipelines.jobs.schedules import ScheduleView
 from kfp_llm_tuning.pipelines.kubeflow import recurring_runs, runs
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import ApiException, explained
-from kfp_llm_tuning.pipelines.kubeflow.connection import Api, Connection
+from kfp_llm_tuning.pipelines.kubeflow.connection import Connection, KubeflowApi
 from kfp_llm_tuning.pipelines.kubeflow.registered_model import registered_model
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import RunNote
 from kfp_llm_tuning.pipelines.kubeflow.run_view import RunFacts, parameters_of, view
@@ -41,12 +41,12 @@ class KubeflowService:
     title: str = "Kubeflow Pipelines"
 
     @property
-    def words(self) -> str:
+    def options_text(self) -> str:
         """What a command is told to come here again."""
-        return self.connection.words
+        return self.connection.options_text
 
     @cached_property
-    def api(self) -> Api:
+    def api(self) -> KubeflowApi:
         """The open connection."""
         return self.connection.open()
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.pipelines.jobs.cron import frequency_notes
 from kfp_llm_tuning.pipelines.jobs.schedules import Timing
-from kfp_llm_tuning.pipelines.jobs.services import MadeSchedule, SentJob
+from kfp_llm_tuning.pipelines.jobs.services import CreatedSchedule, SubmittedJob
 from kfp_llm_tuning.pipelines.kubeflow import recurring_runs, runs
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import explained
-from kfp_llm_tuning.pipelines.kubeflow.connection import Api, Connection
+from kfp_llm_tuning.pipelines.kubeflow.connection import Connection, KubeflowApi
 from kfp_llm_tuning.pipelines.kubeflow.package import Package, read_package, register
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 from kfp_llm_tuning.pipelines.kubeflow.recurring_request import recurring_run_body
@@ -75,7 +75,7 @@ class KubeflowRun:
             f"#   '{host}/apis/v2beta1/runs'"
         )
 
-    def send(self) -> SentJob:
+    def send(self) -> SubmittedJob:
         """Starts the run unless one of its id is there.
 
         Returns:
@@ -88,9 +88,9 @@ class KubeflowRun:
         body = {**self.content, **_place(api, self.settings, self.package)}
         with explained(f"start the run {self.job_id}"):
             run = runs.create(api, self.job_id, body)
-        return SentJob(str(run.run_id), run_url(api.ui, str(run.run_id)))
+        return SubmittedJob(str(run.run_id), run_url(api.ui, str(run.run_id)))
 
-    def after_sending(self, sent: SentJob) -> None:
+    def after_sending(self, sent: SubmittedJob) -> None:
         """Does nothing: the run was made in its experiment."""
 
 
@@ -117,7 +117,7 @@ class KubeflowSchedule:
         """The recurring run with its pipeline in it, for those who send it without us."""
         return {**self.content, "pipeline_spec": self.package.as_struct()}
 
-    def make(self) -> MadeSchedule:
+    def make(self) -> CreatedSchedule:
         """Makes the recurring run unless the same request made it before.
 
         Returns:
@@ -130,7 +130,7 @@ class KubeflowSchedule:
         body = {**self.content, **_place(api, self.settings, self.package)}
         with explained(f"make the schedule {name}"):
             made, was_there, deleted = recurring_runs.create(api, body)
-            return MadeSchedule(recurring_runs.view(api, made), was_there, deleted)
+            return CreatedSchedule(recurring_runs.view(api, made), was_there, deleted)
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def _known(options: KubeflowOptions | None) -> KubeflowOptions:
     return options
 
 
-def _place(api: Api, settings: RunSettings, package: Package) -> dict[str, Any]:
+def _place(api: KubeflowApi, settings: RunSettings, package: Package) -> dict[str, Any]:
     """Makes sure of the experiment and the version, and names them as a run does."""
     with explained(f"find the experiment {settings.experiment}", "--experiment"):
         experiment = runs.experiment_id(api, settings.experiment)

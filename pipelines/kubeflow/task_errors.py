@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import NETWORK_ERRORS, ApiException
-from kfp_llm_tuning.pipelines.kubeflow.connection import Api
+from kfp_llm_tuning.pipelines.kubeflow.connection import KubeflowApi
 
 FAILED, PENDING = frozenset({"Failed", "Error"}), frozenset({"Pending"})
 
 
-def pod_messages(api: Api, run_id: str, phases: Collection[str]) -> dict[str, str]:
+def pod_messages(api: KubeflowApi, run_id: str, phases: Collection[str]) -> dict[str, str]:
     """Reads what the pods of a run's tasks say.
 
     Args:

@@ -95,15 +95,15 @@ class RunDisplay:
     def printed(self, task: TaskResult, line: str) -> None:
         """Prints what the running task says."""
         with self._lock:
-            told = self._filters.setdefault(task.name, LineFilter()).told(line)
-            if told or not self.console.is_interactive:
+            shown = self._filters.setdefault(task.name, LineFilter()).filter(line)
+            if shown or not self.console.is_interactive:
                 self._announce(task)
-            if told is None:
+            if shown is None:
                 return
-            self._progress.told(task.name, told.text)
-            mark, style = ("! ", "yellow") if told.warning else ("", "")
+            self._progress.update(task.name, shown.text)
+            mark, style = ("! ", "yellow") if shown.warning else ("", "")
             # Another program's text moves no cursor.
-            text = Text.assemble(f"      {mark}", Text.from_ansi(told.text), style=style)
+            text = Text.assemble(f"      {mark}", Text.from_ansi(shown.text), style=style)
             self.console.print(text)
 
     def finished(self, task: TaskResult) -> None:
@@ -170,8 +170,8 @@ def _why(task: TaskResult, log_begins: int) -> list[str]:
         return []
     content = task.log.read_bytes()[log_begins:].decode(errors="replace")
     line_filter = LineFilter()
-    told = [found.text for line in content.splitlines() if (found := line_filter.told(line))]
-    starts = [number for number, line in enumerate(told) if line.startswith(_REASONS)]
+    lines = [found.text for line in content.splitlines() if (found := line_filter.filter(line))]
+    starts = [number for number, line in enumerate(lines) if line.startswith(_REASONS)]
     if starts:
-        return told[starts[-1] :]
-    return told[-_ERROR_LINES:] if task.state == "failed" else []
+        return lines[starts[-1] :]
+    return lines[-_ERROR_LINES:] if task.state == "failed" else []

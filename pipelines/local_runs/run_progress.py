@@ -48,18 +48,18 @@ class _Work:
     latest: tuple[float, int] = (0.0, 0)
     total: int = 0
 
-    def told(self, now: float, done: int, total: int) -> None:
+    def update(self, now: float, done: int, total: int) -> None:
         if total != self.total or done < self.latest[1]:
             self.first, self.total = (now, done), total
         self.latest = (now, done)
 
     def seconds_left(self, now: float) -> float | None:
         """Gives the time to the total, None before there is a speed."""
-        told_at, done = self.latest
+        updated, done = self.latest
         if not self.total or done <= self.first[1]:
             return None
-        pace = (told_at - self.first[0]) / (done - self.first[1])
-        return max((self.total - done) * pace - (now - told_at), 0.0)
+        pace = (updated - self.first[0]) / (done - self.first[1])
+        return max((self.total - done) * pace - (now - updated), 0.0)
 
 
 class RunProgress:
@@ -93,10 +93,10 @@ class RunProgress:
             self.tasks += 1
         self._at_work[task] = _Work(self._clock())
 
-    def told(self, task: str, text: str) -> None:
+    def update(self, task: str, text: str) -> None:
         """A task at work says something, maybe how far it is."""
         if (found := _DONE_OF_TOTAL.match(text)) and (work := self._at_work.get(task)):
-            work.told(self._clock(), int(found["done"]), int(found["total"]))
+            work.update(self._clock(), int(found["done"]), int(found["total"]))
 
     def finished(self, task: str, *, measured: bool) -> None:
         """A task has ended.

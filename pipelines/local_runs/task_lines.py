@@ -17,7 +17,7 @@ RUNNER_WARNS = "Warning: "
 
 
 @dataclass(frozen=True)
-class ToldLine:
+class LogLine:
     """A line that a person is shown.
 
     Attributes:
@@ -36,7 +36,7 @@ class LineFilter:
         """Begins outside of the launcher's page of JSON."""
         self._inside_input = False
 
-    def told(self, line: str) -> ToldLine | None:
+    def filter(self, line: str) -> LogLine | None:
         """Decides on one line.
 
         Args:
@@ -58,7 +58,7 @@ class LineFilter:
             return None
         if not text.strip() or text.startswith(_LAUNCHER):
             return None
-        return ToldLine(text.removeprefix(RUNNER_WARNS), warning or text.startswith(RUNNER_WARNS))
+        return LogLine(text.removeprefix(RUNNER_WARNS), warning or text.startswith(RUNNER_WARNS))
 
 
 def _level(name: str) -> int:

@@ -22,7 +22,7 @@ from kfp_llm_tuning.pipelines.commands.platform_options import (
 from kfp_llm_tuning.pipelines.jobs.services import KUBEFLOW
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.jobs.services import SentJob
+    from kfp_llm_tuning.pipelines.jobs.services import SubmittedJob
     from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
 
 _CLUSTER = ("host", "namespace", "token", "ca_file", "kube_context")
@@ -74,7 +74,9 @@ def submission_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def send(submission: Submission, platform: str, project: str, place: Mapping[str, Any]) -> SentJob:
+def send(
+    submission: Submission, platform: str, project: str, place: Mapping[str, Any]
+) -> SubmittedJob:
     """Starts a run.
 
     Args:
@@ -100,8 +102,10 @@ def send(submission: Submission, platform: str, project: str, place: Mapping[str
     return _send_to_vertex(submission, project, place)
 
 
-def _send_to_kubeflow(submission: Submission, connection: Connection, experiment: str) -> SentJob:
-    from kfp_llm_tuning.pipelines.jobs.services import SentJob
+def _send_to_kubeflow(
+    submission: Submission, connection: Connection, experiment: str
+) -> SubmittedJob:
+    from kfp_llm_tuning.pipelines.jobs.services import SubmittedJob
     from kfp_llm_tuning.pipelines.kubeflow.api_errors import explained
     from kfp_llm_tuning.pipelines.kubeflow.run_view import run_url
 
@@ -117,11 +121,11 @@ def _send_to_kubeflow(submission: Submission, connection: Connection, experiment
             pipeline_root=submission.pipeline_root or None,
             **api.namespaced,
         )
-    return SentJob(run.run_id, run_url(api.ui, run.run_id))
+    return SubmittedJob(run.run_id, run_url(api.ui, run.run_id))
 
 
-def _send_to_vertex(submission: Submission, project: str, place: Mapping[str, Any]) -> SentJob:
-    from kfp_llm_tuning.pipelines.jobs.services import SentJob
+def _send_to_vertex(submission: Submission, project: str, place: Mapping[str, Any]) -> SubmittedJob:
+    from kfp_llm_tuning.pipelines.jobs.services import SubmittedJob
     from kfp_llm_tuning.pipelines.vertex import jobs
     from kfp_llm_tuning.pipelines.vertex.job_view import console_url
     from kfp_llm_tuning.pipelines.vertex.place import vertex_at
@@ -138,4 +142,4 @@ def _send_to_vertex(submission: Submission, project: str, place: Mapping[str, An
     if account := place["service_account"]:
         body["serviceAccount"] = account
     sent = jobs.create(vertex_at(project, place["region"], place["api_endpoint"]), job_id, body)
-    return SentJob(sent.name, console_url(sent.name))
+    return SubmittedJob(sent.name, console_url(sent.name))

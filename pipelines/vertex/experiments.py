@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, or_none
+from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, found_or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.pipelines.vertex import jobs
 
@@ -69,7 +69,7 @@ def _ensure_experiment(client: MetadataServiceClient, vertex: Vertex, experiment
         metadata={"experiment_deleted": False},
     )
     ensure(
-        find=lambda: or_none(lambda: client.get_context(name=name, **ONCE)),
+        find=lambda: found_or_none(lambda: client.get_context(name=name, **ONCE)),
         make=lambda: client.create_context(
             parent=store, context=context, context_id=experiment, **ONCE
         ),

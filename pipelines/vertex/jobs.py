@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from google.api_core import exceptions
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, or_none
+from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure, found_or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.pipelines.jobs.job import JobFilter
 from kfp_llm_tuning.pipelines.vertex.filters import quoted
@@ -41,7 +41,7 @@ def create(vertex: Vertex, job_id: str, body: Mapping[str, Any]) -> PipelineJob:
     client: PipelineServiceClient = vertex.client(api_of(body).PipelineServiceClient)
     name = f"{vertex.parent}/pipelineJobs/{job_id}"
     made = ensure(
-        find=lambda: or_none(lambda: client.get_pipeline_job(name=name, **ONCE)),
+        find=lambda: found_or_none(lambda: client.get_pipeline_job(name=name, **ONCE)),
         make=lambda: client.create_pipeline_job(
             parent=vertex.parent, pipeline_job=job, pipeline_job_id=job_id, **ONCE
         ),

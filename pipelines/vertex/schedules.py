@@ -24,7 +24,7 @@ _LIVE = ("ACTIVE", "PAUSED")
 
 
 @dataclass(frozen=True)
-class Created:
+class CreatedVertexSchedule:
     """A schedule that is there.
 
     Attributes:
@@ -38,7 +38,7 @@ class Created:
     deleted: tuple[str, ...]
 
 
-def create(vertex: Vertex, body: Mapping[str, Any]) -> Created:
+def create(vertex: Vertex, body: Mapping[str, Any]) -> CreatedVertexSchedule:
     """Makes a schedule unless the same request made it before.
 
     Vertex AI takes no id for a schedule: a request that was delivered twice makes two. So it is
@@ -76,7 +76,7 @@ def create(vertex: Vertex, body: Mapping[str, Any]) -> Created:
         kept, *extra = twins(READ) or [made]
     for schedule in extra:
         delete(vertex, schedule)
-    return Created(kept, bool(alive), tuple(schedule.name for schedule in extra))
+    return CreatedVertexSchedule(kept, bool(alive), tuple(schedule.name for schedule in extra))
 
 
 def list_schedules(vertex: Vertex, state: str = "") -> list[Schedule]:

@@ -32,12 +32,12 @@ class VertexService:
     Attributes:
         vertex: Where.
         title: What people call it.
-        words: None: a resource's full name says where it is.
+        options_text: None: a resource's full name says where it is.
     """
 
     vertex: Vertex
     title: str = "Vertex AI"
-    words: str = ""
+    options_text: str = ""
 
     def find_job(self, job: str) -> JobView:
         """Looks a job up by its id or full resource name."""

@@ -10,7 +10,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.pipelines.jobs.cron import frequency_notes
 from kfp_llm_tuning.pipelines.jobs.schedules import Timing, for_every_run
-from kfp_llm_tuning.pipelines.jobs.services import MadeSchedule, SentJob
+from kfp_llm_tuning.pipelines.jobs.services import CreatedSchedule, SubmittedJob
 from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 from kfp_llm_tuning.pipelines.vertex import experiments, jobs, schedules
@@ -68,7 +68,7 @@ class VertexJob:
             f"#   '{scheme}://{place}/pipelineJobs?pipelineJobId={self.job_id}'"
         )
 
-    def send(self) -> SentJob:
+    def send(self) -> SubmittedJob:
         """Starts the job unless one of its id is there.
 
         Returns:
@@ -78,9 +78,9 @@ class VertexJob:
             UserError: If Vertex AI refuses, or if the id belongs to another job.
         """
         sent = jobs.create(self.vertex, self.job_id, self.body)
-        return SentJob(sent.name, console_url(sent.name))
+        return SubmittedJob(sent.name, console_url(sent.name))
 
-    def after_sending(self, sent: SentJob) -> None:
+    def after_sending(self, sent: SubmittedJob) -> None:
         """Makes the run part of the experiment.
 
         Args:
@@ -107,7 +107,7 @@ class VertexSchedule:
     body: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
-    def make(self) -> MadeSchedule:
+    def make(self) -> CreatedSchedule:
         """Makes the schedule unless the same request made it before.
 
         Returns:
@@ -117,7 +117,7 @@ class VertexSchedule:
             UserError: If Vertex AI refuses, or if another schedule has the name.
         """
         made = schedules.create(self.vertex, self.body)
-        return MadeSchedule(schedule_view(made.schedule), made.was_there, made.deleted)
+        return CreatedSchedule(schedule_view(made.schedule), made.was_there, made.deleted)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.kubeflow.local_kubeflow import LocalKubeflow
-from tests.loopback_server import serve_until_told
+from tests.loopback_server import serve_until_interrupted
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     kubeflow.backend.token = options.token
     if options.namespace:
         kubeflow.backend.multi_user, kubeflow.backend.namespaces = True, set(options.namespace)
-    serve_until_told(kubeflow.environment(), f"Files in {folder}", kubeflow.clock.advance)
+    serve_until_interrupted(kubeflow.environment(), f"Files in {folder}", kubeflow.clock.advance)
     kubeflow.close()
 
 

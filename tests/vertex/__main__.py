@@ -12,7 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.loopback_server import serve_until_told
+from tests.loopback_server import serve_until_interrupted
 from tests.vertex.local_vertex import LocalVertex
 
 
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     for template in options.template:
         uri, _, path = template.rpartition("=")
         vertex.templates[uri] = Path(path)
-    serve_until_told(
+    serve_until_interrupted(
         vertex.environment(), f"Project {vertex.project}; files in {folder}", vertex.clock.advance
     )
     vertex.close()

@@ -15,7 +15,7 @@ from kfp_llm_tuning.components.generation import transformers_engine, vllm_engin
 from kfp_llm_tuning.components.generation.engine import GenerationRequest, Sampling
 from kfp_llm_tuning.components.generation.transformers_engine import TransformersEngine
 from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine
-from tests.components.generation.listeners import Heard
+from tests.components.generation.listeners import RecordingListener
 
 EOS = 2
 PROMPTS = [[1, 50, 60, 70], [1, 80], [1, 50, 60, 70], [1, *range(30, 70)], [1, 99, 98, 97, 96]]
@@ -77,10 +77,10 @@ def requests(limit=12, stops=(EOS,), **sampling):
 
 
 def submitted(engine, request):
-    heard = Heard()
-    engine.submit(request, heard)
-    assert heard.ended.wait(120)
-    return heard
+    listener = RecordingListener()
+    engine.submit(request, listener)
+    assert listener.ended.wait(120)
+    return listener
 
 
 def assert_alike(found, expected):
@@ -125,10 +125,10 @@ def test_listeners_hear_what_a_batch_gets(vllm):
         stop = vllm.generate(requests(**sampling))[3].tokens[-1]
         request = requests(stops=[stop], **sampling)[3]
         generation = vllm.generate([request])[0]
-        heard = submitted(vllm, request)
-        assert heard.tokens == generation.tokens
-        assert heard.end is generation.finished is True
-        assert tuple(heard.logprobs) == pytest.approx(generation.logprobs)
+        listener = submitted(vllm, request)
+        assert listener.tokens == generation.tokens
+        assert listener.finished is generation.finished is True
+        assert tuple(listener.logprobs) == pytest.approx(generation.logprobs)
 
 
 def test_seeds_repeat_a_choice(vllm):
@@ -162,22 +162,24 @@ def test_long_texts_are_scored_whole(vllm, engine):
 
 
 def test_a_cancelled_request_frees_its_place(vllm):
-    heard = Heard()
-    ticket = vllm.submit(GenerationRequest(PROMPTS[0], 10_000, []), heard)
-    assert heard.under_way.wait(120)
+    listener = RecordingListener()
+    ticket = vllm.submit(GenerationRequest(PROMPTS[0], 10_000, []), listener)
+    assert listener.under_way.wait(120)
     ticket.cancel()
     submitted(vllm, requests()[0])
-    count = len(heard.tokens)
+    count = len(listener.tokens)
     submitted(vllm, requests()[1])
-    assert len(heard.tokens) == count
-    assert heard.end is None
+    assert len(listener.tokens) == count
+    assert not listener.ended.is_set()
     assert vllm._vllm.get_num_unfinished_requests() == 0
 
 
 def test_a_refused_request_harms_no_other(vllm):
     with pytest.raises(ValueError, match="temperature"):
-        vllm.submit(GenerationRequest([1, 5], 4, [], Sampling(temperature=9.0)), Heard())
-    assert submitted(vllm, requests()[0]).end is not None
+        vllm.submit(
+            GenerationRequest([1, 5], 4, [], Sampling(temperature=9.0)), RecordingListener()
+        )
+    assert submitted(vllm, requests()[0]).ended.is_set()
 
 
 def started_by(open_engine):
@@ -189,24 +191,24 @@ def started_by(open_engine):
 
 def test_ctrl_c_is_left_to_the_server(open_vllm):
     engine, processes = started_by(open_vllm)
-    heard = Heard()
-    engine.submit(GenerationRequest(PROMPTS[0], 2000, []), heard)
-    assert heard.under_way.wait(120)
+    listener = RecordingListener()
+    engine.submit(GenerationRequest(PROMPTS[0], 2000, []), listener)
+    assert listener.under_way.wait(120)
     for process in processes:
         process.send_signal(signal.SIGINT)
-    assert heard.ended.wait(300)
-    assert len(heard.tokens) == 2000
+    assert listener.ended.wait(300)
+    assert len(listener.tokens) == 2000
     assert engine.alive
     engine.close()
 
 
 def test_it_ends_without_leaving_a_process(open_vllm, caplog):
     engine, processes = started_by(open_vllm)
-    heard = Heard()
-    engine.submit(GenerationRequest(PROMPTS[0], 10_000, []), heard)
-    assert heard.under_way.wait(120)
+    listener = RecordingListener()
+    engine.submit(GenerationRequest(PROMPTS[0], 10_000, []), listener)
+    assert listener.under_way.wait(120)
     engine.close()
-    assert "closed" in str(heard.end)
+    assert "closed" in str(listener.error)
     _, alive = psutil.wait_procs(processes, timeout=60)
     assert [process for process in alive if "VLLM" in process.name()] == []
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
@@ -214,12 +216,12 @@ def test_it_ends_without_leaving_a_process(open_vllm, caplog):
 
 def test_the_death_of_its_processes_is_noticed(open_vllm):
     engine, processes = started_by(open_vllm)
-    heard = Heard()
-    engine.submit(GenerationRequest(PROMPTS[0], 10_000, []), heard)
-    assert heard.under_way.wait(120)
+    listener = RecordingListener()
+    engine.submit(GenerationRequest(PROMPTS[0], 10_000, []), listener)
+    assert listener.under_way.wait(120)
     for process in processes:
         process.kill()
-    assert heard.ended.wait(120)
-    assert isinstance(heard.end, Exception)
+    assert listener.ended.wait(120)
+    assert isinstance(listener.error, Exception)
     assert not engine.alive
     engine.close()

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from kfp_llm_tuning.components.common.storage import open_input
-from kfp_llm_tuning.components.data.reading.careful import LineReport, check_line
+from kfp_llm_tuning.components.data.reading.careful_check import LineReport, check_line
 from kfp_llm_tuning.components.data.reading.fast_check import (
     READ_FIELDS,
     FastCheck,
@@ -28,6 +28,7 @@ from kfp_llm_tuning.components.data.reading.findings import (
     Severity,
     name_files,
 )
+from kfp_llm_tuning.components.data.reading.json_syntax import JSON_WHITESPACE
 from kfp_llm_tuning.components.data.reading.limits import (
     ADVISED_WINDOW,
     MAXIMUM_FIELD_NAME_CHARACTERS,
@@ -43,7 +44,6 @@ from kfp_llm_tuning.components.data.reading.lines import (
     read_chunks,
 )
 from kfp_llm_tuning.components.data.reading.row_sizes import may_be_too_large, too_large
-from kfp_llm_tuning.components.data.reading.syntax import JSON_WHITESPACE
 from kfp_llm_tuning.components.data.rows import Row
 
 

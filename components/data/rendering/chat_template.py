@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokens, Disguise
+from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokenMask, ControlTokens
 from kfp_llm_tuning.components.data.rendering.prompts import (
     Example,
     PromptFormat,
@@ -149,16 +149,16 @@ class TemplateFormatter(PromptFormatter):
         self, histories: Sequence[tuple[Sequence[Message], str]]
     ) -> list[str | RowRefusedError]:
         """Renders histories with their contexts; one that ends with the user asks for an answer."""
-        disguises = [Disguise(self.control_tokens) for _ in histories]
+        masks = [ControlTokenMask(self.control_tokens) for _ in histories]
         conversations = [
-            (self._roles(messages, context, disguise), messages[-1].author == "user")
-            for (messages, context), disguise in zip(histories, disguises, strict=True)
+            (self._roles(messages, context, mask), messages[-1].author == "user")
+            for (messages, context), mask in zip(histories, masks, strict=True)
         ]
         return [
-            disguise.reveal(text)
+            mask.reveal(text)
             if isinstance(text, str)
             else RowRefusedError(f"{_TEMPLATE} refuses the conversation: {_sentence(text)}")
-            for text, disguise in zip(self._rendered(conversations), disguises, strict=True)
+            for text, mask in zip(self._rendered(conversations), masks, strict=True)
         ]
 
     def _rendered(self, conversations: Sequence[Conversation]) -> list[str | TemplateError]:
@@ -168,18 +168,18 @@ class TemplateFormatter(PromptFormatter):
             raise _unusable_template(_sentence(error)) from error
 
     def _roles(
-        self, messages: Sequence[Message], context: str, disguise: Disguise
+        self, messages: Sequence[Message], context: str, mask: ControlTokenMask
     ) -> list[dict[str, str]]:
-        roles = [_role(said.author, self._disguised(said, disguise)) for said in messages]
+        roles = [_role(said.author, self._mask_text(said, mask)) for said in messages]
         if not context:
             return roles
-        told = disguise.hide(context)
+        told = mask.hide(context)
         if self._has_system:
             return [_role("system", told), *roles]
         return [_role("user", f"{told}\n\n{roles[0]['content']}"), *roles[1:]]
 
-    def _disguised(self, message: Message, disguise: Disguise) -> str:
-        return disguise.hide(message.content)
+    def _mask_text(self, message: Message, mask: ControlTokenMask) -> str:
+        return mask.hide(message.content)
 
 
 class ReasoningTemplateFormatter(TemplateFormatter):
@@ -204,11 +204,11 @@ class ReasoningTemplateFormatter(TemplateFormatter):
         _, reasoning, _, rest = split_reasoning(message.content)
         return self.control_tokens.spelled_in(f"{reasoning}\n{rest}")
 
-    def _disguised(self, message: Message, disguise: Disguise) -> str:
+    def _mask_text(self, message: Message, mask: ControlTokenMask) -> str:
         if message.author == "user" or not has_reasoning(message.content):
-            return super()._disguised(message, disguise)
+            return super()._mask_text(message, mask)
         opening, reasoning, closing, rest = split_reasoning(message.content)
-        return f"{opening}{disguise.hide(reasoning)}{closing}{disguise.hide(rest)}"
+        return f"{opening}{mask.hide(reasoning)}{closing}{mask.hide(rest)}"
 
 
 def _role(role: str, content: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 Rendered texts say which is which: transformers' private-use marks stand around a control token that
 a user wrote (`mark_control_tokens`), and `encode_marked` turns it into the tokens of its letters.
-`as_people_read` takes the marks away.
+`without_marks` takes the marks away.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ControlTokens:
         return marked
 
 
-class Disguise:
+class ControlTokenMask:
     """Hides the control tokens of a conversation's texts from the template that renders it.
 
     Each becomes one character that no text holds: a template that looks for its own tokens in what
@@ -101,7 +101,7 @@ def has_marks(rendered: str) -> bool:
     return _marks()[0] in rendered
 
 
-def as_people_read(rendered: str) -> str:
+def without_marks(rendered: str) -> str:
     """Takes the marks off a rendered text."""
     start, end = _marks()
     return rendered.replace(start, "").replace(end, "") if start in rendered else rendered
@@ -114,7 +114,7 @@ def encode_marked(tokenizer: Any, rendered: str) -> list[int]:
 
     Args:
         tokenizer: The model's tokenizer.
-        rendered: A text in which `ControlTokens` or `Disguise` left marks.
+        rendered: A text in which `ControlTokens` or `ControlTokenMask` left marks.
 
     Returns:
         Token ids.

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kfp_llm_tuning.components.common.resource_paths import full_name
-from kfp_llm_tuning.components.common.vertex import READ, Vertex, or_none
+from kfp_llm_tuning.components.common.vertex import READ, Vertex, found_or_none
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.vertex.planning.google_apis import GoogleApis
@@ -115,7 +115,7 @@ def check_metadata_store(vertex: Vertex) -> list[Check]:
     client = vertex.client(MetadataServiceClient)
     name = f"{vertex.parent}/metadataStores/default"
     with explained("read the metadata store"):
-        found = or_none(lambda: client.get_metadata_store(name=name, **READ))
+        found = found_or_none(lambda: client.get_metadata_store(name=name, **READ))
     if found is None:
         what = f"no pipeline ever ran in {vertex.location}: {name} is made by the first one."
         return [Check("metadata store", "warning", what, _FIRST_RUN)]
@@ -164,6 +164,6 @@ def check_vertex_resources(vertex: Vertex, run: VertexRun) -> list[Check]:
 
 def _check_resource(parameter: str, name: str, read: Callable[..., Any]) -> list[Check]:
     with explained(f"read {name}", parameter):
-        if or_none(lambda: read(name=name, **READ)) is None:
+        if found_or_none(lambda: read(name=name, **READ)) is None:
             return [Check(parameter, "problem", f"there is no {name}.")]
     return [Check(parameter, "ok", f"{name} is there.")]

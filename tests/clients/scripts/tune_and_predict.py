@@ -3,9 +3,9 @@
 import json
 import sys
 
-import asking
 import our_templates
 import pandas
+import predictions
 import vertexai
 from google.cloud import aiplatform
 from vertexai.language_models import (
@@ -64,10 +64,10 @@ def tune_preview():
 
 
 tune, ask, base_model = {
-    "text": (tune_text, asking.text, "text-bison@002"),
-    "preview": (tune_preview, asking.briefly, "text-bison@001"),
-    "code": (tune_code, asking.code, "code-bison@002"),
-    "chat": (tune_chat, asking.chat, "chat-bison@002"),
+    "text": (tune_text, predictions.text, "text-bison@002"),
+    "preview": (tune_preview, predictions.briefly, "text-bison@001"),
+    "code": (tune_code, predictions.code, "code-bison@002"),
+    "chat": (tune_chat, predictions.chat, "chat-bison@002"),
 }[kind]
 job = tune()
 tuned_model = job.get_tuned_model()
@@ -84,6 +84,6 @@ report = {
     "experiments": experiments,
     "answers": ask(tuned_model),
     "answers_of_loaded": ask(type(tuned_model).get_tuned_model(name)),
-    "answers_of_endpoint": asking.endpoint(tuned_model) if kind == "text" else {},
+    "answers_of_endpoint": predictions.endpoint(tuned_model) if kind == "text" else {},
 }
 print(json.dumps(report))

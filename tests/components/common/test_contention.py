@@ -11,28 +11,28 @@ from kfp_llm_tuning.components.common import contention
 SECOND = 1_000_000_000
 
 
-class FakeTeam:
+class FakeThreads:
     kept = 0
 
     def __init__(self, library: object, size: int) -> None:
-        FakeTeam.kept += 1
+        FakeThreads.kept += 1
 
     def release(self) -> None:
-        FakeTeam.kept -= 1
+        FakeThreads.kept -= 1
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> contention.Watch:
-    monkeypatch.setattr(contention, "Team", FakeTeam)
-    return contention.Watch(library=None, team_size=2)  # type: ignore[arg-type]
+def watch(monkeypatch: pytest.MonkeyPatch) -> contention.ContentionWatch:
+    monkeypatch.setattr(contention, "IdleThreads", FakeThreads)
+    return contention.ContentionWatch(library=None, team_size=2)  # type: ignore[arg-type]
 
 
-def look(watch: contention.Watch, share: float, times: int = 1) -> None:
+def look(watch: contention.ContentionWatch, share: float, times: int = 1) -> None:
     for _ in range(times):
         watch.look(int((1 - share) * SECOND), int(share * SECOND))
 
 
-def test_gives_way_while_others_want_the_processors(watch: contention.Watch) -> None:
+def test_gives_way_while_others_want_the_processors(watch: contention.ContentionWatch) -> None:
     look(watch, 0.2, times=9)
     assert not watch.giving_way
     look(watch, 0.3)
@@ -43,10 +43,10 @@ def test_gives_way_while_others_want_the_processors(watch: contention.Watch) -> 
         look(watch, 0.01, times=4)
         look(watch, 0.2)
     assert watch.giving_way
-    assert FakeTeam.kept == 1
+    assert FakeThreads.kept == 1
     look(watch, 0.01, times=5)
     assert not watch.giving_way
-    assert FakeTeam.kept == 0
+    assert FakeThreads.kept == 0
 
 
 def in_a_new_process(code: str, **environment: str) -> str:
@@ -72,7 +72,7 @@ def in_a_new_process(code: str, **environment: str) -> str:
 def test_a_real_team_comes_and_goes() -> None:
     printed = in_a_new_process("""
         before = threads()
-        team = contention.Team(contention._loaded_openmp(), 3)
+        team = contention.IdleThreads(contention._loaded_openmp(), 3)
         while threads() < before + 3:
             pass
         team.release()

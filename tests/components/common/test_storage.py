@@ -82,7 +82,7 @@ def test_join() -> None:
 def test_what_fails_at_a_place_is_told_with_the_place() -> None:
     with (
         pytest.raises(UserError) as caught,
-        storage.failures_told("write gs://b/o", "output", "Try again."),
+        storage.failures_explained("write gs://b/o", "output", "Try again."),
     ):
         raise RuntimeError("quota")
     (problem,) = caught.value.problems

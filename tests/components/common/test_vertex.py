@@ -10,7 +10,13 @@ from google.protobuf.empty_pb2 import Empty
 from google.rpc import status_pb2
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.common.vertex import Ensured, Vertex, ensure, or_none, wait
+from kfp_llm_tuning.components.common.vertex import (
+    EnsuredResource,
+    Vertex,
+    ensure,
+    found_or_none,
+    wait,
+)
 
 
 class Service:
@@ -40,7 +46,7 @@ REFUSED = exceptions.PermissionDenied("no")
 def test_made_once() -> None:
     service = Service()
     for _ in range(2):
-        assert ensure(service.find, service.make, "make it") == Ensured("thing")
+        assert ensure(service.find, service.make, "make it") == EnsuredResource("thing")
     assert service.things == ["thing"]
 
 
@@ -75,7 +81,7 @@ def test_another_delivery_makes_it_at_the_same_time() -> None:
     def make() -> str:
         raise exceptions.AlreadyExists("it is being made")
 
-    assert ensure(lambda: next(looks), make, "make it") == Ensured("thing")
+    assert ensure(lambda: next(looks), make, "make it") == EnsuredResource("thing")
 
 
 def running(*states: operations_pb2.Operation) -> operation.Operation:
@@ -102,7 +108,7 @@ def test_waits_for_the_operation() -> None:
         return running(state(False), state(False), state(True))
 
     made = ensure(lambda: things[0] if things else None, make, "make it")
-    assert made == Ensured("thing", "operations/1")
+    assert made == EnsuredResource("thing", "operations/1")
 
 
 def test_failed_operation() -> None:
@@ -115,8 +121,8 @@ def test_or_none() -> None:
     def missing() -> str:
         raise exceptions.NotFound("no such thing")
 
-    assert or_none(missing) is None
-    assert or_none(lambda: "thing") == "thing"
+    assert found_or_none(missing) is None
+    assert found_or_none(lambda: "thing") == "thing"
 
 
 @pytest.mark.parametrize(

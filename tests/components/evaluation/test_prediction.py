@@ -8,7 +8,7 @@ import pytest
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.evaluation import prediction
 from kfp_llm_tuning.components.evaluation.artifacts import read_predictions
-from kfp_llm_tuning.components.evaluation.predicting_model import BaseModel
+from kfp_llm_tuning.components.evaluation.local_model import BaseModelReference
 from kfp_llm_tuning.components.evaluation.prediction import answer_limit, batch_predict
 
 TRAINING = [(f"say {word} {n}", word) for word in ("yes", "no", "maybe") for n in range(4)]
@@ -59,7 +59,7 @@ def test_a_base_model_is_found_by_its_reference(preprocess, model_folder, tmp_pa
     info = batch_predict(
         preprocess("evaluation", GENERATION),
         preprocess("training", []),
-        BaseModel(str(model_folder)),
+        BaseModelReference(str(model_folder)),
         tmp_path / "predictions",
     )
     assert not info.tuned
@@ -73,7 +73,7 @@ def test_without_an_evaluation_set_no_model_is_loaded(preprocess, tmp_path, monk
     info = batch_predict(
         preprocess("evaluation", []),
         preprocess("training", TRAINING),
-        BaseModel("no such model"),
+        BaseModelReference("no such model"),
         output,
     )
     assert info.examples == 0

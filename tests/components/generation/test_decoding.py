@@ -15,7 +15,8 @@ from kfp_llm_tuning.components.generation import decoding
 from kfp_llm_tuning.components.generation.decoding import Decoder, Row
 from kfp_llm_tuning.components.generation.engine import Generation, GenerationRequest, Sampling
 from kfp_llm_tuning.components.generation.rows import RowModel, Rows
-from tests.components.generation.heard import Heard, greedy
+from tests.components.generation.greedy_decoding import greedy
+from tests.components.generation.listeners import RecordingListener
 
 EOS = 2
 
@@ -33,11 +34,11 @@ def alone(model: Any) -> Callable[[tuple[int, ...], int], Generation]:
 
 def add(
     decoder: Decoder, prompt: tuple[int, ...], limit: int, sampling: Sampling | None = None
-) -> tuple[Heard, Row]:
-    heard = Heard()
-    row = Row(GenerationRequest(prompt, limit, [EOS], sampling or Sampling()), heard)
+) -> tuple[RecordingListener, Row]:
+    listener = RecordingListener()
+    row = Row(GenerationRequest(prompt, limit, [EOS], sampling or Sampling()), listener)
     decoder.add(row)
-    return heard, row
+    return listener, row
 
 
 def finish(decoder: Decoder) -> None:
@@ -83,13 +84,13 @@ def test_any_schedule_gives_every_row_what_it_gets_alone(rows, alone, plan):
                 for _ in range(how[0]):
                     decoder.step()
         finish(decoder)
-    for prompt, limit, heard, row in asked:
+    for prompt, limit, listener, row in asked:
         expected = alone(prompt, limit)
-        if heard.has_ended:
-            assert heard.generation == expected
+        if listener.ended.is_set():
+            assert listener.generation == expected
         else:
             assert row.cancelled
-            assert heard.tokens == expected.tokens[: len(heard.tokens)]
+            assert listener.tokens == expected.tokens[: len(listener.tokens)]
     assert all(count <= 4 and (count == 1 or count * width <= 80) for count, width in seen)
 
 
@@ -101,7 +102,7 @@ def test_a_long_answer_blocks_no_short_one(rows, alone):
     decoder.step()
     decoder.step()
     assert short.generation == alone((8, 9), 3)
-    assert not long.has_ended
+    assert not long.ended.is_set()
     assert len(long.tokens) < 10
 
 
@@ -136,12 +137,12 @@ def test_prompts_of_similar_length_are_read_together(rows, monkeypatch):
 def test_a_batch_is_bounded_by_the_tokens_it_may_come_to(rows, monkeypatch):
     monkeypatch.setattr(decoding, "TOKENS_PER_BATCH", 60)
     decoder = Decoder(rows)
-    heard = [add(decoder, (5,) * 10, 10)[0] for _ in range(4)]
+    listeners = [add(decoder, (5,) * 10, 10)[0] for _ in range(4)]
     beyond, _ = add(decoder, (6,) * 10, 90)
     decoder.step()
-    assert [len(each.tokens) for each in heard] == [2, 2, 2, 0]
+    assert [len(each.tokens) for each in listeners] == [2, 2, 2, 0]
     finish(decoder)
-    assert all(each.has_ended for each in [*heard, beyond])
+    assert all(each.ended.is_set() for each in [*listeners, beyond])
 
 
 def test_rows_wait_where_none_may_join(rows, alone, monkeypatch):
@@ -187,14 +188,14 @@ def test_rows_that_do_not_fit_together_are_done_one_by_one(rows, alone, monkeypa
     monkeypatch.setattr(Rows, "append", out_of_memory)
     monkeypatch.setattr(decoding, "BATCH_SIZE", 4)
     decoder = Decoder(rows)
-    heard = {prompt: add(decoder, prompt, 9)[0] for prompt in [(5, 6, 7), (8, 9), (10,)]}
+    listeners = {prompt: add(decoder, prompt, 9)[0] for prompt in [(5, 6, 7), (8, 9), (10,)]}
     drawn, _ = add(decoder, (11, 12), 9, Sampling(1.0, seed=3, frequency_penalty=1.0))
     late, _ = add(decoder, (13,), 2)
-    while not drawn.has_ended:
+    while not drawn.ended.is_set():
         decoder.step()
         assert late.tokens == []
     finish(decoder)
-    for prompt, each in heard.items():
+    for prompt, each in listeners.items():
         assert each.generation == alone(prompt, 9)
     assert len(drawn.tokens) == 9 or drawn.finished
     assert late.generation == alone((13,), 2)
@@ -214,14 +215,14 @@ def test_rows_whose_batch_cannot_be_changed_start_over(rows, alone, monkeypatch,
 
     monkeypatch.setattr(Rows, change, fail)
     decoder = Decoder(rows)
-    heard = {(5, 6): add(decoder, (5, 6), 3)[0], (7, 8, 9): add(decoder, (7, 8, 9), 5)[0]}
+    listeners = {(5, 6): add(decoder, (5, 6), 3)[0], (7, 8, 9): add(decoder, (7, 8, 9), 5)[0]}
     decoder.step()
-    heard[10,] = add(decoder, (10,), 5)[0]
+    listeners[10,] = add(decoder, (10,), 5)[0]
     finish(decoder)
     assert calls
-    assert heard[5, 6].generation == alone((5, 6), 3)
-    assert heard[7, 8, 9].generation == alone((7, 8, 9), 5)
-    assert heard[10,].generation == alone((10,), 5)
+    assert listeners[5, 6].generation == alone((5, 6), 3)
+    assert listeners[7, 8, 9].generation == alone((7, 8, 9), 5)
+    assert listeners[10,].generation == alone((10,), 5)
 
 
 def test_a_failed_device_is_told(rows, monkeypatch):
@@ -230,9 +231,9 @@ def test_a_failed_device_is_told(rows, monkeypatch):
 
     monkeypatch.setattr(Rows, "append", fail)
     decoder = Decoder(rows)
-    heard, _ = add(decoder, (5, 6), 5)
+    listener, _ = add(decoder, (5, 6), 5)
     finish(decoder)
-    assert isinstance(heard.error, torch.AcceleratorError)
+    assert isinstance(listener.error, torch.AcceleratorError)
     assert decoder.broken
 
 
@@ -262,9 +263,9 @@ def test_drawn_rows_do_not_hang_on_their_neighbours(rows):
         for number in range(neighbours):
             add(decoder, (20 + number, 21), 4 + 6 * number, Sampling(0.9, seed=number))
             decoder.step()
-        heard, _ = add(decoder, (5, 6, 7), 12, asked)
+        listener, _ = add(decoder, (5, 6, 7), 12, asked)
         finish(decoder)
-        found.append(heard)
+        found.append(listener)
     assert found[0].tokens == found[1].tokens
     assert len(found[0].tokens) == 12
     for one, other in zip(found[0].logprobs, found[1].logprobs, strict=True):
@@ -276,12 +277,12 @@ def test_logprobs_are_those_of_a_plain_forward_pass(rows, model):
     add(decoder, (9, 9, 9, 9, 9), 3)
     decoder.step()
     asked = Sampling(0.8, seed=1, logprobs=3, logit_bias={40: 3.0}, frequency_penalty=1.0)
-    heard, _ = add(decoder, (5, 6, 7), 8, asked)
+    listener, _ = add(decoder, (5, 6, 7), 8, asked)
     finish(decoder)
     with torch.no_grad():
-        logits = model(torch.tensor([[5, 6, 7, *heard.tokens]])).logits[0].double()
+        logits = model(torch.tensor([[5, 6, 7, *listener.tokens]])).logits[0].double()
     expected = logits.log_softmax(dim=-1)[2:]
-    for place, (token, told) in enumerate(zip(heard.tokens, heard.logprobs, strict=True)):
+    for place, (token, told) in enumerate(zip(listener.tokens, listener.logprobs, strict=True)):
         assert told.chosen == pytest.approx(float(expected[place, token]), abs=1e-4)
         best = expected[place].topk(3)
         assert [each for each, _ in told.likeliest] == best.indices.tolist()
@@ -291,9 +292,9 @@ def test_logprobs_are_those_of_a_plain_forward_pass(rows, model):
 
 def test_all_hear_of_an_error(rows):
     decoder = Decoder(rows)
-    heard = [add(decoder, (5, 6), 9)[0]]
+    listeners = [add(decoder, (5, 6), 9)[0]]
     decoder.step()
-    heard.append(add(decoder, (7,), 9)[0])
+    listeners.append(add(decoder, (7,), 9)[0])
     decoder.fail(RuntimeError("over"))
     assert not decoder.busy
-    assert [str(each.error) for each in heard] == ["over", "over"]
+    assert [str(each.error) for each in listeners] == ["over", "over"]

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from kfp_llm_tuning.components.generation.decoding import Decoder, Row
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 from kfp_llm_tuning.components.generation.rows import RowModel, stay_in_place
-from tests.components.generation.heard import Heard
+from tests.components.generation.listeners import RecordingListener
 
 EOS = 2
 SIZES = {
@@ -102,14 +102,14 @@ def test_rows_that_come_and_go_get_what_they_get_alone(name: str) -> None:
     ]
     limits = [chance.randint(1, 14) for _ in prompts]
     decoder = Decoder(rows)
-    heard = [Heard() for _ in prompts]
+    listeners = [RecordingListener() for _ in prompts]
     for number, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
-        decoder.add(Row(GenerationRequest(prompt, limit, [EOS]), heard[number]))
+        decoder.add(Row(GenerationRequest(prompt, limit, [EOS]), listeners[number]))
         for _ in range(number % 3):
             decoder.step()
     while decoder.busy:
         decoder.step()
-    written = [each.wait().tokens for each in heard]
+    written = [each.wait().tokens for each in listeners]
     assert written == [alone(model, *asked) for asked in zip(prompts, limits, strict=True)]
     assert len(set(map(tuple, written))) > 8
 

@@ -11,7 +11,8 @@ import pytest
 from kfp_llm_tuning.components.generation.decoding import Decoder
 from kfp_llm_tuning.components.generation.engine import GenerationRequest, Sampling
 from kfp_llm_tuning.components.generation.rows import Rows
-from tests.components.generation.heard import Heard, greedy
+from tests.components.generation.greedy_decoding import greedy
+from tests.components.generation.listeners import RecordingListener
 
 EOS = 2
 PROMPTS = [[1, 50, 60, 70], [1, 80], [1, 50, 60, 70], [1, *range(30, 70)], [1, 99, 98, 97, 96]]
@@ -30,9 +31,11 @@ def requests(prompts, limit):
 
 
 def submit(engine, prompt, limit, sampling=None):
-    heard = Heard()
-    ticket = engine.submit(GenerationRequest(prompt, limit, [EOS], sampling or Sampling()), heard)
-    return heard, ticket
+    listener = RecordingListener()
+    ticket = engine.submit(
+        GenerationRequest(prompt, limit, [EOS], sampling or Sampling()), listener
+    )
+    return listener, ticket
 
 
 def test_generates_what_each_prompt_gets_alone(engine, model):
@@ -44,10 +47,10 @@ def test_generates_what_each_prompt_gets_alone(engine, model):
 def test_submitting_writes_what_generating_writes(engine):
     asked = [GenerationRequest(p, 3 + 4 * n, [EOS]) for n, p in enumerate(PROMPTS)]
     asked += [GenerationRequest([1, 40], 9, [EOS], Sampling(1.0, 0.9, 40, seed=5, logprobs=2))]
-    heard = [Heard() for _ in asked]
-    for request, listener in zip(asked, heard, strict=True):
+    listeners = [RecordingListener() for _ in asked]
+    for request, listener in zip(asked, listeners, strict=True):
         engine.submit(request, listener)
-    for listener, expected in zip(heard, engine.generate(asked), strict=True):
+    for listener, expected in zip(listeners, engine.generate(asked), strict=True):
         found = listener.wait()
         assert (found.tokens, found.finished) == (expected.tokens, expected.finished)
         for one, other in zip(found.logprobs, expected.logprobs, strict=True):
@@ -82,27 +85,27 @@ def test_stops_at_any_of_the_stop_tokens(engine, model):
 
 def test_a_cancelled_request_is_heard_of_no_more(fresh):
     endless = [*range(3, 250)]
-    heard, ticket = submit(fresh, endless, 10_000)
-    heard.wait_for_first()
+    listener, ticket = submit(fresh, endless, 10_000)
+    assert listener.begun.wait(60)
     ticket.cancel()
     # Answers come in turn: whatever was under way when it was cancelled has been told by then.
     submit(fresh, [5, 6], 3)[0].wait()
-    count = len(heard.tokens)
+    count = len(listener.tokens)
     submit(fresh, [5, 6], 5)[0].wait()
-    assert len(heard.tokens) == count
-    assert not heard.has_ended
+    assert len(listener.tokens) == count
+    assert not listener.ended.is_set()
 
 
 def test_what_is_under_way_hears_of_closing(fresh):
-    heard, _ = submit(fresh, [*range(3, 250)], 10_000)
+    listener, _ = submit(fresh, [*range(3, 250)], 10_000)
     waiting = [submit(fresh, [5], 10_000)[0] for _ in range(40)]
-    heard.wait_for_first()
+    assert listener.begun.wait(60)
     assert fresh.alive
     fresh.close()
     assert not fresh.alive
-    for listener in [heard, *waiting]:
+    for each in [listener, *waiting]:
         with pytest.raises(RuntimeError, match="closed"):
-            listener.wait()
+            each.wait()
     with pytest.raises(RuntimeError, match="closed"):
         submit(fresh, [5], 3)
     fresh.close()
@@ -111,13 +114,13 @@ def test_what_is_under_way_hears_of_closing(fresh):
 
 def test_a_listener_may_submit_and_close(fresh, model):
     done = threading.Event()
-    second = Heard()
+    second = RecordingListener()
 
-    class First(Heard):
+    class First(RecordingListener):
         def on_end(self, finished):
             fresh.submit(GenerationRequest([5, 6], 4, [EOS]), second)
 
-    class Last(Heard):
+    class Last(RecordingListener):
         def on_end(self, finished):
             fresh.close()
             done.set()
@@ -132,9 +135,9 @@ def test_a_listener_may_submit_and_close(fresh, model):
 def test_the_engine_outlives_a_failure_of_its_own(fresh, model, monkeypatch, caplog):
     step = Decoder.step
     monkeypatch.setattr(Decoder, "step", lambda self: {}["bug"])
-    heard, _ = submit(fresh, [5, 6], 3)
+    listener, _ = submit(fresh, [5, 6], 3)
     with pytest.raises(KeyError):
-        heard.wait()
+        listener.wait()
     assert "The decoding loop failed" in caplog.text
     monkeypatch.setattr(Decoder, "step", step)
     assert fresh.alive

@@ -13,11 +13,11 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.reading.lines import LongLine
 from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.engine import Generation, GenerationRequest
-from kfp_llm_tuning.components.generation.questions import (
-    Question,
-    parse_questions,
-    question,
-    text_question,
+from kfp_llm_tuning.components.generation.instances import (
+    Instance,
+    instance_from_row,
+    parse_instances,
+    text_instance,
 )
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 from kfp_llm_tuning.components.upload.mlflow_flavor import ServedModel
@@ -43,15 +43,15 @@ def model(folder: Path) -> TunedModel:
 def test_text_rows_in_every_spelling() -> None:
     lines = [b'\xef\xbb\xbf{"input_text": "a", "output_text": "b"}\r\n', b"\n"]
     lines += [b'{"prompt": "a"}', b'{"content": "a", "extra": 1}']
-    assert parse_questions(lines, "x.jsonl") == [text_question("a")] * 3
+    assert parse_instances(lines, "x.jsonl") == [text_instance("a")] * 3
 
 
 def test_answer_of_a_conversation_is_left_out() -> None:
     user, assistant = {"author": "user", "content": "q"}, {"author": "assistant", "content": "a"}
-    asked = Question((Message("user", "q"),), "be kind", is_chat=True)
-    assert question({"messages": [user], "context": "be kind"}) == asked
-    assert question({"messages": [user, assistant], "context": "be kind"}) == asked
-    longer = question({"messages": [user, assistant, user]})
+    asked = Instance((Message("user", "q"),), "be kind", is_chat=True)
+    assert instance_from_row({"messages": [user], "context": "be kind"}) == asked
+    assert instance_from_row({"messages": [user, assistant], "context": "be kind"}) == asked
+    longer = instance_from_row({"messages": [user, assistant, user]})
     assert [message.content for message in longer.messages] == ["q", "a", "q"]
 
 
@@ -75,19 +75,19 @@ def test_answer_of_a_conversation_is_left_out() -> None:
 )
 def test_row_that_asks_nothing(row: Any) -> None:
     with pytest.raises(UserError):
-        question(row)
+        instance_from_row(row)
 
 
 @pytest.mark.parametrize("row", [{"prompt": "a\ud800"}, {"messages": [], "context": "\udfff"}])
 def test_half_a_character_is_refused(row: Any) -> None:
     row = {**row, "messages": [{"author": "user", "content": "a"}]} if "messages" in row else row
     with pytest.raises(UserError, match="half of a surrogate pair"):
-        question(row)
+        instance_from_row(row)
 
 
 def test_every_bad_line_is_told() -> None:
     with pytest.raises(UserError) as caught:
-        parse_questions([b"{", b'{"prompt": "a"}', b"[]", b"\xff"], "x.jsonl")
+        parse_instances([b"{", b'{"prompt": "a"}', b"[]", b"\xff"], "x.jsonl")
     assert [problem.where for problem in caught.value.problems] == [
         f"x.jsonl, line {number}" for number in (1, 3, 4)
     ]
@@ -106,12 +106,12 @@ def test_every_bad_line_is_told() -> None:
 )
 def test_hostile_lines_are_told(line: bytes | LongLine, told: str) -> None:
     with pytest.raises(UserError, match=f"x.jsonl, line 2: .*{told}"):
-        parse_questions([b'{"prompt": "a"}', line], "x.jsonl")
+        parse_instances([b'{"prompt": "a"}', line], "x.jsonl")
 
 
 def test_empty_file() -> None:
     with pytest.raises(UserError, match="nothing to predict"):
-        parse_questions([b"\n"], "x.jsonl")
+        parse_instances([b"\n"], "x.jsonl")
 
 
 def test_prompt_is_written_as_in_training(
@@ -127,17 +127,17 @@ def test_prompt_is_written_as_in_training(
         return real(requests)
 
     monkeypatch.setattr(engine, "generate", recording)
-    chat = question({"messages": [{"author": "user", "content": "hi"}], "context": "c"})
-    model.answer([text_question("hello"), chat])
+    chat = instance_from_row({"messages": [{"author": "user", "content": "hi"}], "context": "c"})
+    model.answer([text_instance("hello"), chat])
     assert asked == ["hello\n", "c\n\nuser:\nhi\nassistant:\n"]
 
 
 def test_limits_of_the_tuning_are_kept_and_told(model: TunedModel) -> None:
-    short, long = model.answer([text_question("a"), text_question("b" * 500)])
+    short, long = model.answer([text_instance("a"), text_instance("b" * 500)])
     assert (short.input_truncated, long.input_truncated) == (False, True)
     tokenizer = model.engine.tokenizer
     assert len(tokenizer(short.content)["input_ids"]) <= 8 * 3
-    (one,) = model.answer([text_question("a")], max_output_tokens=1)
+    (one,) = model.answer([text_instance("a")], max_output_tokens=1)
     assert not one.finished
     assert short.content.startswith(one.content)
 
@@ -151,7 +151,7 @@ def test_mlflow_flavour_takes_lists_and_tables(folder: Path, model: TunedModel) 
     import pandas
 
     served = ServedModel(folder)
-    expected = [answer.content for answer in model.answer([text_question("a")] * 2, 3)]
+    expected = [answer.content for answer in model.answer([text_instance("a")] * 2, 3)]
     parameters = {"max_output_tokens": 3}
     assert served.predict(["a", {"prompt": "a"}], parameters) == expected
     table = pandas.DataFrame({"input_text": ["a", "a"]})

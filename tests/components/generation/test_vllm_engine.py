@@ -20,7 +20,7 @@ from kfp_llm_tuning.components.generation.engine import (
 )
 from kfp_llm_tuning.components.generation.vllm_engine import VllmEngine
 from tests.components.generation import fake_vllm
-from tests.components.generation.listeners import Heard
+from tests.components.generation.listeners import RecordingListener
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def asked(prompt, limit=5, stops=(), **sampling):
 
 
 def hear(engine, request):
-    heard = Heard()
-    engine.submit(request, heard)
-    heard.ended.wait(60)
-    return heard
+    listener = RecordingListener()
+    engine.submit(request, listener)
+    listener.ended.wait(60)
+    return listener
 
 
 def test_tells_what_it_runs(engine, vllm, model_folder):
@@ -121,50 +121,50 @@ def test_one_failure_ends_all(engine, vllm):
 
 
 def test_a_listener_hears_every_token_and_the_end(engine):
-    heard = hear(engine, asked([10], stops=[14], logprobs=1))
-    assert heard.tokens == [11, 12, 13]
-    assert heard.logprobs[0] == TokenLogprobs(-1.1, ((0, 0.0),))
-    assert heard.end is True
-    heard = hear(engine, asked([10]))
-    assert heard.tokens == [11, 12, 13, 14, 15]
-    assert heard.logprobs == [None] * 5
-    assert heard.end is False
+    listener = hear(engine, asked([10], stops=[14], logprobs=1))
+    assert listener.tokens == [11, 12, 13]
+    assert listener.logprobs[0] == TokenLogprobs(-1.1, ((0, 0.0),))
+    assert listener.finished is True
+    listener = hear(engine, asked([10]))
+    assert listener.tokens == [11, 12, 13, 14, 15]
+    assert listener.logprobs == [None] * 5
+    assert listener.finished is False
 
 
 def test_a_cancelled_request_is_heard_of_no_more(engine, vllm):
-    heard = Heard()
-    ticket = engine.submit(asked([88], 20), heard)
-    heard.begun.wait(60)
+    listener = RecordingListener()
+    ticket = engine.submit(asked([88], 20), listener)
+    listener.begun.wait(60)
     ticket.cancel()
     ticket.cancel()
     hear(engine, asked([10]))
     assert vllm.aborted == ["0"]
-    assert heard.end is None
+    assert not listener.ended.is_set()
 
 
 def test_a_listener_hears_of_failure(engine, vllm):
     vllm.fails = True
-    heard = hear(engine, asked([88], 20))
-    assert heard.tokens == [89, 90]
-    assert "out of memory" in str(heard.end)
+    listener = hear(engine, asked([88], 20))
+    assert listener.tokens == [89, 90]
+    assert "out of memory" in str(listener.error)
 
 
 def test_a_listener_that_fails_harms_no_other(engine, vllm):
-    class Failing(Heard):
+    class Failing(RecordingListener):
         def on_token(self, token, logprobs):
             raise KeyError("mine")
 
-    heard = Failing()
-    engine.submit(asked([10], 20), heard)
-    heard.ended.wait(60)
-    assert isinstance(heard.end, KeyError)
+    listener = Failing()
+    engine.submit(asked([10], 20), listener)
+    listener.ended.wait(60)
+    assert isinstance(listener.error, KeyError)
     assert vllm.aborted == ["0"]
-    assert hear(engine, asked([10])).end is False
+    assert hear(engine, asked([10])).finished is False
 
 
 def test_what_the_model_cannot_answer_is_refused_at_once(engine, vllm):
     with pytest.raises(ValueError, match="at least one"):
-        engine.submit(asked([]), Heard())
+        engine.submit(asked([]), RecordingListener())
     with pytest.raises(ValueError, match="below 100"):
         engine.generate([asked([10]), asked([100])])
     assert vllm.asked == []
@@ -179,21 +179,21 @@ def test_a_dead_vllm_is_noticed(engine, vllm):
     vllm.errored = True
     assert not engine.alive
     with pytest.raises(RuntimeError, match="vLLM has ended"):
-        engine.submit(asked([10]), Heard())
+        engine.submit(asked([10]), RecordingListener())
 
 
 def test_closing_tells_those_who_wait(engine, vllm):
-    heard = Heard()
-    engine.submit(asked([88], 20), heard)
-    heard.begun.wait(60)
+    listener = RecordingListener()
+    engine.submit(asked([88], 20), listener)
+    listener.begun.wait(60)
     engine.close()
     engine.close()
-    assert "closed" in str(heard.end)
+    assert "closed" in str(listener.error)
     assert vllm.aborted == ["0"]
     assert vllm.shut == 1
     assert not engine.alive
     with pytest.raises(RuntimeError, match="closed"):
-        engine.submit(asked([10]), Heard())
+        engine.submit(asked([10]), RecordingListener())
     with pytest.raises(RuntimeError, match="closed"):
         engine.generate([asked([10])])
 

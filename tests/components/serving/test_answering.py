@@ -14,7 +14,7 @@ from fastapi import Request
 from kfp_llm_tuning.components.generation.engine import Sampling
 from kfp_llm_tuning.components.serving import answering
 from kfp_llm_tuning.components.serving.admission import Admission, State
-from kfp_llm_tuning.components.serving.answer import Answer, Wanted
+from kfp_llm_tuning.components.serving.answer import Answer, AnswerRequest
 from kfp_llm_tuning.components.serving.metrics import Metrics
 from kfp_llm_tuning.components.serving.prompting import Prompt
 from kfp_llm_tuning.components.serving.refusals import Refusal
@@ -27,7 +27,7 @@ class Route:
     path = "/predict"
 
 
-class Asker:
+class AnswerClient:
     """Asks the service, and leaves when ``left`` is set."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
@@ -48,20 +48,20 @@ class Asker:
 
         return Request({"type": "http", "headers": [], "route": Route()}, receive)
 
-    def wanted(self, text: str, stops: tuple[str, ...] = (), **sampling: Any) -> Wanted:
+    def wanted(self, text: str, stops: tuple[str, ...] = (), **sampling: Any) -> AnswerRequest:
         prompt = Prompt(self.engine.tokens(text), [2])
-        return Wanted(prompt, 100, Sampling(**sampling), stops)
+        return AnswerRequest(prompt, 100, Sampling(**sampling), stops)
 
-    async def answers(self, *wanted: Wanted, count: int = 1) -> list[list[Answer]]:
+    async def answers(self, *wanted: AnswerRequest, count: int = 1) -> list[list[Answer]]:
         return await answering.answers(self.service, self.request(), wanted, count)
 
 
 @pytest.fixture
-def asker(tmp_path: Path) -> Asker:
-    return Asker(tmp_path)
+def client(tmp_path: Path) -> AnswerClient:
+    return AnswerClient(tmp_path)
 
 
-def crossings(asker: Asker, check: Callable[[], Awaitable[Any]]) -> int:
+def crossings(client: AnswerClient, check: Callable[[], Awaitable[Any]]) -> int:
     """Counts what other threads hand to the event loop."""
     count = 0
 
@@ -83,36 +83,36 @@ def crossings(asker: Asker, check: Callable[[], Awaitable[Any]]) -> int:
 
 
 @pytest.mark.parametrize("stops", [(), ("never",)])
-def test_an_answer_crosses_over_once(asker: Asker, stops: tuple[str, ...]) -> None:
-    asker.engine.says("a long answer " * 7)
-    count = crossings(asker, lambda: asker.answers(asker.wanted("x", stops), count=3))
+def test_an_answer_crosses_over_once(client: AnswerClient, stops: tuple[str, ...]) -> None:
+    client.engine.says("a long answer " * 7)
+    count = crossings(client, lambda: client.answers(client.wanted("x", stops), count=3))
     assert count == 3
 
 
-def test_answers_are_submitted_together(asker: Asker) -> None:
+def test_answers_are_submitted_together(client: AnswerClient) -> None:
     all_there = threading.Event()
 
     def script(request: Any) -> Line:
-        if len(asker.engine.requests) == 6:
+        if len(client.engine.requests) == 6:
             all_there.set()
-        return Line(asker.engine.tokens("ab"), wait=all_there)
+        return Line(client.engine.tokens("ab"), wait=all_there)
 
-    asker.engine.script = script
-    found = asyncio.run(asker.answers(asker.wanted("x"), asker.wanted("y"), count=3))
+    client.engine.script = script
+    found = asyncio.run(client.answers(client.wanted("x"), client.wanted("y"), count=3))
     assert [[answer.text for answer in candidates] for candidates in found] == [["ab"] * 3] * 2
-    assert asker.engine.prompts() == ["x"] * 3 + ["y"] * 3
+    assert client.engine.prompts() == ["x"] * 3 + ["y"] * 3
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_an_end_that_is_mere_text_ends_the_answer(asker: Asker, streamed: bool) -> None:
-    assert asker.service.model is not None
-    asker.service.model.stop_text = "<|im_end|>"
-    asker.engine.says("billing<|im_end|>\nuser:")
+def test_an_end_that_is_mere_text_ends_the_answer(client: AnswerClient, streamed: bool) -> None:
+    assert client.service.model is not None
+    client.service.model.stop_text = "<|im_end|>"
+    client.engine.says("billing<|im_end|>\nuser:")
 
     async def read() -> list[answering.Piece]:
-        wanted = [asker.wanted("x", ("other",))]
-        request = asker.request()
-        pieces = answering.pieces(asker.service, request, wanted, 1, streamed=streamed)
+        wanted = [client.wanted("x", ("other",))]
+        request = client.request()
+        pieces = answering.pieces(client.service, request, wanted, 1, streamed=streamed)
         return [piece async for piece in pieces]
 
     *_, last = pieces = asyncio.run(read())
@@ -121,97 +121,97 @@ def test_an_end_that_is_mere_text_ends_the_answer(asker: Asker, streamed: bool) 
     assert not streamed or "".join(piece.text for piece in pieces) == "billing"
 
 
-def test_an_answer_of_no_tokens(asker: Asker) -> None:
-    asker.engine.says("")
-    [[answer]] = asyncio.run(asker.answers(asker.wanted("x", ("a",), logprobs=1)))
+def test_an_answer_of_no_tokens(client: AnswerClient) -> None:
+    client.engine.says("")
+    [[answer]] = asyncio.run(client.answers(client.wanted("x", ("a",), logprobs=1)))
     assert (answer.text, answer.tokens, answer.finished, answer.scored) == ("", 0, True, ())
 
 
-def test_an_answer_that_the_limit_cut(asker: Asker) -> None:
-    asker.engine.says("é" * 60)
-    [[answer]] = asyncio.run(asker.answers(asker.wanted("x")))
+def test_an_answer_that_the_limit_cut(client: AnswerClient) -> None:
+    client.engine.says("é" * 60)
+    [[answer]] = asyncio.run(client.answers(client.wanted("x")))
     assert (answer.text, answer.tokens, answer.finished) == ("é" * 50, 100, False)
 
 
-def test_the_first_error_ends_all(asker: Asker) -> None:
+def test_the_first_error_ends_all(client: AnswerClient) -> None:
     unending = threading.Event()
 
     def script(request: Any) -> Line:
-        if len(asker.engine.requests) == 2:
+        if len(client.engine.requests) == 2:
             return Line((), error=ZeroDivisionError("secret"))
-        return Line(asker.engine.tokens("ab"), wait=unending)
+        return Line(client.engine.tokens("ab"), wait=unending)
 
-    asker.engine.script = script
+    client.engine.script = script
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(asker.answers(asker.wanted("x"), count=3))
-    assert [ticket.cancelled.is_set() for ticket in asker.engine.tickets] == [True] * 3
-    assert asker.service.admission.under_way == 0
+        asyncio.run(client.answers(client.wanted("x"), count=3))
+    assert [ticket.cancelled.is_set() for ticket in client.engine.tickets] == [True] * 3
+    assert client.service.admission.under_way == 0
     unending.set()
 
 
-def test_an_engine_that_ends_meanwhile_is_no_fault_of_the_request(asker: Asker) -> None:
+def test_an_engine_that_ends_meanwhile_is_no_fault_of_the_request(client: AnswerClient) -> None:
     def script(request: Any) -> Line:
-        asker.engine.alive = False
+        client.engine.alive = False
         return Line((), error=RuntimeError("The engine was closed."))
 
-    asker.engine.script = script
+    client.engine.script = script
     with pytest.raises(Refusal) as caught:
-        asyncio.run(asker.answers(asker.wanted("x")))
+        asyncio.run(client.answers(client.wanted("x")))
     assert caught.value.status == 503
 
 
-def test_whoever_leaves_is_not_written_for(asker: Asker) -> None:
+def test_whoever_leaves_is_not_written_for(client: AnswerClient) -> None:
     unending = threading.Event()
-    asker.engine.says("ab", wait=unending)
+    client.engine.says("ab", wait=unending)
 
     async def leave() -> None:
-        task = asyncio.create_task(asker.answers(asker.wanted("x"), count=2))
+        task = asyncio.create_task(client.answers(client.wanted("x"), count=2))
         await asyncio.sleep(0.01)
-        assert asker.service.admission.under_way == 2
-        asker.left.set()
+        assert client.service.admission.under_way == 2
+        client.left.set()
         await task
 
     with pytest.raises(Refusal) as caught:
         asyncio.run(leave())
     assert caught.value.status == 499
-    assert all(ticket.cancelled.is_set() for ticket in asker.engine.tickets)
+    assert all(ticket.cancelled.is_set() for ticket in client.engine.tickets)
     unending.set()
 
 
-def test_a_cancelled_task_cancels_its_answers(asker: Asker) -> None:
+def test_a_cancelled_task_cancels_its_answers(client: AnswerClient) -> None:
     unending = threading.Event()
-    asker.engine.says("ab", wait=unending)
+    client.engine.says("ab", wait=unending)
 
     async def cancel() -> None:
-        task = asyncio.create_task(asker.answers(asker.wanted("x")))
+        task = asyncio.create_task(client.answers(client.wanted("x")))
         await asyncio.sleep(0.01)
         task.cancel()
         await task
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(cancel())
-    assert asker.engine.tickets[0].cancelled.is_set()
+    assert client.engine.tickets[0].cancelled.is_set()
     unending.set()
 
 
-def test_a_stream_that_is_closed_cancels_its_answer(asker: Asker) -> None:
+def test_a_stream_that_is_closed_cancels_its_answer(client: AnswerClient) -> None:
     unending = threading.Event()
-    asker.engine.says("ab", wait=unending)
+    client.engine.says("ab", wait=unending)
 
     async def close() -> None:
-        written = answering.pieces(asker.service, asker.request(), [asker.wanted("x")], 1)
+        written = answering.pieces(client.service, client.request(), [client.wanted("x")], 1)
         piece = await anext(written)
         assert (piece.text, piece.answer) == ("a", None)
         await written.aclose()
-        assert asker.service.admission.under_way == 0
+        assert client.service.admission.under_way == 0
 
     asyncio.run(close())
-    assert asker.engine.tickets[0].cancelled.is_set()
+    assert client.engine.tickets[0].cancelled.is_set()
     unending.set()
 
 
-def test_seeds_of_candidates_follow_one_another(asker: Asker) -> None:
-    asker.engine.says("")
-    asyncio.run(asker.answers(asker.wanted("x", seed=-1), count=3))
-    seeds = [request.sampling.seed for request in asker.engine.requests]
+def test_seeds_of_candidates_follow_one_another(client: AnswerClient) -> None:
+    client.engine.says("")
+    asyncio.run(client.answers(client.wanted("x", seed=-1), count=3))
+    seeds = [request.sampling.seed for request in client.engine.requests]
     assert seeds == [2**63 - 1, 0, 1]

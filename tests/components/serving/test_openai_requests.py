@@ -9,14 +9,14 @@ import pytest
 
 from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.engine import Sampling
-from kfp_llm_tuning.components.generation.questions import Question, text_question
+from kfp_llm_tuning.components.generation.instances import Instance, text_instance
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 from kfp_llm_tuning.components.serving.openai_requests import (
     CompletionRequest,
     read_chat,
     read_completion,
 )
-from kfp_llm_tuning.components.serving.prompting import Asking
+from kfp_llm_tuning.components.serving.prompting import PromptInput
 from kfp_llm_tuning.components.serving.refusals import Refusal
 from tests.components.serving.scripted_engine import scripted_model
 
@@ -58,22 +58,22 @@ def said(role: str, content: Any, **rest: Any) -> dict[str, Any]:
     return {"role": role, "content": content, **rest}
 
 
-def conversation(model: TunedModel, *messages: dict[str, Any]) -> Question:
+def conversation(model: TunedModel, *messages: dict[str, Any]) -> Instance:
     [asked] = chat(model, messages=list(messages)).asked
-    return asked.question
+    return asked.instance
 
 
-def question(*turns: str, context: str = "") -> Question:
+def chat_instance(*turns: str, context: str = "") -> Instance:
     """A conversation in which user and assistant take turns."""
     messages = [
         Message("assistant" if index % 2 else "user", turn) for index, turn in enumerate(turns)
     ]
-    return Question(tuple(messages), context, is_chat=True)
+    return Instance(tuple(messages), context, is_chat=True)
 
 
 def test_defaults_of_a_chat(model: TunedModel) -> None:
     assert chat(model, **SEEN_BY_NOBODY) == CompletionRequest(
-        asked=[Asking("messages", question("Hello"))],
+        asked=[PromptInput("messages", chat_instance("Hello"))],
         limit=None,
         usual_limit=1024,
         count=1,
@@ -86,7 +86,7 @@ def test_defaults_of_a_chat(model: TunedModel) -> None:
 
 def test_defaults_of_a_completion(model: TunedModel) -> None:
     assert completion(model, model="any", user="me") == CompletionRequest(
-        asked=[Asking("prompt", text_question("Hello"))],
+        asked=[PromptInput("prompt", text_instance("Hello"))],
         limit=None,
         usual_limit=16,
         count=1,
@@ -143,12 +143,12 @@ def test_logprobs_without_a_number_are_those_of_the_answer(model: TunedModel) ->
 
 def test_instructions_become_the_context(model: TunedModel) -> None:
     messages = [said("system", "1"), said("developer", "2"), said("user", "3")]
-    assert conversation(model, *messages) == question("3", context="1\n\n2")
+    assert conversation(model, *messages) == chat_instance("3", context="1\n\n2")
 
 
 def test_what_one_side_says_in_a_row_is_joined(model: TunedModel) -> None:
     messages = [said("user", "1"), said("user", "2"), said("assistant", "3"), said("user", "4")]
-    assert conversation(model, *messages) == question("1\n\n2", "3", "4")
+    assert conversation(model, *messages) == chat_instance("1\n\n2", "3", "4")
 
 
 def test_answers_may_come_back_as_clients_got_them(model: TunedModel) -> None:
@@ -156,12 +156,12 @@ def test_answers_may_come_back_as_clients_got_them(model: TunedModel) -> None:
         "assistant", None, refusal=None, annotations=[], audio=None, tool_calls=None, name="bot"
     )
     asked = conversation(model, said("user", "1", name="me"), answer, said("user", "2"))
-    assert asked == question("1", "", "2")
+    assert asked == chat_instance("1", "", "2")
 
 
 def test_content_in_parts(model: TunedModel) -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert conversation(model, said("user", parts)) == question("ab")
+    assert conversation(model, said("user", parts)) == chat_instance("ab")
 
 
 @pytest.mark.parametrize(
@@ -265,17 +265,19 @@ def test_two_limits_that_differ(model: TunedModel) -> None:
 
 def test_prompts(model: TunedModel) -> None:
     assert completion(model, prompt=["a", "b"]).asked == [
-        Asking("prompt[0]", text_question("a")),
-        Asking("prompt[1]", text_question("b")),
+        PromptInput("prompt[0]", text_instance("a")),
+        PromptInput("prompt[1]", text_instance("b")),
     ]
-    empty = Question(())
-    assert completion(model, prompt=[1, 258]).asked == [Asking("prompt", empty, tokens=[1, 258])]
+    empty = Instance(())
+    assert completion(model, prompt=[1, 258]).asked == [
+        PromptInput("prompt", empty, tokens=[1, 258])
+    ]
     assert completion(model, prompt=[[1], [2, 3]]).asked == [
-        Asking("prompt[0]", empty, tokens=[1]),
-        Asking("prompt[1]", empty, tokens=[2, 3]),
+        PromptInput("prompt[0]", empty, tokens=[1]),
+        PromptInput("prompt[1]", empty, tokens=[2, 3]),
     ]
     assert completion(model, suffix="z").asked == [
-        Asking("prompt", text_question("Hello"), suffix="z")
+        PromptInput("prompt", text_instance("Hello"), suffix="z")
     ]
 
 

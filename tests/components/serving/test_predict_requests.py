@@ -9,14 +9,14 @@ import pytest
 
 from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.generation.engine import Sampling
-from kfp_llm_tuning.components.generation.questions import Question, text_question
+from kfp_llm_tuning.components.generation.instances import Instance, text_instance
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 from kfp_llm_tuning.components.serving.predict_parameters import Parameters
 from kfp_llm_tuning.components.serving.predict_requests import (
     PredictRequest,
     read_predict_request,
 )
-from kfp_llm_tuning.components.serving.prompting import Asking
+from kfp_llm_tuning.components.serving.prompting import PromptInput
 from kfp_llm_tuning.components.serving.refusals import Refusal
 from tests.components.serving.scripted_engine import scripted_model
 
@@ -62,12 +62,12 @@ def test_texts_and_code(model: TunedModel) -> None:
         {"prefix": "g", "suffix": None},
     ]
     assert read(model, instances=instances).instances == [
-        Asking("instances[0]", text_question("a")),
-        Asking("instances[1]", text_question("b")),
-        Asking("instances[2]", text_question("c")),
-        Asking("instances[3]", text_question("d"), suffix="e"),
-        Asking("instances[4]", text_question("f")),
-        Asking("instances[5]", text_question("g")),
+        PromptInput("instances[0]", text_instance("a")),
+        PromptInput("instances[1]", text_instance("b")),
+        PromptInput("instances[2]", text_instance("c")),
+        PromptInput("instances[3]", text_instance("d"), suffix="e"),
+        PromptInput("instances[4]", text_instance("f")),
+        PromptInput("instances[5]", text_instance("g")),
     ]
 
 
@@ -81,14 +81,14 @@ def test_conversations(model: TunedModel, author: str) -> None:
     [asked] = read(model, instances=[instance]).instances
     said = [("user", "1"), ("assistant", "2"), ("user", "3"), ("assistant", ""), ("user", "4")]
     messages = tuple(Message(who, what) for who, what in said)  # type: ignore[arg-type]
-    assert asked == Asking("instances[0]", Question(messages, "Be kind.", is_chat=True))
+    assert asked == PromptInput("instances[0]", Instance(messages, "Be kind.", is_chat=True))
     assert asked.words == ["Be kind.", "1", "2", "3", "", "4", ""]
 
 
 def test_examples_may_name_their_authors(model: TunedModel) -> None:
     example = {"input": {"author": "user", "content": "1"}, "output": {"author": "", "content": ""}}
     [asked] = read(model, instances=[{"examples": [example], "messages": [user("2")]}]).instances
-    assert [message.content for message in asked.question.messages] == ["1", "", "2"]
+    assert [message.content for message in asked.instance.messages] == ["1", "", "2"]
 
 
 @pytest.mark.parametrize("given", [None, {}])

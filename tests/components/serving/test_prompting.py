@@ -10,9 +10,9 @@ import pytest
 
 from kfp_llm_tuning.components.data.rendering.prompts import RowRefusedError
 from kfp_llm_tuning.components.data.rows import Message
-from kfp_llm_tuning.components.generation.questions import Question, text_question
+from kfp_llm_tuning.components.generation.instances import Instance, text_instance
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
-from kfp_llm_tuning.components.serving.prompting import Asking, Prompt, write_prompts
+from kfp_llm_tuning.components.serving.prompting import Prompt, PromptInput, write_prompts
 from kfp_llm_tuning.components.serving.refusals import Refusal
 from tests.components.generation.test_infilling import tokenizer_with
 from tests.components.serving.scripted_engine import ScriptedEngine, scripted_model
@@ -33,15 +33,15 @@ def infilling_model(tmp_path: Path) -> TunedModel:
     return scripted_model(tmp_path, engine)
 
 
-def text(words: str, where: str = "x", suffix: str = "") -> Asking:
-    return Asking(where, text_question(words), suffix)
+def text(words: str, where: str = "x", suffix: str = "") -> PromptInput:
+    return PromptInput(where, text_instance(words), suffix)
 
 
-def written(model: TunedModel, *asked: Asking) -> list[Prompt]:
+def written(model: TunedModel, *asked: PromptInput) -> list[Prompt]:
     return asyncio.run(write_prompts(model, asked))
 
 
-def refused(model: TunedModel, *asked: Asking) -> Refusal:
+def refused(model: TunedModel, *asked: PromptInput) -> Refusal:
     with pytest.raises(Refusal) as caught:
         written(model, *asked)
     assert caught.value.status == 400
@@ -54,9 +54,14 @@ def decoded(model: TunedModel, prompts: Sequence[Prompt]) -> list[str]:
 
 
 def test_every_kind_keeps_its_place(model: TunedModel) -> None:
-    chat = Question((Message("user", "b"),), "c", is_chat=True)
+    chat = Instance((Message("user", "b"),), "c", is_chat=True)
     tokens = [70, 71, 72]
-    asked = [text("a"), Asking("x", chat), Asking("x", Question(()), tokens=tokens), text("d")]
+    asked = [
+        text("a"),
+        PromptInput("x", chat),
+        PromptInput("x", Instance(()), tokens=tokens),
+        text("d"),
+    ]
     prompts = written(model, *asked)
     texts = ["a\n", "c\n\nuser:\nb\nassistant:\n", *model.engine.decode([tokens]), "d\n"]
     assert decoded(model, prompts) == texts
@@ -125,8 +130,8 @@ def test_every_prompt_that_is_too_long_is_told(model: TunedModel, words: str, to
 
 
 def test_token_ids_have_the_same_limit(model: TunedModel) -> None:
-    assert len(written(model, Asking("x", Question(()), tokens=[5] * 32))[0].ids) == 32
-    assert "received 33" in str(refused(model, Asking("x", Question(()), tokens=[5] * 33)))
+    assert len(written(model, PromptInput("x", Instance(()), tokens=[5] * 32))[0].ids) == 32
+    assert "received 33" in str(refused(model, PromptInput("x", Instance(()), tokens=[5] * 33)))
 
 
 def test_long_texts_are_written_in_another_thread(tmp_path: Path) -> None:

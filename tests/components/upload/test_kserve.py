@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.upload import deploy_to_kserve, kserve, kserve_api, kserve_waiting
+from kfp_llm_tuning.components.upload import deploy_to_kserve, kserve, kserve_api, kserve_readiness
 from kfp_llm_tuning.components.upload.kserve import KserveTask, Served, deploy
-from kfp_llm_tuning.components.upload.kserve_service import Serving
+from kfp_llm_tuning.components.upload.kserve_service import KserveServing
 from tests.components.upload.kserve_cluster import Cluster, Fault, running, write_kubeconfig
 
 TASK = KserveTask(
@@ -23,7 +23,7 @@ TASK = KserveTask(
     model_reference="byte-tiny",
     run_id="run-1",
     deploy_model=True,
-    serving=Serving(image="registry.test/serving:1", ready_timeout_seconds=20),
+    serving=KserveServing(image="registry.test/serving:1", ready_timeout_seconds=20),
 )
 NEXT = dataclasses.replace(
     TASK,
@@ -35,7 +35,7 @@ NEXT = dataclasses.replace(
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setattr(kserve_waiting, "_PAUSE", 0.01)
+    monkeypatch.setattr(kserve_readiness, "_PAUSE", 0.01)
     monkeypatch.setattr(kserve_api, "_PAUSES", (0.01,) * 4)
     with running(Cluster()) as stand_in:
         write_kubeconfig(tmp_path / "kubeconfig", stand_in.url)
@@ -198,7 +198,7 @@ def test_a_service_that_is_never_ready_says_why(cluster: Cluster) -> None:
 def test_a_model_that_fails_to_load_is_given_up(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kserve_waiting, "_PATIENCE", 0.05)
+    monkeypatch.setattr(kserve_readiness, "_PATIENCE", 0.05)
     cluster.looks = 10**6
     cluster.not_ready = {
         "modelStatus": {
@@ -230,7 +230,7 @@ def test_a_service_that_is_deleted_meanwhile_is_told(
         looked.append(1)
         cluster.objects.clear()
 
-    monkeypatch.setattr(kserve_waiting.time, "sleep", delete)
+    monkeypatch.setattr(kserve_readiness.time, "sleep", delete)
     assert "was deleted" in refusal()
     assert looked
 

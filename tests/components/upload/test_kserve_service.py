@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.serving.settings import from_environment
 from kfp_llm_tuning.components.upload.kserve_service import (
-    Serving,
+    KserveServing,
     health_route,
     inference_service,
     service_name,
@@ -23,7 +23,7 @@ URI = "s3://bucket/saved_model"
 LEGAL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
-def predictor(serving: Serving) -> dict[str, Any]:
+def predictor(serving: KserveServing) -> dict[str, Any]:
     body = inference_service(serving, "My Router", "models/My Router@3", URI, "run-7")
     found: dict[str, Any] = body["spec"]["predictor"]
     return found
@@ -67,7 +67,9 @@ def test_kserve_reads_no_path(path: str) -> None:
 
 
 def test_what_a_service_says_of_itself() -> None:
-    serving = Serving("image", labels={"team": "a"}, annotations={"kfp-llm-tuning/run": "mine"})
+    serving = KserveServing(
+        "image", labels={"team": "a"}, annotations={"kfp-llm-tuning/run": "mine"}
+    )
     body = inference_service(serving, "My Router", "models/My Router@3", URI, "run-7")
     metadata = body["metadata"]
     assert metadata["name"].startswith("my-router-")
@@ -81,7 +83,7 @@ def test_what_a_service_says_of_itself() -> None:
 
 
 def test_what_is_not_set_is_left_out() -> None:
-    assert predictor(Serving("image", min_replicas=0)).keys() == {
+    assert predictor(KserveServing("image", min_replicas=0)).keys() == {
         "minReplicas",
         "maxReplicas",
         "containers",
@@ -91,7 +93,7 @@ def test_what_is_not_set_is_left_out() -> None:
 def test_what_is_set_is_there() -> None:
     resources = {"limits": {"nvidia.com/gpu": "1"}, "requests": {"cpu": "4"}}
     found = predictor(
-        Serving(
+        KserveServing(
             "registry.test/serving-gpu:1",
             service_account="reader",
             resources=resources,
@@ -113,7 +115,9 @@ def test_what_is_set_is_there() -> None:
 
 
 def test_the_server_takes_its_variables() -> None:
-    (container,) = predictor(Serving("image", environment={"AIP_HTTP_PORT": "1"}))["containers"]
+    (container,) = predictor(KserveServing("image", environment={"AIP_HTTP_PORT": "1"}))[
+        "containers"
+    ]
     settings = from_environment({entry["name"]: entry["value"] for entry in container["env"]})
     assert settings.model == "/mnt/models"
     assert settings.port == container["ports"][0]["containerPort"] == 8080

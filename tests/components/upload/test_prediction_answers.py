@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kfp_llm_tuning.components.upload.prediction_answers import prediction_text, said
+from kfp_llm_tuning.components.upload.prediction_answers import error_text, prediction_text
 
 PAGE = """<!DOCTYPE html>
 <html lang=en><title>Error 502 (Server Error)!!1</title>
@@ -44,8 +44,8 @@ def test_text_of_a_prediction(predictions: list[Any], text: str | None) -> None:
     ],
 )
 def test_words_of_a_server(text: str, short: str) -> None:
-    assert said(text) == short
+    assert error_text(text) == short
 
 
 def test_many_words_are_cut() -> None:
-    assert len(said("word " * 1000)) < 700
+    assert len(error_text("word " * 1000)) < 700

@@ -19,7 +19,7 @@ from kfp_llm_tuning.components.common import vertex as vertex_calls
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.components.upload import smoke_prediction
-from kfp_llm_tuning.components.upload.smoke_prediction import Asked
+from kfp_llm_tuning.components.upload.smoke_prediction import DeployedVersion
 from kfp_llm_tuning.components.upload.vertex_platform import deploy, upload
 from tests.components.upload.vertex_tasks import (
     LOCATION,
@@ -173,7 +173,9 @@ def deploy_without_asking(
 
 def ask(server: LocalVertex, endpoint: Endpoint) -> None:
     identifier = endpoint.deployed_models[0].id
-    smoke_prediction.ask(Vertex(server.project, LOCATION), endpoint, Asked("m@1", identifier))
+    smoke_prediction.ask(
+        Vertex(server.project, LOCATION), endpoint, DeployedVersion("m@1", identifier)
+    )
 
 
 @pytest.mark.parametrize(
@@ -300,7 +302,7 @@ def test_a_private_endpoint_is_not_asked(caplog: pytest.LogCaptureFixture) -> No
     private = PrivateServiceConnectConfig(enable_private_service_connect=True)
     for endpoint in (Endpoint(network="n"), Endpoint(private_service_connect_config=private)):
         endpoint.deployed_models, endpoint.traffic_split = deployed, {"7": 100}
-        smoke_prediction.ask(Vertex("p", LOCATION), endpoint, Asked("m@1", "7"))
+        smoke_prediction.ask(Vertex("p", LOCATION), endpoint, DeployedVersion("m@1", "7"))
     assert caplog.text.count("answers in a private network only") == 2
 
 
@@ -370,7 +372,7 @@ def test_a_page_of_a_proxy(status: int, words: str) -> None:
     endpoint = Endpoint(name=f"{PARENT}/endpoints/1", traffic_split={"7": 100})
     body = b"<html><style>p {margin: 0}</style><body>Sign in <b>here</b></body></html>"
     with page(status, body) as address, pytest.raises(UserError) as caught:
-        smoke_prediction.ask(Vertex("p", LOCATION, address), endpoint, Asked("m@1", "7"))
+        smoke_prediction.ask(Vertex("p", LOCATION, address), endpoint, DeployedVersion("m@1", "7"))
     told = str(caught.value)
     assert words in told
     assert ("no answer came for minutes" in told) is (status == 502)

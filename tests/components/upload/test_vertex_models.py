@@ -149,16 +149,16 @@ def test_another_run_makes_the_parent_at_the_same_time(
     vertex_server: LocalVertex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = upload_task(vertex_server, tmp_path, run_id="run-1", parent_model="intents")
-    read = vertex_models._OfParent._read
+    read = vertex_models._VersionRegistration._read
 
-    def late(registration: vertex_models._OfParent, name: str) -> object:
+    def late(registration: vertex_models._VersionRegistration, name: str) -> object:
         # Between this look for the parent and the request to make it the other run makes it.
-        monkeypatch.setattr(vertex_models._OfParent, "_read", read)
+        monkeypatch.setattr(vertex_models._VersionRegistration, "_read", read)
         there = read(registration, name)
         upload(other)
         return there
 
-    monkeypatch.setattr(vertex_models._OfParent, "_read", late)
+    monkeypatch.setattr(vertex_models._VersionRegistration, "_read", late)
     uploaded = upload(upload_task(vertex_server, tmp_path, run_id="run-2", parent_model="intents"))
     assert uploaded.model_resource_name == f"{PARENT}/models/intents@2"
     assert len(versions(vertex_server)) == 2

@@ -15,12 +15,12 @@ import pytest
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.reading.fast_check import FastCheck, RowFormat
 from kfp_llm_tuning.components.data.reading.findings import Severity, list_problems
-from kfp_llm_tuning.components.models.problems import Unreachable
+from kfp_llm_tuning.components.models.checkpoint_problems import CheckpointUnreachable
 from kfp_llm_tuning.components.validation import base_model
 from kfp_llm_tuning.components.validation import dataset as dataset_module
 from kfp_llm_tuning.components.validation.base_model import ExaminedModel
 from kfp_llm_tuning.components.validation.dataset import Request, Validation, validate_dataset
-from kfp_llm_tuning.components.validation.page import render_report
+from kfp_llm_tuning.components.validation.validation_report import render_report
 
 Write = Callable[..., str]
 # Unlike enough that no two are near duplicates.
@@ -540,7 +540,7 @@ def test_a_hub_that_does_not_answer_is_no_good_model(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise Unreachable(Problem("cannot download it.", "large_model_reference"))
+        raise CheckpointUnreachable(Problem("cannot download it.", "large_model_reference"))
 
     monkeypatch.setattr("kfp_llm_tuning.components.models.base_models.small_files", fail)
     summary = check(write(text_rows(100)), large_model_reference="qwen3-0.6b").summary

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kfp_llm_tuning.components.validation.display_names import dated
+from kfp_llm_tuning.components.validation.display_names import with_run_time
 
 
 @pytest.mark.parametrize(
@@ -14,8 +14,8 @@ from kfp_llm_tuning.components.validation.display_names import dated
     ],
 )
 def test_the_time_of_the_run_is_written_where_it_is_asked_for(name: str, expected: str) -> None:
-    assert dated(name, "2026-11-24T08:32:58.123456Z") == expected
+    assert with_run_time(name, "2026-11-24T08:32:58.123456Z") == expected
 
 
 def test_without_a_time_the_name_stays() -> None:
-    assert dated("support-{date}", "") == "support-{date}"
+    assert with_run_time("support-{date}", "") == "support-{date}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.models.problems import Unreachable
+from kfp_llm_tuning.components.models.checkpoint_problems import CheckpointUnreachable
 from kfp_llm_tuning.components.validation.dataset import Request
 from kfp_llm_tuning.components.validation.task import validate_to_files
 
@@ -17,7 +17,9 @@ def test_a_model_that_does_not_answer_ends_the_run_here_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise Unreachable(Problem("cannot download it.", "large_model_reference", fix="Copy it."))
+        raise CheckpointUnreachable(
+            Problem("cannot download it.", "large_model_reference", fix="Copy it.")
+        )
 
     monkeypatch.setattr("kfp_llm_tuning.components.models.base_models.small_files", fail)
     rows = ({"input_text": f"question {n * 7919}", "output_text": str(n * n)} for n in range(100))

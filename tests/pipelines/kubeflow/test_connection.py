@@ -16,7 +16,7 @@ import pytest
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.pipelines.kubeflow import connection as module
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import ApiException
-from kfp_llm_tuning.pipelines.kubeflow.connection import Connection, ensured
+from kfp_llm_tuning.pipelines.kubeflow.connection import Connection, ensure
 from tests.kubeflow.local_kubeflow import LocalKubeflow
 from tests.kubeflow.local_kubernetes import kubeconfig
 from tests.vertex.faults import Kind
@@ -158,7 +158,7 @@ def test_certificates(tmp_path: Path) -> None:
 
 def test_the_words_that_lead_here_again() -> None:
     connection = Connection("http://h", "team-a", token="secret")
-    assert connection.words == " --platform kubeflow --host http://h --namespace team-a"
+    assert connection.options_text == " --platform kubeflow --host http://h --namespace team-a"
 
 
 def test_a_token_is_never_shown() -> None:
@@ -173,14 +173,14 @@ def conflict() -> str:
 
 def test_what_another_delivery_made_is_found(no_backoff: None) -> None:
     found: list[str | None] = [None, "there"]
-    assert ensured(lambda: found.pop(0), conflict) == "there"
+    assert ensure(lambda: found.pop(0), conflict) == "there"
 
 
 def test_a_conflict_that_nobody_made_is_an_error(no_backoff: None) -> None:
     with pytest.raises(ApiException):
-        ensured(lambda: None, conflict)
+        ensure(lambda: None, conflict)
 
 
 def test_what_is_there_is_not_made() -> None:
     make: Callable[[], str] = pytest.fail
-    assert ensured(lambda: "there", make) == "there"
+    assert ensure(lambda: "there", make) == "there"

@@ -38,7 +38,7 @@ def test_nothing_is_foretold_before_tuning_has_a_speed(clock: Clock) -> None:
     progress.started(TUNER)
     clock.now += 20
     entry = {"step": 110, TRAIN_LOSS: 1.0, TRAIN_CORRECT: 0.5, "tokens_per_second": 9.0}
-    progress.told(TUNER, describe(entry, 300, 1.0))
+    progress.update(TUNER, describe(entry, 300, 1.0))
     # It may have been resumed at step 100: one step told is no speed.
     assert progress.seconds_left is None
 
@@ -49,7 +49,7 @@ def test_tuning_counts_by_steps_and_the_rest_by_the_pace_so_far(clock: Clock) ->
     progress.started(TUNER)
     for step in (100, 110):
         clock.now += 20
-        progress.told(TUNER, f"step {step}/130 | loss 1.0")
+        progress.update(TUNER, f"step {step}/130 | loss 1.0")
     clock.now += 5
     # ... so evaluate-model takes 8 s; 20 steps take 40 s, of which 5 have passed.
     assert progress.seconds_left == pytest.approx(35 + 8)
@@ -63,11 +63,11 @@ def test_a_task_that_was_done_once_takes_as_long_again(clock: Clock) -> None:
     progress.started("batch-predict")
     clock.now += 30
     assert progress.seconds_left == pytest.approx(70)
-    progress.told("batch-predict", "100 of 400 prompts answered, 5.0 a second")
+    progress.update("batch-predict", "100 of 400 prompts answered, 5.0 a second")
     clock.now += 10
-    progress.told("batch-predict", "200 of 400 prompts answered, 10.0 a second")
+    progress.update("batch-predict", "200 of 400 prompts answered, 10.0 a second")
     assert progress.seconds_left == pytest.approx(20)
-    progress.told("batch-predict", "1 of 400 prompts scored for every label, 10.0 a second")
+    progress.update("batch-predict", "1 of 400 prompts scored for every label, 10.0 a second")
     assert progress.seconds_left == pytest.approx(60)
 
 

@@ -7,7 +7,7 @@ import sysconfig
 
 import pytest
 
-from kfp_llm_tuning.pipelines.local_runs.task_lines import LineFilter, ToldLine
+from kfp_llm_tuning.pipelines.local_runs.task_lines import LineFilter, LogLine
 from kfp_llm_tuning.pipelines.local_runs.task_process import TaskFormatter
 
 PAGE = """\
@@ -28,17 +28,17 @@ Warning: the cache is damaged
 """
 
 
-def told(text: str) -> list[ToldLine]:
+def told(text: str) -> list[LogLine]:
     line_filter = LineFilter()
-    return [found for line in text.splitlines() if (found := line_filter.told(line))]
+    return [found for line in text.splitlines() if (found := line_filter.filter(line))]
 
 
 def test_only_the_component_speaks() -> None:
     assert told(PAGE) == [
-        ToldLine("step 10/60 | loss 4.1222"),
-        ToldLine("a plain line with [brackets]"),
-        ToldLine("few examples", warning=True),
-        ToldLine("the cache is damaged", warning=True),
+        LogLine("step 10/60 | loss 4.1222"),
+        LogLine("a plain line with [brackets]"),
+        LogLine("few examples", warning=True),
+        LogLine("the cache is damaged", warning=True),
     ]
 
 

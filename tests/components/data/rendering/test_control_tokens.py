@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.control_tokens import (
+    ControlTokenMask,
     ControlTokens,
-    Disguise,
-    as_people_read,
+    without_marks,
 )
 from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
@@ -58,7 +58,7 @@ def test_a_template_does_not_see_tokens_in_what_people_say(
         "{% if '<|im_end|>' in messages[-1]['content'] %}{{ raise_exception('seen') }}{% endif %}"
     )
     monkeypatch.setattr(tokenizer, "chat_template", cunning + tokenizer.chat_template)
-    assert INJECTED in as_people_read(prompt_formatter(tokenizer).text_prompt(INJECTED))
+    assert INJECTED in without_marks(prompt_formatter(tokenizer).text_prompt(INJECTED))
 
 
 def test_a_tokenizer_without_other_tokens_for_the_letters_says_so(
@@ -81,8 +81,8 @@ def test_what_is_hidden_is_revealed(chat_tokenizers: dict[str, Any], data: st.Da
     tokens = ControlTokens(chat_tokenizers["llama-3"])
     spelled = st.sampled_from(["<|eot_id|>", "<s>", "<", "id|>", "é"])
     text = data.draw(st.lists(spelled).map("".join))
-    disguise = Disguise(tokens)
-    hidden = disguise.hide(text)
+    mask = ControlTokenMask(tokens)
+    hidden = mask.hide(text)
     assert not tokens.spelled_in(hidden)
-    assert as_people_read(disguise.reveal(hidden)) == text
-    assert disguise.reveal(hidden) == tokens.mark(text)
+    assert without_marks(mask.reveal(hidden)) == text
+    assert mask.reveal(hidden) == tokens.mark(text)

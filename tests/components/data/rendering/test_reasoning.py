@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfp_llm_tuning.components.data.rendering.control_tokens import as_people_read, has_marks
+from kfp_llm_tuning.components.data.rendering.control_tokens import has_marks, without_marks
 from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning, split_reasoning
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
@@ -57,8 +57,8 @@ def test_a_tag_that_is_only_mentioned_is_text(qwen: Any, prompt_format: Any, men
     formatter = prompt_formatter(qwen, prompt_format)
     prompt, answer = formatter.text_example(mention, mention)
     assert has_marks(prompt)
-    assert as_people_read(prompt).startswith(f"<|im_start|>user\n{mention}<|im_end|>")
-    assert as_people_read(answer).removeprefix(EMPTY) == mention
+    assert without_marks(prompt).startswith(f"<|im_start|>user\n{mention}<|im_end|>")
+    assert without_marks(answer).removeprefix(EMPTY) == mention
     (tokens,) = Tokenization(qwen, formatter, 1000, 1000).completions([answer])
     assert qwen.decode(tokens.ids).removeprefix(EMPTY) == f"{mention}<|im_end|>"
 

@@ -1,4 +1,4 @@
-"""What is remembered of a dataset's examples: digests, lengths, labels, sketches, a few samples.
+"""What is kept of a dataset's examples: digests, lengths, labels, sketches, a few samples.
 
 Texts themselves are not kept, so that memory does not grow with their length.
 """
@@ -20,7 +20,7 @@ from kfp_llm_tuning.components.validation.similarity import Sketch, sketch
 
 SAMPLES = 6
 SAMPLE_CHARACTERS = 2_000
-# What is remembered of an output for messages.
+# What is kept of an output for messages.
 _OUTPUT_CHARACTERS = 100
 # Randomness that is the same in every run: the same data gives the same report.
 _SEED = 20_231_114
@@ -42,7 +42,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Remembered:
+class ExampleDigest:
     """What is kept of one example.
 
     Attributes:
@@ -63,7 +63,7 @@ class Remembered:
 
 
 @dataclass
-class Memory:
+class DatasetProfile:
     """What is kept of one dataset's good examples, in their order.
 
     Attributes:
@@ -77,7 +77,7 @@ class Memory:
         samples: A random few.
     """
 
-    examples: list[Remembered] = field(default_factory=list)
+    examples: list[ExampleDigest] = field(default_factory=list)
     sketches: list[Sketch] = field(default_factory=list)
     input_characters: list[int] = field(default_factory=list)
     output_characters: list[int] = field(default_factory=list)
@@ -89,20 +89,20 @@ class Memory:
 
     def add(self, place: Place, row: Row) -> None:
         """Remembers one example."""
-        question, answer = _input_and_output(row)
-        level = level_text(question)
+        prompt, answer = _input_and_output(row)
+        level = level_text(prompt)
         self.sketches.append(sketch(level))
         self.examples.append(
-            Remembered(
+            ExampleDigest(
                 place,
-                exact=_digest(f"{len(question)} {question}{answer}"),
+                exact=_digest(f"{len(prompt)} {prompt}{answer}"),
                 input=_digest(level),
                 output=_digest(level_text(answer)),
                 output_start=answer[:_OUTPUT_CHARACTERS],
                 label=answer.strip() if can_be_label(answer) else "",
             )
         )
-        self.input_characters.append(len(question))
+        self.input_characters.append(len(prompt))
         if isinstance(row, ChatRow):
             self.output_characters += map(len, assistant_messages(row))
             pairs = len(row.messages) // 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 
 from kfp_llm_tuning.components.models.byte_tiny import build_tokenizer
-from kfp_llm_tuning.components.serving.growing_text import GrowingText
+from kfp_llm_tuning.components.serving.incremental_detokenizer import IncrementalDetokenizer
 
 BYTES = build_tokenizer()
 WORDS = ["▁Hello", "▁world", "!", "▁", "a", "b"]
@@ -38,8 +38,8 @@ FALLBACK = with_byte_fallback()
 FALLBACK_BYTES = range(len(WORDS), len(WORDS) + 256)
 
 
-def byte_level(stops: Sequence[str] = ()) -> GrowingText:
-    return GrowingText(decode_bytes, (), stops)
+def byte_level(stops: Sequence[str] = ()) -> IncrementalDetokenizer:
+    return IncrementalDetokenizer(decode_bytes, (), stops)
 
 
 def decode_bytes(tokens: Sequence[int]) -> str:
@@ -57,7 +57,7 @@ def tokens_of(text: str) -> list[int]:
     return ids
 
 
-def grow(growing: GrowingText, tokens: Sequence[int]) -> list[str]:
+def grow(growing: IncrementalDetokenizer, tokens: Sequence[int]) -> list[str]:
     """Adds tokens until the text is stopped, and gives the pieces taken."""
     pieces = []
     for token in tokens:
@@ -84,12 +84,12 @@ def test_any_bytes_are_in_the_end_what_they_are_at_once(tokens: list[int]) -> No
 
 @given(st.lists(st.integers(0, len(WORDS) + 255), max_size=40))
 def test_runs_of_fallback_bytes_are_read_as_a_whole(tokens: list[int]) -> None:
-    growing = GrowingText(decode_fallback, FALLBACK_BYTES, ())
+    growing = IncrementalDetokenizer(decode_fallback, FALLBACK_BYTES, ())
     assert "".join(grow(growing, tokens)) == growing.text == decode_fallback(tokens)
 
 
 def test_blanks_between_words_stay() -> None:
-    growing = GrowingText(decode_fallback, FALLBACK_BYTES, ())
+    growing = IncrementalDetokenizer(decode_fallback, FALLBACK_BYTES, ())
     assert grow(growing, [0, 1, 2, 1]) == ["Hello", " world", "!", " world", ""]
 
 
@@ -149,7 +149,7 @@ def test_tokens_begin_where_their_text_does() -> None:
     growing = byte_level()
     grow(growing, tokens_of("aé€b"))
     assert growing.starts == [0, 1, 1, 2, 2, 2, 3]
-    assert growing.tokens_told() == 7
+    assert growing.tokens_taken() == 7
 
 
 def test_tokens_of_the_stop_text_are_not_told() -> None:
@@ -158,7 +158,7 @@ def test_tokens_of_the_stop_text_are_not_told() -> None:
     for token in tokens_of("abcd"):
         growing.add(token)
         growing.take()
-        told.append(growing.tokens_told())
+        told.append(growing.tokens_taken())
     assert told == [1, 2, 2, 2]
 
 

@@ -1,4 +1,4 @@
-"""What a deployed model is asked to see whether it answers."""
+"""The instances that a deployed model is sent to see whether it answers."""
 
 from __future__ import annotations
 

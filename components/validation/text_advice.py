@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kfp_llm_tuning.components.data.reading.field_names import list_names, quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Place
-from kfp_llm_tuning.components.data.reading.vocabulary import list_names, quote
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning
 from kfp_llm_tuning.components.data.rows import Message, Row, TextRow

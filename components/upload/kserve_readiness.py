@@ -11,7 +11,7 @@ import requests
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.upload.kserve_api import InferenceServices
-from kfp_llm_tuning.components.upload.prediction_answers import said
+from kfp_llm_tuning.components.upload.prediction_answers import error_text
 
 # Seconds between two looks; and for how long a model may fail to load before it is given up.
 _PAUSE = 5.0
@@ -22,7 +22,7 @@ _REFUSED = (401, 403)
 _logger = logging.getLogger(__name__)
 
 
-class Waiting:
+class ReadinessWait:
     """Waits for a service, and remembers what it said of itself.
 
     Attributes:
@@ -133,7 +133,7 @@ def _conditions(status: Mapping[str, Any]) -> str:
     if failure:
         parts.append(f"{failure.get('reason', '')} {failure.get('message', '')}")
     text = "; ".join(" ".join(part.split()) for part in parts)
-    return f"is not ready: {said(text)}" if text else "says nothing of itself yet"
+    return f"is not ready: {error_text(text)}" if text else "says nothing of itself yet"
 
 
 def _health(url: str) -> int:

@@ -11,7 +11,7 @@ from kfp_llm_tuning.components.models.json_files import read_local_object
 
 
 @dataclass(frozen=True)
-class BaseModel:
+class BaseModelReference:
     """Names an untuned model.
 
     Attributes:
@@ -46,7 +46,7 @@ class LocalModel:
     max_output_tokens: int
 
 
-def bring_model(named: BaseModel | Path) -> LocalModel:
+def fetch_model(named: BaseModelReference | Path) -> LocalModel:
     """Brings a model to this machine.
 
     Args:
@@ -61,7 +61,7 @@ def bring_model(named: BaseModel | Path) -> LocalModel:
     return _tuned_model(named) if isinstance(named, Path) else _base_model(named)
 
 
-def _base_model(named: BaseModel) -> LocalModel:
+def _base_model(named: BaseModelReference) -> LocalModel:
     from kfp_llm_tuning.components.models.base_models import materialise
     from kfp_llm_tuning.components.models.model_references import resolve
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kfp_llm_tuning.components.data.reading.vocabulary import misspelling_of, possible_names
+from kfp_llm_tuning.components.data.reading.field_names import misspelling_of, possible_names
 
 
 def test_only_a_few_short_names_may_be_misspelt_ones() -> None:

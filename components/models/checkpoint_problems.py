@@ -9,12 +9,12 @@ from dataclasses import replace
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 
 
-class Unreachable(UserError):
+class CheckpointUnreachable(UserError):
     """A checkpoint could not be looked at: nothing is known of it, neither good nor bad."""
 
 
 @contextmanager
-def named_by(parameter: str) -> Iterator[None]:
+def naming_parameter(parameter: str) -> Iterator[None]:
     """Puts the parameter before the file in every problem of the block.
 
     Args:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 _NO_CHARACTER = "\ufffd"
 
 
-class GrowingText:
+class IncrementalDetokenizer:
     """Text that grows token by token.
 
     Attributes:
@@ -46,7 +46,7 @@ class GrowingText:
         self._tokens: list[int] = []
         # Tokens from `_behind` on are decoded; the text of those up to `_settled` is settled.
         self._behind = self._settled = 0
-        self._told = 0
+        self._taken = 0
         self._ended = False
 
     def add(self, token: int) -> bool:
@@ -78,15 +78,15 @@ class GrowingText:
         end = len(self.text)
         if not (self._ended or self.stopped):
             end -= self._maybe_stop()
-        piece = self.text[self._told : end]
-        self._told += len(piece)
+        piece = self.text[self._taken : end]
+        self._taken += len(piece)
         return piece
 
-    def tokens_told(self) -> int:
+    def tokens_taken(self) -> int:
         """Counts the tokens that begin within the text that was taken."""
         if self._ended and not self.stopped:
             return len(self._tokens)
-        return sum(start < self._told for start in self.starts)
+        return sum(start < self._taken for start in self.starts)
 
     def _unsettled(self) -> str:
         before = self._decode(self._tokens[self._behind : self._settled])

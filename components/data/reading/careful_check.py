@@ -9,15 +9,15 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from kfp_llm_tuning.components.data.reading.fast_check import READ_FIELDS, RowFormat
-from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
-from kfp_llm_tuning.components.data.reading.syntax import Fields, Number, parse
-from kfp_llm_tuning.components.data.reading.vocabulary import (
+from kfp_llm_tuning.components.data.reading.field_names import (
     author_for,
     list_names,
     misspelling_of,
     possible_names,
     quote,
 )
+from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
+from kfp_llm_tuning.components.data.reading.json_syntax import Fields, Number, parse
 from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, TextRow
 
 _AUTHORS = ("user", "assistant")

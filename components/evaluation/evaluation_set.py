@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.labels import are_labels
 from kfp_llm_tuning.components.data.artifacts import Record
-from kfp_llm_tuning.components.data.rendering.control_tokens import as_people_read
+from kfp_llm_tuning.components.data.rendering.control_tokens import without_marks
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens
 
 
 @dataclass(frozen=True)
-class Questions:
+class EvaluationSet:
     """An evaluation set in tokens.
 
     Attributes:
@@ -35,11 +35,11 @@ class Questions:
     label_tokens: Sequence[Sequence[int]]
 
 
-def encode_questions(
+def encode_evaluation_set(
     records: Sequence[Record],
     training_completions: Sequence[str],
     tokenization: Tokenization,
-) -> Questions:
+) -> EvaluationSet:
     """Tokenises an evaluation set.
 
     Args:
@@ -53,14 +53,14 @@ def encode_questions(
     completions = [record.completion for record in records]
     counts = Counter([*completions, *training_completions])
     labels = sorted(counts) if are_labels(counts) else []
-    return Questions(
+    return EvaluationSet(
         records=records,
-        references=[as_people_read(completion) for completion in completions],
+        references=[without_marks(completion) for completion in completions],
         prompts=tokenization.prompts(
             [record.prompt for record in records], [record.head for record in records]
         ),
         completions=tokenization.completions(completions),
         stop_tokens=tokenization.stop_token_ids,
-        labels=[as_people_read(label) for label in labels],
+        labels=[without_marks(label) for label in labels],
         label_tokens=[tokens.ids for tokens in tokenization.completions(labels)],
     )

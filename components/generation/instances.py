@@ -1,4 +1,4 @@
-"""What a model is asked: a plain text or a conversation, as rows of a dataset or of a file."""
+"""The instances of a prediction: plain texts or conversations, as rows of a dataset or a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Question:
+class Instance:
     """What the model is asked.
 
     Attributes:
@@ -46,53 +46,53 @@ class Question:
                 raise UserError(Problem(what, allowed="whole characters"))
 
 
-def text_question(text: str) -> Question:
-    """Makes a question of plain text."""
+def text_instance(text: str) -> Instance:
+    """Makes an instance of plain text."""
     from kfp_llm_tuning.components.data.rows import Message
 
-    return Question((Message("user", text),))
+    return Instance((Message("user", text),))
 
 
-def parse_questions(lines: Iterable[bytes | LongLine], where: str) -> list[Question]:
-    """Reads questions from JSONL; rows of a training or evaluation set are questions too.
+def parse_instances(lines: Iterable[bytes | LongLine], where: str) -> list[Instance]:
+    """Reads instances from JSONL; rows of a training or evaluation set are instances too.
 
     Args:
-        lines: As ``validation.lines.read_lines`` gives them: objects with ``input_text``,
+        lines: As ``data.reading.lines.read_lines`` gives them: objects with ``input_text``,
             ``prompt`` or ``content``, or with ``messages`` and an optional ``context``. An
             assistant's message at the end is the answer, and left out; other fields are ignored.
             Blank lines are skipped.
         where: Name of the file, for messages.
 
     Returns:
-        One question a line that is not blank.
+        One instance a line that is not blank.
 
     Raises:
         UserError: With every bad line, or if there is none at all.
     """
-    questions: list[Question] = []
+    instances: list[Instance] = []
     problems: list[Problem] = []
     for number, line in enumerate(lines, start=1):
         try:
             if not isinstance(line, bytes):
                 raise UserError(Problem(f"is not read: {line.size:,} bytes are too much."))
             if line.strip():
-                questions.append(question(parse_json(line.decode("utf-8-sig"), "")))
+                instances.append(instance_from_row(parse_json(line.decode("utf-8-sig"), "")))
         except (UnicodeDecodeError, UserError) as error:
             problems.append(Problem(str(error), f"{where}, line {number}"))
-    if not questions and not problems:
+    if not instances and not problems:
         problems.append(Problem("there is nothing to predict.", where))
     raise_all(problems)
-    return questions
+    return instances
 
 
-def question(row: Any) -> Question:
-    """Makes a question of one row.
+def instance_from_row(row: Any) -> Instance:
+    """Makes an instance of one row.
 
     Args:
-        row: As a line of ``parse_questions``.
+        row: As a line of ``parse_instances``.
 
     Returns:
-        The question.
+        The instance.
 
     Raises:
         UserError: If the row asks nothing, or holds half of a character.
@@ -105,7 +105,7 @@ def question(row: Any) -> Question:
         texts = [row[name] for name in _TEXT_FIELDS if isinstance(row.get(name), str)]
         if not texts:
             raise UserError(Problem("no text to answer.", allowed=_allowed()))
-        return text_question(texts[0])
+        return text_instance(texts[0])
     messages = row["messages"]
     context = row.get("context") or ""
     if not isinstance(messages, list) or not isinstance(context, str):
@@ -118,7 +118,7 @@ def question(row: Any) -> Question:
     if not messages or [m.get("author") for m in messages] != expected or len(messages) % 2 == 0:
         raise UserError(Problem("authors must take turns: user, assistant, ..., user."))
     turns = tuple(Message(m["author"], m["content"]) for m in messages)
-    return Question(turns, context, is_chat=True)
+    return Instance(turns, context, is_chat=True)
 
 
 def _allowed() -> str:
