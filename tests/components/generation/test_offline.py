@@ -6,7 +6,7 @@ from kfp_llm_tuning.components.generation.decoding import Decoder
 from kfp_llm_tuning.components.generation.engine import GenerationRequest, Sampling
 from kfp_llm_tuning.components.generation.offline import generate_all
 from kfp_llm_tuning.components.generation.rows import RowModel
-from tests.components.generation.heard import greedy
+from tests.components.generation.greedy_decoding import greedy
 
 EOS = 2
 

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 import pytest
-from tests.components.serving.test_growing_text import FALLBACK_BYTES, with_byte_fallback
 from transformers import PreTrainedTokenizerFast
 
 from kfp_llm_tuning.components.generation.engine import TokenLogprobs
@@ -18,6 +17,7 @@ from kfp_llm_tuning.components.serving.logprobs import (
     published_logprobs,
 )
 from tests.components.serving.scripted_engine import ScriptedEngine, scripted_model
+from tests.components.serving.test_incremental_detokenizer import FALLBACK_BYTES, with_byte_fallback
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.upload import deploy_to_kserve, kserve, kserve_api, kserve_readiness
-from kfp_llm_tuning.components.upload.kserve import KserveTask, Served, deploy
+from kfp_llm_tuning.components.upload.kserve import KserveDeployment, KserveTask, deploy
 from kfp_llm_tuning.components.upload.kserve_service import KserveServing
 from tests.components.upload.kserve_cluster import Cluster, Fault, running, write_kubeconfig
 
@@ -61,7 +61,7 @@ def refusal(task: KserveTask = TASK) -> str:
 
 def test_a_model_is_served_and_asked(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    assert deploy(TASK) == Served("team-a/router", "http://router.example.com")
+    assert deploy(TASK) == KserveDeployment("team-a/router", "http://router.example.com")
     assert cluster.asked == [
         {
             "instances": [{"prompt": "Hello"}],
@@ -111,7 +111,7 @@ def test_a_chat_model_is_asked_in_a_conversation(cluster: Cluster) -> None:
 def test_nothing_to_deploy(
     cluster: Cluster, change: dict[str, Any], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert deploy(dataclasses.replace(TASK, **change)) == Served()
+    assert deploy(dataclasses.replace(TASK, **change)) == KserveDeployment()
     assert cluster.calls == []
     assert why in caplog.text
 
