@@ -57,16 +57,16 @@ def tokens_of(text: str) -> list[int]:
     return ids
 
 
-def grow(growing: IncrementalDetokenizer, tokens: Sequence[int]) -> list[str]:
+def grow(detokenizer: IncrementalDetokenizer, tokens: Sequence[int]) -> list[str]:
     """Adds tokens until the text is stopped, and gives the pieces taken."""
     pieces = []
     for token in tokens:
-        stopped = growing.add(token)
-        pieces.append(growing.take())
+        stopped = detokenizer.add(token)
+        pieces.append(detokenizer.take())
         if stopped:
             return pieces
-    growing.end()
-    return [*pieces, growing.take()]
+    detokenizer.end()
+    return [*pieces, detokenizer.take()]
 
 
 @given(st.text(max_size=30))
@@ -78,19 +78,19 @@ def test_pieces_are_whole_characters_and_together_the_text(text: str) -> None:
 
 @given(st.lists(st.integers(0, 258), max_size=40))
 def test_any_bytes_are_in_the_end_what_they_are_at_once(tokens: list[int]) -> None:
-    growing = byte_level()
-    assert "".join(grow(growing, tokens)) == growing.text == decode_bytes(tokens)
+    detokenizer = byte_level()
+    assert "".join(grow(detokenizer, tokens)) == detokenizer.text == decode_bytes(tokens)
 
 
 @given(st.lists(st.integers(0, len(WORDS) + 255), max_size=40))
 def test_runs_of_fallback_bytes_are_read_as_a_whole(tokens: list[int]) -> None:
-    growing = IncrementalDetokenizer(decode_fallback, FALLBACK_BYTES, ())
-    assert "".join(grow(growing, tokens)) == growing.text == decode_fallback(tokens)
+    detokenizer = IncrementalDetokenizer(decode_fallback, FALLBACK_BYTES, ())
+    assert "".join(grow(detokenizer, tokens)) == detokenizer.text == decode_fallback(tokens)
 
 
 def test_blanks_between_words_stay() -> None:
-    growing = IncrementalDetokenizer(decode_fallback, FALLBACK_BYTES, ())
-    assert grow(growing, [0, 1, 2, 1]) == ["Hello", " world", "!", " world", ""]
+    detokenizer = IncrementalDetokenizer(decode_fallback, FALLBACK_BYTES, ())
+    assert grow(detokenizer, [0, 1, 2, 1]) == ["Hello", " world", "!", " world", ""]
 
 
 def test_a_character_comes_with_its_last_byte() -> None:
@@ -120,50 +120,50 @@ def test_a_character_comes_with_its_last_byte() -> None:
     ],
 )
 def test_text_ends_before_the_stop_text(text: str, stops: list[str], expected: str) -> None:
-    growing = byte_level(stops)
-    pieces = grow(growing, tokens_of(text))
-    assert growing.text == "".join(pieces) == expected
-    assert growing.stopped == (expected != text)
+    detokenizer = byte_level(stops)
+    pieces = grow(detokenizer, tokens_of(text))
+    assert detokenizer.text == "".join(pieces) == expected
+    assert detokenizer.stopped == (expected != text)
 
 
 @given(st.text("ab", max_size=20), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
 def test_nothing_is_told_that_a_stop_text_takes_back(text: str, stops: list[str]) -> None:
-    growing = byte_level(stops)
-    pieces = grow(growing, tokens_of(text))
-    assert "".join(pieces) == growing.text
+    detokenizer = byte_level(stops)
+    pieces = grow(detokenizer, tokens_of(text))
+    assert "".join(pieces) == detokenizer.text
     # Ended by the stop text that was whole first.
     ends = [at + len(stop) for stop in stops if (at := text.find(stop)) >= 0]
     seen = text[: min(ends)] if ends else text
     starts = [at for stop in stops if (at := seen.find(stop)) >= 0]
-    assert growing.text == (seen[: min(starts)] if ends else text)
+    assert detokenizer.text == (seen[: min(starts)] if ends else text)
 
 
 def test_a_stop_text_that_ends_in_what_was_held_back() -> None:
-    growing = byte_level(["\ufffd"])
-    assert grow(growing, [*tokens_of("ok"), *tokens_of("é")[:1]]) == ["o", "k", "", ""]
-    assert growing.stopped
-    assert growing.text == "ok"
+    detokenizer = byte_level(["\ufffd"])
+    assert grow(detokenizer, [*tokens_of("ok"), *tokens_of("é")[:1]]) == ["o", "k", "", ""]
+    assert detokenizer.stopped
+    assert detokenizer.text == "ok"
 
 
 def test_tokens_begin_where_their_text_does() -> None:
-    growing = byte_level()
-    grow(growing, tokens_of("aé€b"))
-    assert growing.starts == [0, 1, 1, 2, 2, 2, 3]
-    assert growing.tokens_taken() == 7
+    detokenizer = byte_level()
+    grow(detokenizer, tokens_of("aé€b"))
+    assert detokenizer.starts == [0, 1, 1, 2, 2, 2, 3]
+    assert detokenizer.tokens_taken() == 7
 
 
 def test_tokens_of_the_stop_text_are_not_told() -> None:
-    growing = byte_level(["cd"])
+    detokenizer = byte_level(["cd"])
     told = []
     for token in tokens_of("abcd"):
-        growing.add(token)
-        growing.take()
-        told.append(growing.tokens_taken())
+        detokenizer.add(token)
+        detokenizer.take()
+        told.append(detokenizer.tokens_taken())
     assert told == [1, 2, 2, 2]
 
 
 def test_special_tokens_have_no_text() -> None:
-    growing = byte_level()
+    detokenizer = byte_level()
     tokens: list[Any] = [*tokens_of("a"), BYTES.bos_token_id, *tokens_of("b")]
-    assert grow(growing, tokens) == ["a", "", "b", ""]
-    assert growing.starts == [0, 1, 1]
+    assert grow(detokenizer, tokens) == ["a", "", "b", ""]
+    assert detokenizer.starts == [0, 1, 1]

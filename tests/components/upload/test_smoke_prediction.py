@@ -44,7 +44,7 @@ def model(vertex_server: LocalVertex, tmp_path: Path) -> str:
     return upload(upload_task(vertex_server, tmp_path)).model_resource_name
 
 
-def questions(server: LocalVertex) -> list[dict[str, Any]]:
+def prediction_requests(server: LocalVertex) -> list[dict[str, Any]]:
     return [call.body for call in server.requests if call.method == PREDICT]
 
 
@@ -83,9 +83,9 @@ def test_a_model_is_asked_in_its_own_way(
 ) -> None:
     with caplog.at_level(logging.INFO):
         deploy(deploy_task(vertex_server, model, model_reference=reference))
-    (question,) = questions(vertex_server)
-    assert question["instances"] == [instance]
-    assert question["parameters"] == {"maxOutputTokens": 1.0, "temperature": 0.0}
+    (request,) = prediction_requests(vertex_server)
+    assert request["instances"] == [instance]
+    assert request["parameters"] == {"maxOutputTokens": 1.0, "temperature": 0.0}
     assert f"{model} answered a prediction in 0." in caplog.text
 
 
@@ -96,7 +96,7 @@ def test_a_model_that_fails_is_undeployed(vertex_server: LocalVertex, model: str
     assert "Internal error. The log tells more: request 7 (InternalServerError)." in told
     assert "gcloud logging read" in told
     assert "undeployed again" in told
-    assert len(questions(vertex_server)) == 1
+    assert len(prediction_requests(vertex_server)) == 1
     (endpoint,) = vertex_server.resources("endpoints")
     assert "deployedModels" not in endpoint
     assert len(vertex_server.resources("models")) == 1
@@ -120,14 +120,14 @@ def test_a_model_that_refuses(
 ) -> None:
     vertex_server.predict_with(refuse(code, '{"detail": "No instances."}'))
     assert f"No instances ({kind})." in failure(vertex_server, model)
-    assert len(questions(vertex_server)) == 1
+    assert len(prediction_requests(vertex_server)) == 1
 
 
 def test_a_model_that_is_not_there_yet(vertex_server: LocalVertex, model: str) -> None:
     vertex_server.faults.inject(PREDICT, "unavailable", times=3)
     vertex_server.faults.inject(PREDICT, "quota", times=2)
     deploy(deploy_task(vertex_server, model))
-    assert len(questions(vertex_server)) == 6
+    assert len(prediction_requests(vertex_server)) == 6
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_model_that_hangs(
 ) -> None:
     released = threading.Event()
     vertex_server.predict_with(lambda *_: [released.wait(30)])
-    there = deploy_without_asking(vertex_server, model, monkeypatch)
+    there = deploy_without_prediction(vertex_server, model, monkeypatch)
     monkeypatch.setattr(vertex_calls._request_timeout, "_timeout", 0.05)
     monkeypatch.setitem(
         smoke_prediction._ASK, "retry", smoke_prediction._ASK["retry"].with_timeout(2)
@@ -160,12 +160,12 @@ def test_a_model_that_hangs(
         released.set()
 
 
-def deploy_without_asking(
+def deploy_without_prediction(
     server: LocalVertex, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> Endpoint:
-    """Deploys a model, and leaves the question to the test."""
+    """Deploys a model, and leaves the prediction to the test."""
     with monkeypatch.context() as patch:
-        patch.setattr(smoke_prediction, "ask", lambda *_: None)
+        patch.setattr(smoke_prediction, "request_prediction", lambda *_: None)
         name = deploy(deploy_task(server, model)).endpoint_resource_name
     client = Vertex(server.project, LOCATION).client(aiplatform_v1.EndpointServiceClient)
     return client.get_endpoint(name=name)
@@ -173,7 +173,7 @@ def deploy_without_asking(
 
 def ask(server: LocalVertex, endpoint: Endpoint) -> None:
     identifier = endpoint.deployed_models[0].id
-    smoke_prediction.ask(
+    smoke_prediction.request_prediction(
         Vertex(server.project, LOCATION), endpoint, DeployedVersion("m@1", identifier)
     )
 
@@ -202,7 +202,7 @@ def test_an_account_that_may_not_ask_deploys_all_the_same(
     assert deploy(deploy_task(vertex_server, model)).endpoint_resource_name
     assert "was not asked whether it answers" in caplog.text
     assert "Grant the account a role" in caplog.text
-    assert len(questions(vertex_server)) == 1
+    assert len(prediction_requests(vertex_server)) == 1
     (endpoint,) = vertex_server.resources("endpoints")
     assert len(endpoint["deployedModels"]) == 1
 
@@ -284,7 +284,7 @@ def test_a_model_that_no_request_reaches(
     told = failure(vertex_server, shared.model, **shared.task(1))
     assert "no request reached it, although it has 1 % of them" in told
     # A model with that share is missed so often in one of 10,000 runs.
-    assert len(questions(vertex_server)) > 900
+    assert len(prediction_requests(vertex_server)) > 900
     assert shared.shares() == shared.shares_before
 
 
@@ -292,7 +292,7 @@ def test_a_share_of_nothing_is_not_asked(
     vertex_server: LocalVertex, shared: Shared, caplog: pytest.LogCaptureFixture
 ) -> None:
     shared.deploy(0)
-    assert questions(vertex_server) == []
+    assert prediction_requests(vertex_server) == []
     assert "was not asked whether it answers: its share" in caplog.text
     assert sorted(shared.shares().values()) == [0, 100]
 
@@ -302,7 +302,9 @@ def test_a_private_endpoint_is_not_asked(caplog: pytest.LogCaptureFixture) -> No
     private = PrivateServiceConnectConfig(enable_private_service_connect=True)
     for endpoint in (Endpoint(network="n"), Endpoint(private_service_connect_config=private)):
         endpoint.deployed_models, endpoint.traffic_split = deployed, {"7": 100}
-        smoke_prediction.ask(Vertex("p", LOCATION), endpoint, DeployedVersion("m@1", "7"))
+        smoke_prediction.request_prediction(
+            Vertex("p", LOCATION), endpoint, DeployedVersion("m@1", "7")
+        )
     assert caplog.text.count("answers in a private network only") == 2
 
 
@@ -372,7 +374,9 @@ def test_a_page_of_a_proxy(status: int, words: str) -> None:
     endpoint = Endpoint(name=f"{PARENT}/endpoints/1", traffic_split={"7": 100})
     body = b"<html><style>p {margin: 0}</style><body>Sign in <b>here</b></body></html>"
     with page(status, body) as address, pytest.raises(UserError) as caught:
-        smoke_prediction.ask(Vertex("p", LOCATION, address), endpoint, DeployedVersion("m@1", "7"))
+        smoke_prediction.request_prediction(
+            Vertex("p", LOCATION, address), endpoint, DeployedVersion("m@1", "7")
+        )
     told = str(caught.value)
     assert words in told
     assert ("no answer came for minutes" in told) is (status == 502)

@@ -109,7 +109,7 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     from kfp import dsl
     from kfp_llm_tuning.components.common.images import IMAGE
-    from kfp_llm_tuning.pipelines import run_directory
+    from kfp_llm_tuning.pipelines.local_runs import run_directory
     from kfp_llm_tuning.pipelines.local_runs.local_run import run_in
 
     @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -9,7 +9,7 @@ from tests.terminal import look
 
 PROGRAM = """
 import logging, sys, warnings
-from kfp_llm_tuning.pipelines import terminal_output
+from kfp_llm_tuning.pipelines.terminal import terminal_output
 terminal_output.prepare()
 logging.getLogger("gcsfs").error("retries are out")
 logging.getLogger("mlflow").info("migrating")
