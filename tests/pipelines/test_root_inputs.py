@@ -33,10 +33,7 @@ SETTLED = {
 # Not read by validate-pipeline.
 UNCHECKED = {"strict_validation": "true or false, which says how validate-dataset goes on"}
 # Read by no component that takes it.
-UNUSED = {
-    "data_version": "part of the key of KFP's cache: other data is another task",
-    "tpu_training_skip_cmek": "published; nothing tunes on TPU",
-}
+UNUSED = {"data_version": "part of the key of KFP's cache: other data is another task"}
 
 
 @cache
