@@ -43,7 +43,7 @@ _OF_THE_MACHINE = (
 _MACHINE_TEXTS = re.compile(
     "No space left on device|os error 28|database or disk is full|Disk quota exceeded"
     "|File too large|Read-only file system|attempt to write a readonly database"
-    "|PytorchStreamWriter failed|file write failed"
+    "|PytorchStreamWriter failed|file write failed|inline_container.*unexpected pos"
 )
 # What of an error's problems is shown: so many of them, each so long, so much of all.
 _SHOWN_PROBLEMS = 100

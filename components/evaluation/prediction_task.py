@@ -24,6 +24,7 @@ from kfp_llm_tuning.components.common.errors import (
     RunAgain,
     UserError,
 )
+from kfp_llm_tuning.components.common.process_ends import describe_kill, killing_signal
 from kfp_llm_tuning.components.data.artifacts import read_records_info
 from kfp_llm_tuning.components.evaluation.artifacts import (
     PredictionInfo,
@@ -116,10 +117,8 @@ class Command:
         Returns:
             A sentence.
         """
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = ": memory may have run out" if code == -signal.SIGKILL else ""
-            return f"the prediction's process was killed by {name}{hint}."
+        if killed_by := killing_signal(code):
+            return f"the prediction's process was {describe_kill(killed_by)}."
         return f"the prediction's process ended with exit code {code}. {self.last_words}".strip()
 
 

@@ -18,6 +18,7 @@ from kfp_llm_tuning.components.common.errors import (
     EXIT_USER_ERROR,
 )
 from kfp_llm_tuning.components.common.folders import remove_leftovers
+from kfp_llm_tuning.components.common.process_ends import is_crash
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
 from kfp_llm_tuning.pipelines.local_runs import run_directory, run_record
@@ -124,5 +125,6 @@ def _finished(
 def _exit_code(runner: LocalRunner) -> int:
     if runner.interrupted:
         return EXIT_RUN_AGAIN
-    codes = [task.exit_code for task in runner.tasks if task.state == "failed"]
-    return EXIT_INTERNAL_ERROR if EXIT_INTERNAL_ERROR in codes else EXIT_USER_ERROR
+    codes = [task.exit_code or 0 for task in runner.tasks if task.state == "failed"]
+    is_ours = any(code == EXIT_INTERNAL_ERROR or is_crash(code) for code in codes)
+    return EXIT_INTERNAL_ERROR if is_ours else EXIT_USER_ERROR

@@ -28,6 +28,7 @@ import psutil
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import PROBLEMS_VARIABLE, Problem, read_problems
+from kfp_llm_tuning.components.common.process_ends import describe_kill, killing_signal
 from kfp_llm_tuning.pipelines.local_runs import task_process
 from kfp_llm_tuning.pipelines.local_runs.kfp_repairs import repaired
 from kfp_llm_tuning.pipelines.local_runs.process_output import read_lines
@@ -269,6 +270,10 @@ class LocalRunner:
                     self._observer.printed(task, line.rstrip("\r\n"))
         task.exit_code = work.wait()
         self._at_work.remove(work)
+        killed_by = killing_signal(task.exit_code)
+        if killed_by and not self.interrupted:
+            with task.log.open("a", encoding="utf-8") as log:
+                log.write(f"Error: the task's process was {describe_kill(killed_by)}.\n")
         return task.exit_code
 
     def _environment(self) -> Mapping[str, str]:

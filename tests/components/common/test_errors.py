@@ -61,6 +61,13 @@ def test_raise_all() -> None:
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "/x: Permission", False),
         (OSError(errno.EROFS, "Read-only file system"), 1, "Error: Read-only file", False),
         (caused_by(OSError(errno.EDQUOT, "Quota")), 1, "Error: Quota.", False),
+        # torch.save into a disk that fills up.
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 48 vs 36"),
+            1,
+            "Error: [enforce fail",
+            False,
+        ),
         (sqlite3.OperationalError("database or disk is full"), 1, "disk is full", False),
     ],
 )

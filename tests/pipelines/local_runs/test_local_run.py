@@ -1,6 +1,7 @@
 """A run on this machine in its folder: moved, damaged, and what it recommends when it fails."""
 
 import io
+import signal
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ def build_refusing(_: str, platform: Platform) -> BaseComponent:
     return refusing
 
 
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def be_killed(number: int) -> None:
+    import os
+
+    os.kill(os.getpid(), number)
+
+
+def build_killed(_: str, platform: Platform) -> BaseComponent:
+    @dsl.pipeline(name="killed")
+    def killed(number: int) -> None:
+        be_killed(number=number)
+
+    return killed
+
+
 def run(directory: Path, maker: object = build) -> tuple[LocalRun, str]:
     printed = io.StringIO()
     console = Console(file=printed, width=200)
@@ -89,3 +105,20 @@ def test_a_run_is_to_be_resumed_only_where_no_parameter_is_at_fault(
     assert done.exit_code == 1
     assert ("RESUME" in printed) == resumed
     assert ("begin a new run, without --resume" in printed) != resumed
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "why"),
+    [
+        (signal.SIGKILL, 1, "killed by SIGKILL: memory may have run out."),
+        (signal.SIGSEGV, 13, "killed by SIGSEGV."),
+    ],
+)
+def test_a_task_that_is_killed_says_so_and_is_to_be_resumed(
+    tmp_path: Path, number: signal.Signals, code: int, why: str
+) -> None:
+    directory = run_directory.create(tmp_path, "killed", {"number": int(number)})
+    done, printed = run(directory, build_killed)
+    assert done.exit_code == code
+    assert f"Error: the task's process was {why}\n" in printed
+    assert "Go on with: RESUME" in printed

@@ -13,25 +13,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.pipelines.local_runs.local_runner import TaskResult
 from kfp_llm_tuning.pipelines.local_runs.run_display import RunDisplay
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds
+from tests.pipelines.local_runs.executor_output import EXECUTOR_OUTPUT
 from tests.terminal import Terminal, look
-
-LAUNCHER = """\
-[KFP Executor 2026-11-24 01:37:11,784 INFO]: Looking for component `x` in --component_module_path
-[KFP Executor 2026-11-24 01:37:11,785 INFO]: Loading KFP component "x" from /tmp/x.py
-[KFP Executor 2026-11-24 01:37:11,785 INFO]: Got executor_input:
-{
-    "inputs": {
-        "parameterValues": {}
-    }
-}
-[KFP Executor 2026-11-24 01:37:12,000 INFO]: step 10/60 | loss 4.1222
-
-a plain line with [brackets]
-[KFP Executor 2026-11-24 01:37:13,000 INFO]: Wrote executor output file to /tmp/y.
-"""
 
 
 def show(task: TaskResult, text: str, log: str = "") -> str:
@@ -47,7 +34,7 @@ def show(task: TaskResult, text: str, log: str = "") -> str:
 
 def test_a_finished_task(tmp_path: Path) -> None:
     task = TaskResult("tuner", tmp_path / "log", state="succeeded", seconds=125)
-    shown = show(task, LAUNCHER)
+    shown = show(task, EXECUTOR_OUTPUT)
     assert "a plain line with [brackets]" in shown
     assert "✓ tuner" in shown
     assert "2 min 05 s" in shown
@@ -63,7 +50,7 @@ def test_a_failed_task_shows_its_error_and_its_log(tmp_path: Path) -> None:
     shown = show(
         TaskResult("tuner", log, state="failed", seconds=1),
         "",
-        LAUNCHER + "Error: 2 problems:\n  1. [one]\n  2. two\n",
+        EXECUTOR_OUTPUT + "Error: 2 problems:\n  1. [one]\n  2. two\n",
     )
     assert "✗ tuner" in shown
     assert "Error: 2 problems:" in shown
@@ -116,6 +103,9 @@ PROGRAM = textwrap.dedent(
     def warn():
         import logging, os, sys
         logging.warning("only 10 examples, which is " + "very " * 20 + "few")
+        from kfp_llm_tuning.components.models import base_models, model_references
+        notice = model_references.resolve("text-bison@002").substitution_notice
+        base_models.logger.warning("%s", notice)
         logging.getLogger("a").info("the checkpoint \\x1b[2Jorg/stand-in is tuned in its place")
         print("noise of a library", file=sys.stderr)
         os.write(2, b"noise of its C code\\n")
@@ -178,11 +168,13 @@ def terminal(program: list[str], tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_a_pipe_shows_what_components_say_and_no_library(piped: str) -> None:
-    assert [line.split()[:2] for line in piped.splitlines()[1:6]] == [
-        ["…", "warn"], ["!", "only"], ["the", "checkpoint"], ["✓", "warn"], ["…", "tune"]
+    assert [line.split()[:2] for line in piped.splitlines()[1:7]] == [
+        ["…", "warn"], ["!", "only"], ["!", "text-bison@002"], ["the", "checkpoint"],
+        ["✓", "warn"], ["…", "tune"],
     ]  # fmt: skip
     assert "      step 3/3 | loss 0.3333\n" in piped
     assert piped.index("✗ fail") < piped.index("Error: 2 problems:") < piped.index("2. two")
+    assert f"! {resolve('text-bison@002').substitution_notice}\n" in piped
     assert "noise" not in piped
     assert "\x1b" not in piped
 

@@ -9,23 +9,7 @@ import pytest
 
 from kfp_llm_tuning.pipelines.local_runs.task_lines import LineFilter, LogLine
 from kfp_llm_tuning.pipelines.local_runs.task_process import TaskFormatter
-
-PAGE = """\
-[KFP Executor 2026-11-24 01:37:11,784 INFO]: Looking for component `x` in --component_module_path
-[KFP Executor 2026-11-24 01:37:11,785 INFO]: Loading KFP component "x" from /tmp/x.py
-[KFP Executor 2026-11-24 01:37:11,785 INFO]: Got executor_input:
-{
-    "inputs": {
-        "parameterValues": {}
-    }
-}
-[KFP Executor 2026-11-24 01:37:12,000 INFO]: step 10/60 | loss 4.1222
-
-a plain line with [brackets]
-[KFP Executor 2026-11-24 01:37:12,001 WARNING]: few examples
-Warning: the cache is damaged
-[KFP Executor 2026-11-24 01:37:13,000 INFO]: Wrote executor output file to /tmp/y.
-"""
+from tests.pipelines.local_runs.executor_output import EXECUTOR_OUTPUT
 
 
 def told(text: str) -> list[LogLine]:
@@ -34,7 +18,7 @@ def told(text: str) -> list[LogLine]:
 
 
 def test_only_the_component_speaks() -> None:
-    assert told(PAGE) == [
+    assert told(EXECUTOR_OUTPUT) == [
         LogLine("step 10/60 | loss 4.1222"),
         LogLine("a plain line with [brackets]"),
         LogLine("few examples", warning=True),
