@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import fsspec
 from fsspec.core import OpenFile, get_compression, url_to_fs
@@ -20,6 +23,10 @@ from kfp_llm_tuning.components.common.wording import one_line
 
 # fsspec's own packages for schemes that a plain install does not open.
 _PACKAGE_OF_SCHEME = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "abfs": "adlfs", "az": "adlfs"}
+
+# Where gcsfs finds Cloud Storage, and how long it is waited for.
+_EMULATOR_VARIABLE, _CLOUD_STORAGE = "STORAGE_EMULATOR_HOST", "https://storage.googleapis.com"
+_REACH_SECONDS = 5.0
 
 # Where Vertex AI mounts buckets, each in a folder of its name.
 _MOUNT = "/gcs/"
@@ -253,6 +260,31 @@ def file_state(uri: str, where: str = "") -> str:
     except Exception as error:  # as above
         raise UserError(_cannot_open(uri, where, error)) from error
     return state
+
+
+def check_reachable(uri: str, where: str = "") -> None:
+    """Asks once, in seconds, whether the service of a bucket can be reached from here.
+
+    gcsfs tries each call for half a minute: in a task that bridges an outage, while a person waits
+    it tells late that there is no network.
+
+    Args:
+        uri: Local path or any URI; looked at where it is Cloud Storage's.
+        where: The parameter that named it, for the error message.
+
+    Raises:
+        UserError: If nobody answers there.
+    """
+    uri = without_mount(uri)
+    if uri.partition("://")[0] not in ("gs", "gcs") or getproxies().get("https"):
+        return
+    service = urlsplit(os.environ.get(_EMULATOR_VARIABLE) or _CLOUD_STORAGE)
+    port = service.port or {"http": 80}.get(service.scheme, 443)
+    try:
+        socket.create_connection((service.hostname or "", port), _REACH_SECONDS).close()
+    except OSError as error:
+        what = f"cannot read {one_line(uri)}: {service.hostname} is not reached ({error})."
+        raise UserError(Problem(what, where, fix="Is there a network?")) from error
 
 
 def _cannot_open(uri: str, where: str, error: Exception) -> Problem:

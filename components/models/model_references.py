@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -157,7 +158,8 @@ def resolve(
 
     Args:
         reference: A name of the table, also ``NAME@latest``; ``hf://organisation/name@revision``;
-            a ``gs://`` or ``s3://`` folder; a local folder (``/...``, ``./...``, ``~/...``).
+            a ``gs://`` or ``s3://`` folder; a local folder (``/...``, ``./...``, ``~/...``, or
+            any other path where there is one).
         tuning_method: A choice of the root input.
         accelerator: "TPU" or "GPU"; the limits of the method ``tune`` depend on it.
         max_context_length: "8k", "32k", or empty for the model's own.
@@ -247,6 +249,9 @@ def _find(reference: str) -> _Entry:
     if key in _published_names():
         return _published(key, *_published_names()[key])
     model = _open_names().get(_slug(key)) if "@" not in key else None
+    # Path.is_dir raises for a name that is too long.
+    if model is None and os.path.isdir(name):  # noqa: PTH112
+        return _direct(f"./{name}")
     if model is None:
         raise UserError(_unknown_reference(name))
     table = load_table(_TABLE)
@@ -370,7 +375,7 @@ def _unknown_reference(name: str) -> Problem:
 
     allowed = (
         "a name of model_references.yaml, hf://organisation/name@revision, gs://..., s3://..., "
-        "or a path that begins with / or ./"
+        "a folder that is there, or a path that begins with / or ./"
     )
     if not name:
         return Problem("is empty.", "large_model_reference", allowed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -176,6 +177,9 @@ def with_absolute_paths(request: Request) -> Request:
     for name in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
         if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
             values[name] = str(local_path(uri).absolute())
+    model = str(values.get("large_model_reference") or "")
+    if "/" in model and is_local(model) and os.path.isdir(local_path(model)):  # noqa: PTH112
+        values["large_model_reference"] = str(local_path(model).absolute())
     if (uri := values.get("registry_uri")) and isinstance(uri, str):
         with suppress(UserError):  # The check of the parameters tells it.
             values["registry_uri"] = checked_registry_uri(uri)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
-from kfp_llm_tuning.components.common.storage import file_state, is_local
+from kfp_llm_tuning.components.common.storage import check_reachable, file_state, is_local
 from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.pipelines.kubeflow import runs
 from kfp_llm_tuning.pipelines.kubeflow.package import Package
@@ -133,6 +133,7 @@ def _out_of_reach(run: PlannedRun) -> Iterator[Check]:
             yield Check("dataset", "unknown", what)
         elif uri:
             try:
+                check_reachable(uri)
                 file_state(uri)
             except UserError as error:
                 if not isinstance(error.__cause__, _ANSWERS):

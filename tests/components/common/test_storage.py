@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from pathlib import Path
 
 import fsspec
@@ -100,6 +101,8 @@ def test_an_empty_name_names_no_file(uri: str) -> None:
 
 def test_a_mounted_path_is_the_object_of_the_bucket(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "_MOUNT", f"{tmp_path}/gcs/")
+    # Else gcsfs looks for credentials of this machine, for which it asks Google.
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     path = f"{tmp_path}/gcs/bucket/folder/train.jsonl"
     assert not storage.is_local(path)
     assert storage.without_mount(path) == "gs://bucket/folder/train.jsonl"
@@ -128,3 +131,19 @@ def test_a_folder_that_could_not_be_written_is_told(tmp_path: Path, uri: str, re
     (tmp_path / "file").touch()
     assert storage.why_not_writable(uri.format(tmp_path)) == reason.format(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_service_that_is_not_reached_is_told_without_trying_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        with pytest.raises(UserError, match=r"gs://b/o: 127.0.0.1 is not reached .*refused"):
+            storage.check_reachable("gs://b/o", "dataset_uri")
+        listener.listen()
+        storage.check_reachable("gs://b/o")
+        storage.check_reachable("/gcs/b/o")
+    storage.check_reachable("memory://b/o")
+    storage.check_reachable("train.jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,19 @@ def test_checkpoints_given_directly(
     model = resolve(reference)
     assert (model.checkpoint, model.revision, model.label) == (checkpoint, revision, label)
     assert (model.kind, model.substitute_for) == ("any", "")
+
+
+@pytest.mark.parametrize("name", ["runs/x/saved_model", "saved_model", "runs/x/saved_model/"])
+def test_a_folder_that_is_there_is_a_checkpoint(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no model is called"):
+        resolve(name)
+    Path(name).mkdir(parents=True)
+    assert resolve(name).checkpoint == f"./{name}".rstrip("/")
+    Path("byte-tiny").mkdir()
+    assert resolve("byte-tiny").checkpoint == "builtin://byte-tiny"
 
 
 def test_a_long_direct_name_still_makes_a_legal_label() -> None:
