@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -344,6 +345,40 @@ def test_the_password_of_a_registry_is_written_nowhere(
     failed = call(*arguments(data, tmp_path / "failed", train_steps="1"))
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert not secrets_in(tmp_path / "failed", failed.stdout + failed.stderr, "s3cretw0rd")
+
+
+def can_mount() -> bool:
+    probe = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return (
+        shutil.which("unshare") is not None and subprocess.run(probe, check=False).returncode == 0
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("size=200k", "No space left on device"),
+        ("size=5m", "No space left on device"),
+        # The disk is full in the middle of the optimizer's state, which torch tells in its own way.
+        ("size=12m", "Mend that on this machine"),
+        ("ro", "Read-only file system"),
+    ],
+)
+def test_a_disk_that_takes_no_more_ends_the_run_with_the_reason(
+    data: Path, tmp_path: Path, options: str, reason: str
+) -> None:
+    if not can_mount():
+        pytest.skip("this system lets nobody mount a file system of their own")
+    output = tmp_path / "disk"
+    output.mkdir()
+    words = shlex.join([*COMMAND, *arguments(data, output)])
+    script = f"mount -t tmpfs -o {options} none {shlex.quote(str(output))} && exec {words}"
+    outer = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
+    done = subprocess.run(outer, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert reason in done.stdout + done.stderr
+    assert "Internal error" not in done.stdout + done.stderr
 
 
 def free_port() -> int:
