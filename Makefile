@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # One thread a process: the suite runs a process a core.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+# Folders whose tests need neither a model with weights nor a whole run.
+QUICK := $(addprefix tests/test_,$(addsuffix .py,import_graph modules_are_tested declared_dependencies borrowed_insides)) \
+	$(addprefix tests/components/,common parameters data dataset models validation) \
+	$(addprefix tests/pipelines/,requests graphs templates planning jobs terminal compiling)
 # vLLM wants versions that the rest does not: see constraints-vllm.txt.
 VLLM := build/vllm
 VLLM_INSTALLED := $(VLLM)/.installed
 # mypy does not follow an editable install, so the namespace package is laid out for it.
 LINT_ROOT := build/lint
 
-.PHONY: help install run test lint format unit test-slow test-kills test-clients test-images test-vllm coverage compile readme images \
+.PHONY: help install run test quick lint format unit test-slow test-kills test-clients test-images test-vllm coverage compile readme images \
 	bench bench-gpu wheel clean
 
 help: ## List the targets.
@@ -45,6 +49,9 @@ lint: install
 format: install ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+quick: lint ## Lint, and the tests that need no stand-in and tune no model (under 2 minutes).
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not stand_in" $(QUICK)
 
 unit: install
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients and not containers"

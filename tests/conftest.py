@@ -21,6 +21,19 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
+# What starts a service of others, our server, or a tuning run: `make quick` leaves it out.
+STAND_INS = {
+    *("vertex_server", "idle_vertex", "sdk", "kubeflow", "kubeflow_server", "server"),
+    *("start_server", "make_run", "whole_run"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that need a stand-in, by their fixtures."""
+    for item in items:
+        if STAND_INS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.stand_in)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
