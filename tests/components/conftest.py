@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,3 +103,66 @@ def chat_tokenizer(
 def byte_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer of byte-tiny: a byte a token, <bos> before each text, no chat template."""
     return byte_tiny.build_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes an encoded set of given rows to a new folder."""
+    from tests.components.encoded_sets import write_encoded
+
+    def write(rows: list[tuple[list[int], int]]) -> Path:
+        return write_encoded(tmp_path_factory.mktemp("encoded") / "set", rows)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def train_folder(encoded: Callable[..., Path]) -> Path:
+    """40 examples."""
+    from tests.components.encoded_sets import make_rows
+
+    return encoded(make_rows(40))
+
+
+@pytest.fixture(scope="session")
+def evaluation_folder(encoded: Callable[..., Path]) -> Path:
+    """13 examples: no multiple of anything."""
+    from tests.components.encoded_sets import make_rows
+
+    return encoded(make_rows(13, seed=1))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers in Hugging Face layout, with a tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, models
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from tests.components.encoded_sets import EOS, VOCABULARY
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    torch.manual_seed(7)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=EOS,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    vocabulary = {"<pad>": 0, "<bos>": 1, "<eos>": EOS}
+    vocabulary |= {f"t{number}": number for number in range(3, VOCABULARY)}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>")),
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+    )
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -77,7 +77,7 @@ def test_concurrent_builders_build_once(cache: Path) -> None:
 
 _DIE_WHILE_BUILDING = """
 import os, signal
-from kfp_llm_tuning.components.tuning import base_models
+from kfp_llm_tuning.components.models import base_models
 
 def make(folder):
     (folder / "file").write_text("half")

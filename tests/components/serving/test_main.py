@@ -56,6 +56,7 @@ def test_prompts_are_logged_where_that_is_asked_for(start_server: StartServer) -
     assert "very-secret" not in server.log
 
 
+@pytest.mark.slow
 def test_told_to_end_under_load_every_request_is_answered(start_server: StartServer) -> None:
     server = start_server(drain_seconds=0)
     texts = [f"question {number}" for number in range(12)]

@@ -8,6 +8,7 @@ from kfp_llm_tuning.components.tuning import large_language_model_tuner
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 
+@pytest.mark.slow
 def test_the_component_tunes_under_kfp_local(
     tmp_path: Path,
     tiny_model: Path,

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.components.tuning.runs import (
     Run,
     assert_close_history,
@@ -29,6 +31,7 @@ def wait_for_copy(run: Run, step: int, process: subprocess.Popen[str]) -> None:
     wait_for(run.paths.checkpoints / f"step-{step}" / "complete.json", "files", process)
 
 
+@pytest.mark.slow
 def test_killed_twice_on_machines_that_are_lost(
     whole_run: Run, vertex_server: LocalVertex, tmp_path: Path
 ) -> None:
@@ -66,6 +69,7 @@ def test_killed_twice_on_machines_that_are_lost(
     assert not list((tmp_path / "third").glob("kfp-llm-tuning-*"))
 
 
+@pytest.mark.slow
 def test_several_processes_are_started_interrupted_and_go_on(
     make_run: Callable[..., Run], whole_run: Run, tmp_path: Path
 ) -> None:

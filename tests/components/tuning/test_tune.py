@@ -242,6 +242,7 @@ def test_sigterm_saves_and_asks_to_be_run_again(
     assert_same_result(run, whole_run)
 
 
+@pytest.mark.slow
 def test_kill_9_loses_only_what_no_checkpoint_has(
     make_run: Callable[..., Run], whole_run: Run
 ) -> None:

@@ -21,6 +21,7 @@ def run_locally(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_good_dataset_succeeds_with_all_outputs(run_locally: Path, tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
     rows = ({"input_text": f"question {n}", "output_text": f"answer {n * n}"} for n in range(120))
