@@ -1,14 +1,25 @@
 """From a dataset to a tuned model."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset
 
-from kfp_llm_tuning.components.parameters.pipeline import RootInputs as Defaults
+from kfp_llm_tuning.pipelines.graphs.inputs import (
+    REQUIRED,
+    names_read,
+    pipeline_of,
+    signature,
+    taken,
+)
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
-from kfp_llm_tuning.pipelines.graphs.tuning_steps import add_datasets, add_tuner
+from kfp_llm_tuning.pipelines.graphs.tuning_steps import (
+    DATASET_INPUTS,
+    add_datasets,
+    add_tuner,
+)
 
 
 class TuningOutputs(NamedTuple):
@@ -31,90 +42,16 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
     Returns:
         The graph, to be called as one task of a pipeline.
     """
+    names = {_ROOT_INPUTS.get(name, name) for name in DATASET_INPUTS | _TUNER_INPUTS}
 
-    @dsl.pipeline(name="tuning-graph", description="From a dataset to a tuned model.")
-    def graph(
-        model_display_name: str,
-        large_model_reference: str,
-        project: str = "",
-        dataset_uri: str = Defaults.dataset_uri,
-        dataset_name: str = Defaults.dataset_name,
-        default_context: str = Defaults.default_context,
-        evaluation_data_uri: str = Defaults.evaluation_data_uri,
-        train_steps: int = Defaults.train_steps,
-        learning_rate: float = Defaults.learning_rate,
-        learning_rate_multiplier: float = Defaults.learning_rate_multiplier,
-        evaluation_interval: int = Defaults.evaluation_interval,
-        enable_early_stopping: bool = Defaults.enable_early_stopping,
-        enable_checkpoint_selection: str = Defaults.enable_checkpoint_selection,
-        tuning_method: str = Defaults.tuning_method,
-        max_context_length: str = Defaults.max_context_length,
-        seed: int = Defaults.seed,
-        strict_validation: bool = Defaults.strict_validation,
-        data_version: str = "",
-        location: str = "",
-        regional_endpoint: str = "",
-        use_tpu: bool = False,
-        accelerator: str = "GPU",
-        machine_spec: str = "",
-        service_account: str = "",
-        encryption_spec_key_name: str = Defaults.encryption_spec_key_name,
-        tpu_training_skip_cmek: bool = Defaults.tpu_training_skip_cmek,
-        tuning_strategy: str = Defaults.tuning_strategy,
-        tuning_max_wait: str = Defaults.tuning_max_wait,
-        tuning_timeout: str = Defaults.tuning_timeout,
-        restart_on_preemption: bool = Defaults.restart_on_preemption,
-        network_attachment: str = Defaults.network_attachment,
-        tensorboard_resource_id: str = Defaults.tensorboard_resource_id,
-        tuner_arguments: dict[str, Any] = {},  # noqa: B006
-    ) -> TuningOutputs:
-        sets = add_datasets(
-            platform,
-            large_model_reference=large_model_reference,
-            dataset_uri=dataset_uri,
-            dataset_name=dataset_name,
-            default_context=default_context,
-            evaluation_data_uri=evaluation_data_uri,
-            train_steps=train_steps,
-            strict=strict_validation,
-            data_version=data_version,
-            regional_endpoint=regional_endpoint,
-            tuning_method=tuning_method,
-            max_context_length=max_context_length,
-            accelerator=accelerator,
-            tuner_arguments=tuner_arguments,
-            parts=parts,
-        )
+    def graph(inputs: dict[str, Any]) -> TuningOutputs:
+        sets = add_datasets(platform, parts=parts, **taken(DATASET_INPUTS, inputs, _ROOT_INPUTS))
         tuned = add_tuner(
             platform,
             train_dataset=sets.train_dataset,
             evaluation_dataset=sets.evaluation_dataset,
-            model_display_name=model_display_name,
-            large_model_reference=large_model_reference,
-            train_steps=train_steps,
-            learning_rate=learning_rate,
-            learning_rate_multiplier=learning_rate_multiplier,
-            evaluation_interval=evaluation_interval,
-            enable_early_stopping=enable_early_stopping,
-            enable_checkpoint_selection=enable_checkpoint_selection,
-            tuning_method=tuning_method,
-            max_context_length=max_context_length,
-            seed=seed,
-            location=location,
-            use_tpu=use_tpu,
-            project=project,
-            machine_spec=machine_spec,
-            service_account=service_account,
-            network_attachment=network_attachment,
-            encryption_spec_key_name=encryption_spec_key_name,
-            tpu_training_skip_cmek=tpu_training_skip_cmek,
-            strategy=tuning_strategy,
-            max_wait=tuning_max_wait,
-            timeout=tuning_timeout,
-            restart_on_preemption=restart_on_preemption,
-            tensorboard=tensorboard_resource_id,
-            tuner_arguments=tuner_arguments,
             parts=parts,
+            **taken(_TUNER_INPUTS, inputs, _ROOT_INPUTS),
         )
         return TuningOutputs(
             saved_model=tuned.outputs["saved_model"],
@@ -124,7 +61,13 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             validation_report=sets.validation_report,
         )
 
-    return graph
+    return pipeline_of(
+        graph,
+        signature(names, _OWN),
+        TuningOutputs,
+        name="tuning-graph",
+        description="From a dataset to a tuned model.",
+    )
 
 
 def decisions(validated: dsl.PipelineTask) -> dict[str, Any]:
@@ -136,16 +79,34 @@ def decisions(validated: dsl.PipelineTask) -> dict[str, Any]:
     Returns:
         An output for each input.
     """
-    names = {name: name for name in _DECIDED}
-    names |= {"accelerator": "tuning_accelerator", "location": "adapter_training_location"}
-    return {name: validated.outputs[output] for name, output in names.items()}
+    outputs = {name: _OUTPUTS.get(name, name) for name in (*_OWN, "model_display_name")}
+    return {
+        name: validated.outputs[output]
+        for name, output in outputs.items()
+        if output in OURS.validate_pipeline.component_spec.outputs
+    }
 
 
-_DECIDED = (
-    "regional_endpoint",
-    "use_tpu",
-    "machine_spec",
-    "data_version",
-    "service_account",
-    "model_display_name",
-)
+# What is no root input, or not as it is there: what validate-pipeline decides, and a project that
+# only Vertex AI has.
+_OWN: Mapping[str, Any] = {
+    "large_model_reference": REQUIRED,
+    "project": "",
+    "data_version": "",
+    "location": "",
+    "regional_endpoint": "",
+    "use_tpu": False,
+    "accelerator": "GPU",
+    "machine_spec": "",
+    "service_account": "",
+}
+# Where the table's names are not those of the steps.
+_ROOT_INPUTS = {
+    "strict": "strict_validation",
+    "strategy": "tuning_strategy",
+    "max_wait": "tuning_max_wait",
+    "timeout": "tuning_timeout",
+    "tensorboard": "tensorboard_resource_id",
+}
+_TUNER_INPUTS = names_read(OURS.compose_params_for_model_tuner)
+_OUTPUTS = {"accelerator": "tuning_accelerator", "location": "adapter_training_location"}

@@ -1,13 +1,20 @@
 """What both templates are made of: validate, tune, evaluate, deploy."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kfp import dsl
 
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.components.parameters.row import Parameter
 from kfp_llm_tuning.pipelines.graphs import deployment_graph, evaluation_graph, tuning_graph
+from kfp_llm_tuning.pipelines.graphs.inputs import (
+    REQUIRED,
+    names_read,
+    pipeline_of,
+    signature,
+    taken,
+)
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
 from kfp_llm_tuning.pipelines.graphs.tuning_steps import add_validation
@@ -46,29 +53,22 @@ def tuning_pipeline(
         deployment_graph.deployment_graph(platform, parts),
     )
 
-    def pipeline(*values: Any) -> PipelineOutputs:
-        return _compose(platform, graphs, parts, name, dict(zip(parameters, values, strict=True)))
-
-    # kfp takes a pipeline's inputs from its function's signature and docstring: both are written
-    # from the table of parameters, so that names, types, defaults and help stand once.
-    pipeline.__signature__ = _signature(parameters)  # type: ignore[attr-defined]
-    pipeline.__doc__ = _docstring(description, parameters)
-    return dsl.pipeline(name=name, description=description)(pipeline)
-
-
-def _signature(parameters: Mapping[str, Parameter]) -> inspect.Signature:
-    return inspect.Signature(
-        [
-            inspect.Parameter(
-                parameter.name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                annotation=parameter.type,
-                default=inspect.Parameter.empty if parameter.required else parameter.default,
-            )
-            for parameter in parameters.values()
-        ],
-        return_annotation=PipelineOutputs,
+    return pipeline_of(
+        lambda inputs: _compose(platform, graphs, parts, name, inputs),
+        signature(set(parameters), _defaults(parameters)),
+        PipelineOutputs,
+        name=name,
+        description=description,
+        documentation=_docstring(description, parameters),
     )
+
+
+def _defaults(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Gives the template's own defaults, in the template's order."""
+    return {
+        name: REQUIRED if parameter.required else parameter.default
+        for name, parameter in parameters.items()
+    }
 
 
 def _docstring(description: str, parameters: Mapping[str, Parameter]) -> str:
@@ -92,25 +92,18 @@ def _compose(
         template=template,
         **{name: inputs[name] for name in inputs if name in _VALIDATED},
     )
-    max_context_length = inputs.get("max_context_length", "")
+    # The chat template lacks two inputs of the text template.
+    inputs = {**{name: TEXT[name].default for name in TEXT if name not in inputs}, **inputs}
     tuned = graphs.tuning(
-        max_context_length=max_context_length,
-        **tuning_graph.decisions(validated),
-        **{name: inputs[name] for name in _TUNED},
+        **{**taken(names_read(graphs.tuning), inputs), **tuning_graph.decisions(validated)}
     )
     evaluated = graphs.evaluation(
         saved_model=tuned.outputs["saved_model"],
         tensorboard_metrics=tuned.outputs["tensorboard_metrics"],
         training_records=tuned.outputs["training_records"],
         evaluation_records=tuned.outputs["evaluation_records"],
-        large_model_reference=inputs["large_model_reference"],
-        tuning_method=inputs["tuning_method"],
-        max_context_length=max_context_length,
         accelerator=validated.outputs["tuning_accelerator"],
-        gate_metric=inputs["gate_metric"],
-        gate_threshold=inputs["gate_threshold"],
-        evaluation_output_root_dir=inputs.get("evaluation_output_root_dir", ""),
-        encryption_spec_key_name=inputs["encryption_spec_key_name"],
+        **taken(names_read(graphs.evaluation), inputs),
     )
     with_tensorboard = validated.outputs["with_tensorboard"] == True  # noqa: E712 (kfp's condition)
     with dsl.If(with_tensorboard, name="tensorboard-uploader-condition"):
@@ -131,8 +124,7 @@ def _compose(
         validation_report=tuned.outputs["validation_report"],
         upload_model=evaluated.outputs["gate_passed"],
         upload_reason=evaluated.outputs["gate_reason"],
-        **deployment_graph.decisions(validated),
-        **{name: inputs[name] for name in _DEPLOYED},
+        **{**taken(names_read(graphs.deployment), inputs), **deployment_graph.decisions(validated)},
     )
     return PipelineOutputs(
         model_resource_name=deployed.outputs["model_resource_name"],
@@ -140,41 +132,5 @@ def _compose(
     )
 
 
-_TUNED = (
-    "project",
-    "large_model_reference",
-    "dataset_uri",
-    "dataset_name",
-    "default_context",
-    "evaluation_data_uri",
-    "train_steps",
-    "learning_rate",
-    "learning_rate_multiplier",
-    "evaluation_interval",
-    "enable_early_stopping",
-    "enable_checkpoint_selection",
-    "tuning_method",
-    "seed",
-    "strict_validation",
-    "encryption_spec_key_name",
-    "tpu_training_skip_cmek",
-    "tuning_strategy",
-    "tuning_max_wait",
-    "tuning_timeout",
-    "restart_on_preemption",
-    "network_attachment",
-    "tensorboard_resource_id",
-    "tuner_arguments",
-)
-_DEPLOYED = (
-    "project",
-    "large_model_reference",
-    "encryption_spec_key_name",
-    "parent_model",
-    "version_aliases",
-    "deploy_model",
-    "endpoint_resource_name",
-    "traffic_percentage",
-)
 # validate-pipeline checks every root input but the two that only say how to go on.
 _VALIDATED = frozenset(OURS.validate_pipeline.component_spec.inputs)

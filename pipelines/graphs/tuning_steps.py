@@ -3,11 +3,26 @@
 from typing import Any, NamedTuple
 
 from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
 
 from kfp_llm_tuning.components.common import images
-from kfp_llm_tuning.components.parameters.pipeline import RootInputs as Defaults
+from kfp_llm_tuning.pipelines.graphs.inputs import names_read, taken
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
+
+# Of the components, what add_datasets calls otherwise, and what it gives by itself.
+_ACCELERATOR = {"accelerator_type": "accelerator"}
+DATASET_INPUTS = {
+    _ACCELERATOR.get(name, name)
+    for name in names_read(
+        OURS.export_managed_dataset,
+        OURS.validate_dataset,
+        OURS.preprocess_dataset,
+        OURS.dataset_encoder,
+        OURS.evaluation_dataset_encoder,
+    )
+    if name not in ("preprocessed", "export_directory")
+}
 
 
 def add_validation(platform: Platform, parts: Parts = OURS, **inputs: Any) -> dsl.PipelineTask:
@@ -38,85 +53,45 @@ class Datasets(NamedTuple):
     validation_report: Any
 
 
-def add_datasets(
-    platform: Platform,
-    large_model_reference: Any,
-    dataset_uri: Any,
-    evaluation_data_uri: Any,
-    dataset_name: Any = Defaults.dataset_name,
-    default_context: Any = Defaults.default_context,
-    train_steps: Any = Defaults.train_steps,
-    strict: Any = Defaults.strict_validation,
-    data_version: Any = "",
-    regional_endpoint: Any = "",
-    tuning_method: Any = Defaults.tuning_method,
-    max_context_length: Any = Defaults.max_context_length,
-    accelerator: Any = "GPU",
-    tuner_arguments: Any = None,
-    parts: Parts = OURS,
-) -> Datasets:
+def add_datasets(platform: Platform, parts: Parts = OURS, **inputs: Any) -> Datasets:
     """Adds the tasks that check and encode both sets to the pipeline that is being built.
 
     Args:
         platform: Where they run.
-        large_model_reference: As every input below, that of the graph: a value or an output.
-        dataset_uri: Training set.
-        evaluation_data_uri: Evaluation set; empty for none.
-        dataset_name: Managed dataset, instead of dataset_uri.
-        default_context: Context of conversations that have none.
-        train_steps: Batches to train on.
-        strict: Whether warnings refuse the training set.
-        data_version: Changes where the data does.
-        regional_endpoint: URL of Vertex AI in the managed dataset's region.
-        tuning_method: Decides the limits with the two below.
-        max_context_length: 8k, 32k, or empty.
-        accelerator: TPU or GPU.
-        tuner_arguments: Further arguments of the tuner; a batch_size in them decides the epochs.
         parts: The components.
+        **inputs: ``DATASET_INPUTS``, values or outputs: ``large_model_reference``,
+            ``dataset_uri`` and ``evaluation_data_uri`` (empty for none), and any others.
 
     Returns:
         What add_tuner and the evaluation graph take.
+
+    Raises:
+        TypeError: For names that are no such inputs.
     """
-    limits = {
-        "large_model_reference": large_model_reference,
-        "tuning_method": tuning_method,
-        "max_context_length": max_context_length,
-        "accelerator_type": accelerator,
-    }
+    if unknown := inputs.keys() - DATASET_INPUTS:
+        raise TypeError(f"add_datasets() has no inputs {', '.join(sorted(unknown))}.")
+
+    def of(component: BaseComponent, **changed: Any) -> dict[str, Any]:
+        return taken(names_read(component), {**inputs, **changed}, _ACCELERATOR)
+
     exported = parts.export_managed_dataset(
-        dataset_name=dataset_name,
-        dataset_uri=dataset_uri,
-        regional_endpoint=regional_endpoint,
-        export_directory=platform.export_directory,
+        export_directory=platform.export_directory, **of(OURS.export_managed_dataset)
     )
     exported.set_caching_options(platform.caches_own_run)
     training_uri = exported.outputs["export_location"]
-    validated = parts.validate_dataset(
-        dataset_uri=training_uri,
-        evaluation_data_uri=evaluation_data_uri,
-        default_context=default_context,
-        train_steps=train_steps,
-        strict=strict,
-        data_version=data_version,
-        tuner_arguments={} if tuner_arguments is None else tuner_arguments,
-        **limits,
-    )
+    validated = parts.validate_dataset(**of(OURS.validate_dataset, dataset_uri=training_uri))
     training = parts.preprocess_dataset(
-        dataset_uri=training_uri,
-        large_model_reference=large_model_reference,
-        default_context=default_context,
-        data_version=data_version,
+        **of(OURS.preprocess_dataset, dataset_uri=training_uri)
     ).after(validated)
     evaluation = parts.preprocess_dataset(
-        dataset_uri=evaluation_data_uri,
-        large_model_reference=large_model_reference,
-        default_context=default_context,
-        data_version=data_version,
+        **of(OURS.preprocess_dataset, dataset_uri=inputs["evaluation_data_uri"])
     ).after(validated)
     evaluation.set_display_name("preprocess-eval-dataset")
-    encoded = parts.dataset_encoder(preprocessed=training.outputs["preprocessed"], **limits)
+    encoded = parts.dataset_encoder(
+        preprocessed=training.outputs["preprocessed"], **of(OURS.dataset_encoder)
+    )
     evaluation_encoded = parts.evaluation_dataset_encoder(
-        preprocessed=evaluation.outputs["preprocessed"], **limits
+        preprocessed=evaluation.outputs["preprocessed"], **of(OURS.evaluation_dataset_encoder)
     )
     for task in (exported, validated, training, evaluation, encoded, evaluation_encoded):
         platform.equip(task, Role.LIGHT)
