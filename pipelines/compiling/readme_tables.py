@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components import __version__
 from kfp_llm_tuning.components.models.implemented import implementations
 from kfp_llm_tuning.components.parameters.pipeline import CHAT, TEXT
+from kfp_llm_tuning.components.parameters.row import Parameter
+from kfp_llm_tuning.components.parameters.tuner import ARGUMENTS
 from kfp_llm_tuning.pipelines.compiling.component_list import (
     COMPONENTS,
     components_of,
@@ -54,23 +56,54 @@ def interface(stage: str) -> str:
 
 
 def parameters_table() -> str:
-    """Writes the table of the root inputs of both templates.
+    """Writes the tables of the root inputs of both templates, and of the tuner's arguments.
 
     Returns:
-        Markdown: a line an input, the published ones first.
+        Markdown: a line an input, the published ones first, and a line an argument.
     """
-    rows = [
-        (
-            f"`{name}`",
-            entry.type.__name__,
-            _REQUIRED if entry.required else f"`{json.dumps(entry.default)}`",
-            _templates_with(name),
-            _publication(name),
-            _one_line(entry.help),
-        )
+    inputs = [
+        (*_facts(entry), _templates_with(name), _platforms(entry), _publication(name), _help(entry))
         for name, entry in TEXT.items()
     ]
-    return _table(("Input", "Type", "Default", "Template", "Published", "Meaning"), rows)
+    header = ("Input", "Type", "Default", "Allowed", "Template", "Platform", "Published", "Meaning")
+    arguments = [
+        (*_facts(entry), entry.source or "-", _reached_by(entry), _help(entry))
+        for entry in ARGUMENTS.values()
+    ]
+    titles = ("Argument", "Type", "Default", "Allowed", "Known as", "Given by", "Meaning")
+    return "\n\n".join(
+        [
+            "## Root inputs",
+            _table(header, inputs),
+            "## Arguments of the tuner",
+            _table(titles, arguments),
+        ]
+    )
+
+
+def _facts(entry: Parameter) -> tuple[str, ...]:
+    """Writes what both tables begin with: name, type, default, what is allowed."""
+    default = f"`{json.dumps(entry.default)}`"
+    if entry.decided_by:
+        default = f"{entry.decided_by}, else {default}"
+    allowed = entry.limits
+    if entry.unit:
+        allowed = f"{allowed} ({entry.unit})" if allowed else f"in {entry.unit}"
+    kind = "JSON object" if entry.type is dict else entry.type.__name__
+    return f"`{entry.name}`", kind, _REQUIRED if entry.required else default, allowed or "any"
+
+
+def _help(entry: Parameter) -> str:
+    needs = f" Needs {entry.needs}." if entry.needs else ""
+    return _one_line(entry.help + needs)
+
+
+def _platforms(entry: Parameter) -> str:
+    return ", ".join(entry.platforms) or "every"
+
+
+def _reached_by(entry: Parameter) -> str:
+    return f"`{entry.root_input}`" if entry.root_input else f"`{entry.option}`"
 
 
 def implemented_table() -> str:
