@@ -351,7 +351,7 @@ def can_mount() -> bool:
         ("size=5m", "No space left on device"),
         # The disk is full in the middle of the optimizer's state, which torch tells in its own way.
         ("size=12m", "Mend that on this machine"),
-        ("ro", "Read-only file system"),
+        ("ro", "cannot write to the folder"),
     ],
 )
 def test_a_disk_that_takes_no_more_ends_the_run_with_the_reason(
