@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components.common.platforms import JOB_PLATFORM_NAMES
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.cli import SUBCOMMANDS
-from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORMS
 from kfp_llm_tuning.pipelines.compiling.component_list import components_of, stages
 from tests.plain_install import ImportGraph, lacking_modules, modules_of, requirements
 
@@ -238,7 +238,7 @@ def test_a_plain_install_lacks_only_what_an_extra_brings(
 def test_a_plain_install_compiles_everything(plain: Install, tmp_path: Path) -> None:
     printed = plain.run(COMMAND, "compile", "--output", "compiled", cwd=tmp_path)
     assert len(printed.splitlines()) == len(list((tmp_path / "compiled").glob("*/*.yaml")))
-    for platform in PLATFORMS:
+    for platform in JOB_PLATFORM_NAMES:
         assert {f"{name}.yaml" for name in TEMPLATES} <= {
             path.name for path in (tmp_path / "compiled" / platform).iterdir()
         }

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any
 
 from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+from kfp_llm_tuning.components.common.platforms import VERTEX
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
 
 # The root input that gives the tuner's arguments that are no root inputs of their own.
 TUNER_ARGUMENTS = "tuner_arguments"
 TEXT_TEMPLATE, CHAT_TEMPLATE = "tune-large-model", "tune-large-chat-model"
-_VERTEX = ("vertex",)
+_VERTEX = (VERTEX.name,)
 # A run of more would take years.
 _MOST_STEPS = 10_000_000
 

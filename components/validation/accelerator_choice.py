@@ -12,7 +12,6 @@ from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     COMPILED_ACCELERATORS,
-    PLATFORMS,
     PipelineParameters,
 )
 
@@ -35,7 +34,7 @@ def accelerator_of(parameters: PipelineParameters) -> str:
             return select_machine("", parameters.tuning_machine).accelerator
         except UserError:
             return ""
-    return regions.accelerator(given, region if parameters.on_vertex else "")
+    return regions.accelerator(given, region if parameters.traits.has_regions else "")
 
 
 def refusal_of(parameters: PipelineParameters) -> str:
@@ -52,8 +51,7 @@ def refusal_of(parameters: PipelineParameters) -> str:
 
 
 def _refusal(parameters: PipelineParameters, accelerator: str, method: str = "") -> str:
-    platform = parameters.platform if parameters.platform in PLATFORMS else ""
-    return no_engine("tune", accelerator, platform=platform, method=method)
+    return no_engine("tune", accelerator, platform=parameters.traits.name, method=method)
 
 
 def check_method(parameters: PipelineParameters, method: str) -> list[Problem]:
@@ -84,7 +82,7 @@ def check_engine(parameters: PipelineParameters) -> list[Problem]:
         fix = "Compile it again with this version and another option tasks.tuner.machine."
         return [Problem(what, "accelerator_type", offered, fix)]
     fix = f"Give accelerator_type={offered}."
-    if parameters.on_vertex:
+    if parameters.traits.has_regions:
         fix = (
             f"Give accelerator_type={offered}: then tuning runs in {select_machine('GPU').region}."
         )

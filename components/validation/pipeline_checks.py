@@ -63,7 +63,7 @@ def _check_names(parameters: PipelineParameters) -> list[Problem]:
     if account and not resource_names.is_service_account(account):
         allowed = "NAME@PROJECT.iam.gserviceaccount.com, or empty for the default"
         problems.append(Problem(f"{short(account)} is none.", "service_account", allowed))
-    if not parameters.on_vertex:
+    if not parameters.traits.has_regions:
         return problems
     if not resource_names.is_project(parameters.project):
         problems.append(
@@ -86,7 +86,7 @@ def _check_names(parameters: PipelineParameters) -> list[Problem]:
 
 def _check_regions(parameters: PipelineParameters) -> list[Problem]:
     problems = []
-    if parameters.on_vertex and not parameters.pipeline_region:
+    if parameters.traits.has_regions and not parameters.pipeline_region:
         problems.append(Problem("is empty.", "pipeline_region", ", ".join(regions.regions())))
     for name in ("pipeline_region", "location"):
         region = getattr(parameters, name)
@@ -96,7 +96,7 @@ def _check_regions(parameters: PipelineParameters) -> list[Problem]:
 
 
 def _check_accelerator(parameters: PipelineParameters) -> list[Problem]:
-    undecided_is_fine = not parameters.on_vertex or parameters.tuning_machine
+    undecided_is_fine = not parameters.traits.has_regions or parameters.tuning_machine
     if not parameters.accelerator_type and undecided_is_fine:
         return []
     problem = regions.accelerator_problem(
@@ -116,7 +116,7 @@ def _check_dataset(parameters: PipelineParameters) -> list[Problem]:
         problems.append(
             Problem(what, "dataset_uri", "the URI of a JSONL file", "Give dataset_uri.")
         )
-    if name and not parameters.on_vertex:
+    if name and not parameters.traits.manages_datasets:
         problems.append(
             Problem(
                 f"managed datasets are Vertex AI's, and the platform is {parameters.platform}.",
@@ -136,7 +136,7 @@ def _storage_problems(parameters: PipelineParameters, where: str) -> list[Proble
     uri = getattr(parameters, where)
     if uri and not uri.strip():
         return [Problem("is blank.", where, "a URI, or empty for none")]
-    if uri and parameters.on_vertex and is_local(uri) and not is_mounted_bucket(uri):
+    if uri and parameters.traits.has_regions and is_local(uri) and not is_mounted_bucket(uri):
         what = f"{short(uri)} is a path of one machine, which Vertex AI cannot read."
         return [Problem(what, where, "gs://BUCKET/PATH", "Copy it to a bucket.")]
     return []
@@ -145,7 +145,7 @@ def _storage_problems(parameters: PipelineParameters, where: str) -> list[Proble
 def _output_problems(parameters: PipelineParameters) -> list[Problem]:
     """Tells, before anything is tuned, where evaluations could not be written on this machine."""
     uri = parameters.evaluation_output_root_dir
-    reason = why_not_writable(uri) if uri.strip() and parameters.platform == "local" else ""
+    reason = why_not_writable(uri) if uri.strip() and parameters.traits.runs_here else ""
     if not reason:
         return []
     what = f"cannot write to {short(uri)}: {reason}."

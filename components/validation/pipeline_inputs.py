@@ -6,11 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.platforms import (
+    LOCAL,
+    PLATFORM_NAMES,
+    PlatformTraits,
+    platform_named,
+)
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES, TEXT_TEMPLATE, RootInputs
 from kfp_llm_tuning.components.parameters.reading import read
 from kfp_llm_tuning.components.parameters.row import row, rows_of
 
-PLATFORMS = ("local", "kubeflow", "vertex")
 COMPILED_ACCELERATORS = ("GPU", "TPU", "CPU")
 
 
@@ -28,7 +33,7 @@ class PipelineParameters(RootInputs):
         "", help="When the run was created, ISO 8601, for dated display names; may be empty."
     )
     template: str = row(TEXT_TEMPLATE, help="Which pipeline.", choices=tuple(TEMPLATES))
-    platform: str = row("local", help="Where it runs.", choices=PLATFORMS)
+    platform: str = row(LOCAL.name, help="Where it runs.", choices=PLATFORM_NAMES)
     platform_registry_uri: str = row(
         "", help="The platform's own registry where that is an MLflow tracking URI."
     )
@@ -39,9 +44,9 @@ class PipelineParameters(RootInputs):
     )
 
     @property
-    def on_vertex(self) -> bool:
-        """Whether regions, buckets and Google Cloud names matter."""
-        return self.platform == "vertex"
+    def traits(self) -> PlatformTraits:
+        """What is true of the platform."""
+        return platform_named(self.platform)
 
     @property
     def registry(self) -> str:

@@ -131,7 +131,7 @@ def validate_pipeline(parameters: PipelineParameters) -> PipelineSettings:
         )
     problems += base_model_problems(
         _resolve(parameters),
-        here=parameters.platform == "local",
+        here=parameters.traits.runs_here,
         conversations=parameters.template == CHAT_TEMPLATE,
     )
     raise_all(problems)
@@ -160,7 +160,7 @@ def _settings(
 
 
 def _regional_endpoint(parameters: PipelineParameters) -> str:
-    if not parameters.on_vertex:
+    if not parameters.traits.has_regions:
         return ""
     if "://" in parameters.api_endpoint:
         return parameters.api_endpoint
@@ -194,6 +194,6 @@ def _select_machine(parameters: PipelineParameters) -> MachineSpec | None:
         # A pipeline that was compiled for a machine asks for no other; the name is checked anyhow.
         wanted = "" if parameters.platform_accelerator else accelerator
         machine = select_machine(wanted, parameters.tuning_machine)
-        return machine if parameters.on_vertex else None
-    chosen_here = parameters.on_vertex and accelerator in regions.ACCELERATORS
+        return machine if not parameters.traits.tunes_in_place else None
+    chosen_here = not parameters.traits.tunes_in_place and accelerator in regions.ACCELERATORS
     return select_machine(accelerator) if chosen_here else None

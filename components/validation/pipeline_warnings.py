@@ -22,10 +22,6 @@ _TUNING_JOB = (
     "restart_on_preemption",
     "network_attachment",
 )
-_TUNER = {
-    "local": "tuning runs on this machine",
-    "kubeflow": "the tuner's pod is as the pipeline was compiled",
-}
 # What MLflow knows nothing of: a name has one line of versions, and one of them is deployed.
 _MODEL_REGISTRY = (
     "parent_model",
@@ -46,7 +42,7 @@ def warnings_about(parameters: PipelineParameters, reference: ModelReference) ->
         One sentence each.
     """
     warnings = []
-    if parameters.encryption_spec_key_name and not parameters.on_vertex:
+    if parameters.encryption_spec_key_name and not parameters.traits.has_regions:
         warnings.append(
             f"encryption_spec_key_name has no effect on the platform {parameters.platform}: "
             "files are encrypted as their storage is."
@@ -73,11 +69,12 @@ def _unused_arguments(parameters: PipelineParameters, reference: ModelReference)
 
 
 def _without_effect(parameters: PipelineParameters) -> Iterator[str]:
-    if not parameters.on_vertex:
-        tuner = _TUNER.get(parameters.platform, "")
+    if parameters.traits.fixed_tuner:
         yield from (
-            f"{name} has no effect here: {tuner}." for name in _given(parameters, *_TUNING_JOB)
+            f"{name} has no effect here: {parameters.traits.fixed_tuner}."
+            for name in _given(parameters, *_TUNING_JOB)
         )
+    if not parameters.traits.has_regions:
         for name in _given(parameters, "location"):
             yield f"{name} has no effect here: regions are Vertex AI's."
         for name in _given(parameters, "tensorboard_resource_id"):

@@ -27,7 +27,7 @@ def check_registry(parameters: PipelineParameters) -> list[Problem]:
     """Checks that the model has a registry, and that later tasks reach it."""
     uri = parameters.registry
     if not uri:
-        return [_no_registry()] if parameters.platform == "kubeflow" else []
+        return [] if parameters.traits.has_own_registry else [_no_registry()]
     problems: list[Problem] = []
     with collect(problems):
         checked_registry_uri(uri)
@@ -71,8 +71,8 @@ def _no_registry() -> Problem:
 
 def _is_lost(parameters: PipelineParameters, uri: str) -> bool:
     """Tells whether a SQLite file is no volume's: pods of Kubeflow may have one in common."""
-    mounted = parameters.platform == "kubeflow" and uri.startswith(_ABSOLUTE_SQLITE)
-    return parameters.platform != "local" and not mounted
+    mounted = parameters.traits.mounts_volumes and uri.startswith(_ABSOLUTE_SQLITE)
+    return not parameters.traits.runs_here and not mounted
 
 
 def check_compiled_accelerator(parameters: PipelineParameters) -> list[Problem]:

@@ -21,7 +21,7 @@ from kfp_llm_tuning.components.validation.resource_names import (
 def check_tensorboard(parameters: PipelineParameters) -> list[Problem]:
     """Checks that the TensorBoard is in the region of the pipeline."""
     name, where = parameters.tensorboard_resource_id, "tensorboard_resource_id"
-    if not name or not parameters.on_vertex or TENSORBOARD.is_id(name):
+    if not name or not parameters.traits.has_regions or TENSORBOARD.is_id(name):
         return []
     location = TENSORBOARD.location(name)
     if location is None:
@@ -41,7 +41,7 @@ def check_encryption(parameters: PipelineParameters) -> list[Problem]:
     location = ENCRYPTION_KEY.location(key)
     if location is None:
         return [wrong_form(key, where, ENCRYPTION_KEY)]
-    if not parameters.on_vertex:
+    if not parameters.traits.has_regions:
         return []
     only = regions.encryption_region()
     return [
@@ -65,7 +65,7 @@ def check_tuning_job(parameters: PipelineParameters) -> list[Problem]:
             problems.append(
                 Problem(f"{short(value)} is no duration.", where, "seconds, such as 86400s")
             )
-    needs_gpu = parameters.on_vertex and strategy.upper() == "FLEX_START"
+    needs_gpu = parameters.traits.has_regions and strategy.upper() == "FLEX_START"
     if needs_gpu and accelerator_of(parameters) != "GPU":
         what = "FLEX_START obtains machines with GPUs only."
         problems.append(Problem(what, "tuning_strategy", "STANDARD or SPOT, or a GPU machine"))
@@ -81,7 +81,7 @@ def check_deployment(parameters: PipelineParameters) -> list[Problem]:
     parent = parameters.parent_model
     if parent and "/" in parent:
         problems += _elsewhere(parameters, "parent_model", MODEL)
-    elif parent and parameters.on_vertex and not resource_names.is_model_id(parent):
+    elif parent and parameters.traits.has_regions and not resource_names.is_model_id(parent):
         allowed = "a model's id ([a-z0-9_-], at most 63, no digit in front) or full resource name"
         problems.append(Problem(f"{short(parent)} names no model.", "parent_model", allowed))
     if parameters.endpoint_resource_name:
@@ -99,7 +99,7 @@ def _elsewhere(parameters: PipelineParameters, where: str, form: ResourceForm) -
     location = form.location(name)
     if location is None:
         return [wrong_form(name, where, form)]
-    if parameters.on_vertex and region and location != region:
+    if parameters.traits.has_regions and region and location != region:
         what = f"is in {location}, but the model is uploaded to {region}."
         return [Problem(what, where, f"a resource of {region}", "Give one, or change location.")]
     return []

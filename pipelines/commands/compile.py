@@ -8,7 +8,8 @@ import click
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
-from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORMS, PlatformOptions, write_all
+from kfp_llm_tuning.components.common.platforms import JOB_PLATFORM_NAMES, KUBEFLOW, VERTEX
+from kfp_llm_tuning.pipelines.compiling.compiled_files import PlatformOptions, write_all
 from kfp_llm_tuning.pipelines.vertex.platform import PREDICTION_MACHINE
 
 
@@ -16,7 +17,7 @@ from kfp_llm_tuning.pipelines.vertex.platform import PREDICTION_MACHINE
 @click.option(
     "--platform",
     "platforms",
-    type=click.Choice(list(PLATFORMS)),
+    type=click.Choice(JOB_PLATFORM_NAMES),
     multiple=True,
     help="What to compile for; repeatable.  [default: all]",
 )
@@ -63,8 +64,8 @@ def compile(
 
         click.echo(DEFAULTS.read_text(encoding="utf-8"), nl=False)
         return
-    names = list(platforms or PLATFORMS)
-    _check_platforms(names, {"kubeflow": options_file, "vertex": prediction_machine})
+    names = list(platforms or JOB_PLATFORM_NAMES)
+    _check_platforms(names, {KUBEFLOW.name: options_file, VERTEX.name: prediction_machine})
     options = _options(options_file, prediction_machine)
     for path in write_all(output, names, image_registry, options):
         click.echo(path)
@@ -76,7 +77,7 @@ def compile(
 
 def _check_platforms(names: list[str], given: dict[str, object]) -> None:
     """Refuses options of a platform that is not compiled for."""
-    words = {"kubeflow": "--options", "vertex": "--prediction-machine"}
+    words = {KUBEFLOW.name: "--options", VERTEX.name: "--prediction-machine"}
     raise_all(
         [
             Problem(f"has no effect without --platform {platform}.", words[platform])

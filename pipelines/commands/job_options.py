@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kfp_llm_tuning.pipelines.commands.place_options import PROJECT_VARIABLE, REGION_VARIABLE
+from kfp_llm_tuning.components.common.platforms import VERTEX
+from kfp_llm_tuning.pipelines.commands.job_platforms import PLACE_FIELDS, make_target
+from kfp_llm_tuning.pipelines.commands.place_options import REGION_VARIABLE
 from kfp_llm_tuning.pipelines.commands.platform_options import (
-    CLUSTER_FIELDS,
     cluster_options,
     platform_option,
     refuse_others,
@@ -22,7 +22,6 @@ from kfp_llm_tuning.pipelines.commands.request_options import (
     gather_request,
     request_options,
 )
-from kfp_llm_tuning.pipelines.jobs.services import KUBEFLOW, VERTEX
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.jobs.services import Target
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 _REQUEST_FIELDS = ("template", "params", "request_file", "labels")
 # Of the JobSettings and the RunSettings, by the same names.
 _JOB_FIELDS = ("pipeline_root", "job_id", "service_account")
-_VERTEX_FIELDS = ("region", "network", "reserved_ip_ranges", "persistent_resource")
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class JobOptions:
 
     Attributes:
         source: What to tune.
-        platform: Where: a name of ``services.PLATFORMS``.
+        platform: Where: a name of ``platforms.JOB_PLATFORM_NAMES``.
         place: The options that say where on the platform.
         job: The options that the job is made with.
         image_registry: Where the images are.
@@ -51,7 +49,7 @@ class JobOptions:
     """
 
     source: RequestSource
-    platform: str = VERTEX
+    platform: str = VERTEX.name
     place: dict[str, Any] = field(default_factory=dict)
     job: dict[str, Any] = field(default_factory=dict)
     image_registry: str = ""
@@ -78,13 +76,19 @@ class JobOptions:
         request = {name: options.pop(name) for name in _REQUEST_FIELDS}
         job = {name: options.pop(name, "") for name in _JOB_FIELDS}
         job["display_name"] = options.pop("job_name")
-        vertex = {name: options.pop(name) for name in _VERTEX_FIELDS}
-        cluster = {name: options.pop(name) for name in CLUSTER_FIELDS}
+        places = {
+            platform: {name: options.pop(name) for name in names}
+            for platform, names in PLACE_FIELDS.items()
+        }
         fields = {name: options.pop(name) for name in cls.__dataclass_fields__ if name in options}
         # An option that is given empty overrules the request: only what is left out is None.
         parameters = {name: value for name, value in options.items() if value is not None}
-        place = cluster if fields["platform"] == KUBEFLOW else vertex
-        return cls(RequestSource(options=parameters, **request), place=place, job=job, **fields)
+        return cls(
+            RequestSource(options=parameters, **request),
+            place=places[fields["platform"]],
+            job=job,
+            **fields,
+        )
 
     def request(self) -> Request:
         """Reads what is to be tuned."""
@@ -95,19 +99,8 @@ class JobOptions:
         from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 
         source = TemplateSource(self.image_registry, self.template_file, self.caching)
-        if self.platform == KUBEFLOW:
-            from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
-            from kfp_llm_tuning.pipelines.kubeflow.run_settings import RunSettings
-            from kfp_llm_tuning.pipelines.kubeflow.target import KubeflowTarget
-
-            settings = RunSettings(experiment=self.experiment, **self.job)
-            return KubeflowTarget(Connection(**self.place), settings, source, self.options_file)
-        from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings
-        from kfp_llm_tuning.pipelines.vertex.target import VertexTarget
-
-        project = os.environ.get(PROJECT_VARIABLE, "")
-        return VertexTarget(
-            JobSettings(project=project, **self.job, **self.place), source, self.experiment
+        return make_target(
+            self.platform, self.place, self.job, source, self.options_file, self.experiment
         )
 
 

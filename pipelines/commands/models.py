@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from kfp_llm_tuning.components.common.platforms import VERTEX
 from kfp_llm_tuning.pipelines.commands.completion import complete_registered_models
 from kfp_llm_tuning.pipelines.commands.place_options import place_options, vertex_typed
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 from kfp_llm_tuning.pipelines.commands.request_options import parse_labels
 from kfp_llm_tuning.pipelines.commands.tables import print_table
 from kfp_llm_tuning.pipelines.registries.registry import (
-    PLATFORMS,
+    REGISTRY_PLATFORM_NAMES,
     MlflowRegistry,
     Registry,
     VertexRegistry,
@@ -48,7 +49,7 @@ def _registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @registry_option
     @click.option(
         "--platform",
-        type=click.Choice(PLATFORMS),
+        type=click.Choice(REGISTRY_PLATFORM_NAMES),
         help="[default: vertex where --project or --region is given, else local]",
     )
     @place_options
@@ -63,9 +64,8 @@ def _registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
         **options: Any,
     ) -> Any:
         resource = options.get("model", "")
-        on_vertex = platform == "vertex" or (platform is None and _says_vertex(resource))
         registry: Registry = MlflowRegistry(registry_uri)
-        if on_vertex:
+        if platform == VERTEX.name or (platform is None and _says_vertex(resource)):
             registry = VertexRegistry(vertex_typed(project, region, api_endpoint, resource))
         return command(*arguments, registry=registry, **options)
 

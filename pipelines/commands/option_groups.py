@@ -10,16 +10,18 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from kfp_llm_tuning.components.common.platforms import KUBEFLOW, VERTEX
 from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.components.parameters.row import GROUPS
 from kfp_llm_tuning.components.parameters.tuner import FURTHER_ARGUMENTS
-from kfp_llm_tuning.pipelines.commands.platform_options import CLUSTER_FIELDS, VERTEX_ONLY
+from kfp_llm_tuning.pipelines.commands.job_platforms import CLUSTER_FIELDS
+from kfp_llm_tuning.pipelines.commands.platform_options import VERTEX_ONLY
 
 _COMMAND = "options"
 _OF_THE_TABLE = {**TEXT, **FURTHER_ARGUMENTS}
 _OF_PLATFORMS = {
-    **dict.fromkeys(VERTEX_ONLY, "Vertex AI"),
-    **dict.fromkeys((*CLUSTER_FIELDS, "options_file"), "Kubeflow"),
+    **dict.fromkeys(VERTEX_ONLY, VERTEX.title),
+    **dict.fromkeys((*CLUSTER_FIELDS, "options_file"), KUBEFLOW.title),
 }
 
 

@@ -8,32 +8,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
-from kfp_llm_tuning.pipelines.commands.place_options import place_options, vertex_typed
-from kfp_llm_tuning.pipelines.jobs.services import KUBEFLOW, PLATFORMS, VERTEX
+from kfp_llm_tuning.components.common.platforms import (
+    JOB_PLATFORM_NAMES,
+    KUBEFLOW,
+    VERTEX,
+    platform_named,
+)
+from kfp_llm_tuning.pipelines.commands.job_platforms import CLUSTER_FIELDS, open_service
+from kfp_llm_tuning.pipelines.commands.place_options import place_options
 
-if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.jobs.services import Service
-
-_TITLES = {VERTEX: "Vertex AI", KUBEFLOW: "Kubeflow"}
 # A job's project and endpoint are pipeline parameters, which are checked as such.
 VERTEX_ONLY = frozenset(
     {"region", "network", "reserved_ip_ranges", "persistent_resource", "max_runs"}
 )
 _VERTEX_PLACE = frozenset({"project", "region", "api_endpoint"})
-# Of the Connection, by the same names.
-CLUSTER_FIELDS = ("host", "namespace", "token", "ca_file", "kube_context")
 _KUBEFLOW_ONLY = frozenset({*CLUSTER_FIELDS, "options_file"})
 
 platform_option = click.option(
     "--platform",
-    type=click.Choice(PLATFORMS),
-    default=VERTEX,
+    type=click.Choice(JOB_PLATFORM_NAMES),
+    default=VERTEX.name,
     envvar="KFP_LLM_TUNING_PLATFORM",
     show_envvar=True,
     show_default=True,
@@ -110,24 +110,13 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def with_service(*arguments: Any, **options: Any) -> Any:
         refuse_others(options["platform"], _VERTEX_PLACE)
-        place = {name: options.pop(name) for name in ("platform", *_VERTEX_PLACE, *CLUSTER_FIELDS)}
+        platform = options.pop("platform")
+        place = {name: options.pop(name) for name in (*_VERTEX_PLACE, *CLUSTER_FIELDS)}
         resource = options.get("job") or options.get("schedule") or ""
-        return command(*arguments, service=_service(place, resource), **options)
+        service = open_service(platform, place, resource)
+        return command(*arguments, service=service, **options)
 
     return with_service
-
-
-def _service(place: dict[str, Any], resource: str) -> Service:
-    if place["platform"] == KUBEFLOW:
-        from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
-        from kfp_llm_tuning.pipelines.kubeflow.service import KubeflowService
-
-        return KubeflowService(Connection(**{name: place[name] for name in CLUSTER_FIELDS}))
-    from kfp_llm_tuning.pipelines.vertex.service import VertexService
-
-    return VertexService(
-        vertex_typed(place["project"], place["region"], place["api_endpoint"], resource)
-    )
 
 
 def refuse_others(platform: str, vertex_only: frozenset[str] = VERTEX_ONLY) -> None:
@@ -140,15 +129,19 @@ def refuse_others(platform: str, vertex_only: frozenset[str] = VERTEX_ONLY) -> N
     Raises:
         UserError: For each of them.
     """
-    others, names = (VERTEX, vertex_only) if platform == KUBEFLOW else (KUBEFLOW, _KUBEFLOW_ONLY)
     context = click.get_current_context()
-    what = f"is an option of {_TITLES[others]}, and the platform is {platform}."
-    fix = f"Leave it out, or give --platform {others}."
+    own = {VERTEX.name: vertex_only, KUBEFLOW.name: _KUBEFLOW_ONLY}
     raise_all(
         [
-            Problem(what, parameter.opts[0], fix=fix)
+            Problem(
+                f"is an option of {platform_named(other).title}, and the platform is {platform}.",
+                parameter.opts[0],
+                fix=f"Leave it out, or give --platform {other}.",
+            )
+            for other, names in own.items()
             for parameter in context.command.params
-            if parameter.name in names
+            if other != platform
+            and parameter.name in names
             and context.get_parameter_source(parameter.name) == ParameterSource.COMMANDLINE
         ]
     )

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.platforms import LOCAL
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
 from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
@@ -93,7 +94,7 @@ def _check_installed() -> None:
 def _request(source: RequestSource) -> Request:
     request = with_absolute_paths(gather_request(source))
     # It has no meaning without a cloud; a request that names it is left as it is.
-    return dataclasses.replace(request, values={"project": "local", **request.values})
+    return dataclasses.replace(request, values={"project": LOCAL.name, **request.values})
 
 
 def _checked(request: Request, output_dir: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from kfp_llm_tuning.components.common.images import REGISTRY
+from kfp_llm_tuning.components.common.platforms import KUBEFLOW, VERTEX
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.graphs.compile import compiled, template_text
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
@@ -30,9 +31,9 @@ def _default_kubeflow() -> Platform:
 
 # The platforms that read compiled files, with their default options; kfp.local is given the
 # pipelines themselves.
-PLATFORMS: Mapping[str, Callable[[], Platform]] = {
-    "vertex": vertex_platform,
-    "kubeflow": _default_kubeflow,
+PLATFORM_FACTORIES: Mapping[str, Callable[[], Platform]] = {
+    VERTEX.name: vertex_platform,
+    KUBEFLOW.name: _default_kubeflow,
 }
 
 
@@ -54,12 +55,12 @@ class PlatformOptions:
         """Lists what is compiled for a platform.
 
         Args:
-            name: A name of ``PLATFORMS``.
+            name: A name of ``platforms.JOB_PLATFORM_NAMES``.
 
         Returns:
             The platforms, by what their files' names end in.
         """
-        if name == "vertex":
+        if name == VERTEX.name:
             return {"": vertex_platform(self.prediction_machine)}
         if self.kubeflow:
             return {"": kubeflow_platform(self.kubeflow)}
@@ -73,19 +74,19 @@ class PlatformOptions:
 
 
 def compile_template(
-    template: str, platform: str = "vertex", image_registry: str = REGISTRY
+    template: str, platform: str = VERTEX.name, image_registry: str = REGISTRY
 ) -> dict[str, Any]:
     """Compiles a template for a platform with its default options.
 
     Args:
         template: The pipeline's name.
-        platform: A name of ``PLATFORMS``.
+        platform: A name of ``platforms.JOB_PLATFORM_NAMES``.
         image_registry: Where the images are.
 
     Returns:
         The pipeline spec, without what Kubernetes is told besides.
     """
-    text = template_text(template, PLATFORMS[platform](), image_registry)
+    text = template_text(template, PLATFORM_FACTORIES[platform](), image_registry)
     spec: dict[str, Any] = next(yaml.safe_load_all(text))
     return spec
 
@@ -100,7 +101,7 @@ def write_all(
 
     Args:
         folder: Gets a folder for each platform, and ``components``.
-        platform_names: Names of ``PLATFORMS``.
+        platform_names: Names of ``platforms.JOB_PLATFORM_NAMES``.
         image_registry: Where the images are.
         options: What else is compiled in; None for the defaults.
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from kfp_llm_tuning.components.common.platforms import platform_named
+
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
@@ -98,4 +100,4 @@ class Platform:
     @property
     def tunes_in_place(self) -> bool:
         """Whether the tuner works in its task's own container, and starts no other job."""
-        return self.name != "vertex"
+        return platform_named(self.name).tunes_in_place

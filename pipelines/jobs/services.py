@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.planning.plan import Plan
     from kfp_llm_tuning.pipelines.requests.request import Request
 
-VERTEX, KUBEFLOW = "vertex", "kubeflow"
-PLATFORMS = (VERTEX, KUBEFLOW)
-
 
 class Service(Protocol):
     """The jobs and schedules of one place."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components import __version__
+from kfp_llm_tuning.components.common.platforms import KUBEFLOW
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
 from kfp_llm_tuning.pipelines.kubeflow.connection import KubeflowApi, ensure
 from kfp_llm_tuning.pipelines.kubeflow.lists import list_all, named
@@ -82,7 +83,7 @@ def read_package(
         UserError: If a file is none of ours, another one, or compiled for another platform, or if
             images have no registry.
     """
-    return Package(template, template_documents(template, source, "kubeflow", platform))
+    return Package(template, template_documents(template, source, KUBEFLOW.name, platform))
 
 
 def register(api: KubeflowApi, package: Package) -> RegisteredVersion:

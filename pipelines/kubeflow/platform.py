@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from kfp_llm_tuning.components.common.platforms import KUBEFLOW
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def kubeflow_platform(
     from kfp_llm_tuning.pipelines.kubeflow import resources
 
     return Platform(
-        name="kubeflow",
+        name=KUBEFLOW.name,
         pipeline_region="",
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         run_time=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.platforms import KUBEFLOW
 from kfp_llm_tuning.pipelines.jobs.cron import frequency_notes
 from kfp_llm_tuning.pipelines.jobs.schedules import Timing
 from kfp_llm_tuning.pipelines.jobs.services import CreatedSchedule, SubmittedJob
@@ -253,7 +254,7 @@ class KubeflowTarget:
         with collect(problems):
             package = self.package(request, settings)
         with collect(problems):
-            place = package.place if package else {"platform": "kubeflow"}
+            place = package.place if package else {"platform": KUBEFLOW.name}
             parameters, _ = checked_parameters(request, place)
             problems += path_problems(parameters)
         raise_all(problems)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from kfp_llm_tuning.components.common.platforms import LOCAL
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
 
 
@@ -30,7 +31,7 @@ def local_platform(
     """
     run_id = run_id or run_directory.name
     return Platform(
-        name="local",
+        name=LOCAL.name,
         pipeline_region="",
         run_id=run_id,
         run_time=run_time,

@@ -27,13 +27,14 @@ from kfp_llm_tuning.components.common.documents import (
 )
 from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
+from kfp_llm_tuning.components.common.platforms import JOB_PLATFORM_NAMES, KUBEFLOW
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.parameters.row import option_name
 from kfp_llm_tuning.pipelines.commands.run_directory_options import (
     directory_to_resume,
     run_directory_options,
 )
-from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORMS
+from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORM_FACTORIES
 from kfp_llm_tuning.pipelines.graphs.compile import compiled
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
@@ -123,7 +124,7 @@ def _compile_command(build: Build, pipeline: BaseComponent) -> click.Command:
     @click.command()
     @click.option(
         "--platform",
-        type=click.Choice(list(PLATFORMS)),
+        type=click.Choice(JOB_PLATFORM_NAMES),
         required=True,
         help="What to compile for.",
     )
@@ -235,10 +236,10 @@ def _arguments(
 
 def _platform(name: str, options_file: Path | None) -> Platform:
     if options_file is None:
-        return PLATFORMS[name]()
+        return PLATFORM_FACTORIES[name]()
     from kfp_llm_tuning.pipelines.kubeflow.options import read_options
 
-    if name != "kubeflow":
+    if name != KUBEFLOW.name:
         raise UserError(Problem("has no effect without --platform kubeflow.", "--options"))
     return kubeflow_platform(read_options(options_file))
 

@@ -13,13 +13,13 @@ import click
 import yaml
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.platforms import KUBEFLOW
 from kfp_llm_tuning.pipelines.commands.place_options import place_options
 from kfp_llm_tuning.pipelines.commands.platform_options import (
     cluster_options,
     platform_option,
     refuse_others,
 )
-from kfp_llm_tuning.pipelines.jobs.services import KUBEFLOW
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.pipelines.jobs.services import SubmittedJob
@@ -92,7 +92,7 @@ def send(
         UserError: If something is missing, or if the platform refuses.
     """
     refuse_others(platform, _VERTEX_ONLY)
-    if platform == KUBEFLOW:
+    if platform == KUBEFLOW.name:
         from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
 
         connection = Connection(**{name: place[name] for name in _CLUSTER})

@@ -106,7 +106,7 @@ def _worst(findings: Iterable[FindingSummary]) -> list[FindingSummary]:
 
 
 def _estimate(run: PlannedRun, summary: Summary, tuner: Tuner) -> Estimate | None:
-    if not run.checked or (tuner.on_vertex and not tuner.machine):
+    if not run.checked or (tuner.listed_prices and not tuner.machine):
         return None
     work = workload(summary, _reference(run), tuner)
     return estimate(work) if work else None

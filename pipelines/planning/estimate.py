@@ -34,7 +34,7 @@ class Workload:
         deploys: Whether the model is deployed.
         part: The part of the machine's accelerators that is used.
         price: US dollars an hour of the machine in place of the list price; None for that.
-        on_vertex: Whether Vertex AI's prices hold.
+        listed_prices: Whether the listed prices, which are Vertex AI's, hold.
     """
 
     steps: int
@@ -48,7 +48,7 @@ class Workload:
     deploys: bool = True
     part: float = 1.0
     price: float | None = None
-    on_vertex: bool = True
+    listed_prices: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def workload(summary: Summary, reference: ModelReference, tuner: Tuner) -> Workl
         deploys=tuner.deploys,
         part=tuner.part,
         price=tuner.price,
-        on_vertex=tuner.on_vertex,
+        listed_prices=tuner.listed_prices,
     )
 
 
@@ -184,7 +184,7 @@ def _teraflops(work: Workload, table: Any) -> float:
 def _tuner_rate(work: Workload, table: Any) -> float | None:
     if work.price is not None:
         return work.price
-    if not work.on_vertex:
+    if not work.listed_prices:
         return None
     return _rate(table["machines"][work.machine]["price"], work.strategy, table)
 
@@ -200,7 +200,7 @@ def _cost(hours: float | None, rate: float | None, work: Workload, table: Any) -
         return None
     minutes = table["minutes"]
     tuner = (hours + minutes["machine_start"] / 60) * rate
-    if not work.on_vertex:
+    if not work.listed_prices:
         return float(tuner)
     tasks = minutes["other_tasks"] / 60 * table["other_tasks_price"]
     return float(tuner + tasks + table["pipeline_run_price"])
@@ -212,7 +212,7 @@ def _endpoint_rate(work: Workload, table: Any) -> float | None:
 
     if not work.deploys:
         return 0.0
-    if not work.on_vertex:
+    if not work.listed_prices:
         return None
     try:
         machine = serving_machine(weight_megabytes(work.parameters) or None)
@@ -233,7 +233,9 @@ def _assumptions(work: Workload, rate: float | None, table: Any) -> list[str]:
         f"the other tasks" + (f", {minutes['deployment']} to deploy." if work.deploys else "."),
         f"Time and cost may be wrong by a factor of {table['uncertainty']:g} either way; waiting "
         "for a machine is not in them."
-        + (f" Prices were written down on {table['stated']} and are no offer." * work.on_vertex),
+        + (
+            f" Prices were written down on {table['stated']} and are no offer." * work.listed_prices
+        ),
     ]
 
 
@@ -250,7 +252,7 @@ def _price_assumption(work: Workload, rate: float | None, table: Any) -> str:
     machine = work.machine or "The machine"
     if work.price is not None:
         return f"{machine}: ${work.price:,.2f} an hour, as given."
-    if not work.on_vertex:
+    if not work.listed_prices:
         return f"{machine}: no price is given (--machine-price), so that no cost is reckoned."
     price = "no public list price" if rate is None else f"${rate:,.2f} an hour"
     return f"{machine}, {work.strategy}: {price} with Vertex AI's fee of {table['vertex_fee']:.0%}."

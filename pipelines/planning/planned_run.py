@@ -23,7 +23,7 @@ class Tuner:
         part: The part of its accelerators that is used.
         strategy: How it is obtained.
         price: US dollars an hour in place of the list price; None where none is given.
-        on_vertex: Whether Vertex AI's prices hold.
+        listed_prices: Whether the listed prices, which are Vertex AI's, hold.
         deploys: Whether the model is deployed.
     """
 
@@ -31,7 +31,7 @@ class Tuner:
     part: float = 1.0
     strategy: str = "STANDARD"
     price: float | None = None
-    on_vertex: bool = True
+    listed_prices: bool = True
     deploys: bool = True
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
+from kfp_llm_tuning.components.common.platforms import LOCAL, VERTEX
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.vertex import Vertex
     from kfp_llm_tuning.components.upload.catalogue import Version
 
-PLATFORMS = ("local", "vertex")
+REGISTRY_PLATFORM_NAMES = (LOCAL.name, VERTEX.name)
 
 
 class Registry(Protocol):

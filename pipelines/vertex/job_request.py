@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.platforms import VERTEX
 from kfp_llm_tuning.pipelines.requests import request_check
 from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.templates.template import TemplateSource, template_documents
@@ -69,7 +70,7 @@ def checked_parameters(
         UserError: With every problem found.
     """
     place = {
-        "platform": "vertex",
+        "platform": VERTEX.name,
         "pipeline_region": settings.region,
         "service_account": settings.service_account,
     }
@@ -134,7 +135,7 @@ def job_spec(request: Request, source: TemplateSource) -> dict[str, Any]:
     Raises:
         UserError: If a file is no template of ours or another one, or if images have no registry.
     """
-    return template_documents(request.template, source, "vertex", vertex_platform)[0]
+    return template_documents(request.template, source, VERTEX.name, vertex_platform)[0]
 
 
 def _body(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kfp_llm_tuning.components.common.platforms import VERTEX
 from kfp_llm_tuning.components.models.implemented import prediction_image
 from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
@@ -29,7 +30,7 @@ def vertex_platform(prediction_machine: str = PREDICTION_MACHINE) -> Platform:
 
     run_folder = f"{dsl.PIPELINE_ROOT_PLACEHOLDER}/{dsl.PIPELINE_JOB_ID_PLACEHOLDER}"
     return Platform(
-        name="vertex",
+        name=VERTEX.name,
         pipeline_region=placeholders.LOCATION,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         run_time=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,

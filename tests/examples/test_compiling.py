@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORMS
+from kfp_llm_tuning.components.common.platforms import JOB_PLATFORM_NAMES
 from tests.examples.conftest import EXAMPLES
 from tests.pipelines.spec_references import broken_references, parse_strictly
 
@@ -21,7 +21,7 @@ def test_every_example_has_a_test() -> None:
         assert (Path(__file__).parent / f"test_{name}.py").is_file()
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("platform", JOB_PLATFORM_NAMES)
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_compiles(name: str, platform: str, load, tmp_path: Path) -> None:
     output = tmp_path / f"{name}.yaml"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
+from kfp_llm_tuning.components.common.platforms import KUBEFLOW
 from kfp_llm_tuning.components.common.storage import check_reachable, file_state, is_local
 from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.pipelines.kubeflow import runs
@@ -87,7 +88,7 @@ def _settle(target: KubeflowTarget, given: Request) -> tuple[_Settled, list[Chec
 
 
 def _check_parameters(settled: _Settled) -> tuple[PlannedRun, list[Check]]:
-    place = settled.package.place if settled.package else {"platform": "kubeflow"}
+    place = settled.package.place if settled.package else {"platform": KUBEFLOW.name}
     request = settled.request
     parameters: dict[str, Any] = {}
     checked = None
@@ -151,4 +152,4 @@ def _tuner(run: PlannedRun, options: KubeflowOptions | None, price: float | None
         machine, whole = pod.machine, select_machine("", pod.machine).accelerator_count
         part = pod.accelerator_count / whole if pod.accelerator_count and whole else 1.0
     deploys = bool(options and options.kserve.enabled and run.value("deploy_model"))
-    return Tuner(machine, part, price=price, on_vertex=False, deploys=deploys)
+    return Tuner(machine, part, price=price, listed_prices=False, deploys=deploys)

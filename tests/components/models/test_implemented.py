@@ -10,6 +10,7 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.images import IMAGE
+from kfp_llm_tuning.components.common.platforms import PLATFORM_NAMES
 from kfp_llm_tuning.components.generation.engines import ENGINES
 from kfp_llm_tuning.components.models import implemented
 from kfp_llm_tuning.components.models.implemented import (
@@ -20,7 +21,6 @@ from kfp_llm_tuning.components.models.implemented import (
     no_engine,
     tuner_image,
 )
-from kfp_llm_tuning.components.validation.pipeline_inputs import PLATFORMS
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,7 +41,7 @@ def test_every_image_is_one_that_is_built() -> None:
 def test_every_engine_and_platform_is_one_of_ours() -> None:
     for row in implementations():
         assert row.engine in ENGINES
-        assert set(row.platforms) <= set(PLATFORMS)
+        assert set(row.platforms) <= set(PLATFORM_NAMES)
 
 
 def test_nothing_is_implemented_on_tpu() -> None:

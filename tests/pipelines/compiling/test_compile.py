@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from kfp.components import load_component_from_file
 
 from kfp_llm_tuning.components.common.images import IMAGE, REGISTRY
+from kfp_llm_tuning.components.common.platforms import JOB_PLATFORM_NAMES
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.commands.compile import compile as compile_command
 from kfp_llm_tuning.pipelines.compiling.compiled_files import (
-    PLATFORMS,
     PlatformOptions,
     compile_template,
     write_all,
@@ -24,7 +24,7 @@ from tests.pipelines.spec_references import broken_references, parse_strictly
 COMPILED = Path(__file__).parents[3] / "compiled"
 TEMPLATE_FILES = [
     COMPILED / platform / f"{template}{ending}.yaml"
-    for platform in PLATFORMS
+    for platform in JOB_PLATFORM_NAMES
     for ending in PlatformOptions().variants(platform)
     for template in TEMPLATES
 ]
@@ -34,7 +34,7 @@ COMPONENT_NAMES = [name for stage in stages() for name, _ in components_of(stage
 @pytest.fixture(scope="module")
 def recompiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
-    assert write_all(folder, list(PLATFORMS), REGISTRY)
+    assert write_all(folder, list(JOB_PLATFORM_NAMES), REGISTRY)
     return folder
 
 

@@ -114,7 +114,7 @@ def test_a_workload_of_the_shipped_example() -> None:
 
 
 def test_a_price_that_is_given_takes_the_place_of_the_list_price() -> None:
-    made = estimate(dataclasses.replace(WORK, price=10.0, on_vertex=False))
+    made = estimate(dataclasses.replace(WORK, price=10.0, listed_prices=False))
     assert made.tuning_hours
     start = load_table(TABLE)["minutes"]["machine_start"] / 60
     assert made.cost == pytest.approx(10 * (made.tuning_hours + start))
@@ -123,7 +123,7 @@ def test_a_price_that_is_given_takes_the_place_of_the_list_price() -> None:
 
 
 def test_elsewhere_nothing_is_known_of_prices() -> None:
-    made = estimate(dataclasses.replace(WORK, on_vertex=False))
+    made = estimate(dataclasses.replace(WORK, listed_prices=False))
     assert made.cost is None and made.total_hours
     assert any("--machine-price" in text for text in made.assumptions)
 
@@ -135,6 +135,6 @@ def test_a_part_of_a_machine_takes_longer() -> None:
 
 
 def test_without_a_machine_no_time_is_reckoned() -> None:
-    made = estimate(dataclasses.replace(WORK, machine="", on_vertex=False))
+    made = estimate(dataclasses.replace(WORK, machine="", listed_prices=False))
     assert (made.tuning_hours, made.total_hours, made.cost) == (None, None, None)
     assert made.steps == WORK.steps
