@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 from common import record
 
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import Findings, Severity
 from kfp_llm_tuning.components.data.reading.scan import scan
+from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
 SPEED_BYTES = 200_000_000

@@ -19,7 +19,6 @@ from kfp_llm_tuning.components.data.artifacts import (
     write_records_info,
 )
 from kfp_llm_tuning.components.data.reading.dataset_formatter import formatter_for_dataset
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import (
     Findings,
     list_problems,
@@ -29,7 +28,8 @@ from kfp_llm_tuning.components.data.reading.findings import (
 from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
-from kfp_llm_tuning.components.dataset.survey import Survey, survey
+from kfp_llm_tuning.components.data.rows import RowFormat
+from kfp_llm_tuning.components.dataset.source_file import SourceFile, inspect_source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -79,7 +79,7 @@ def preprocess_dataset(
             refuses (all are counted, the first are listed), has no row at all, if the template
             cannot be used, or if a default context is given for text.
     """
-    facts = survey(source.uri)
+    facts = inspect_source(source.uri)
     _check_context(source, facts)
     formatter = formatter_for_dataset(tokenizer, source.uri, facts.row_format)
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def write_no_records(model_reference: str, folder: Path) -> RecordsInfo:
 
 
 def _write_records(
-    source: Source, facts: Survey, formatter: PromptFormatter, path: Path
+    source: Source, facts: SourceFile, formatter: PromptFormatter, path: Path
 ) -> RecordsInfo:
     findings = Findings(MAX_PROBLEMS_LISTED)
     with path.open("wb") as stream:
@@ -134,7 +134,7 @@ def _write_records(
     )
 
 
-def _check_context(source: Source, facts: Survey) -> None:
+def _check_context(source: Source, facts: SourceFile) -> None:
     if source.default_context and facts.row_format == RowFormat.TEXT:
         raise UserError(
             Problem(

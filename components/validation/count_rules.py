@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_llm_tuning.components.data.reading import limits
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Scan
+from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.validation.summary import StepsSummary
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.storage import open_input
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import (
     Finding,
     Findings,
@@ -19,7 +18,7 @@ from kfp_llm_tuning.components.data.reading.findings import (
 from kfp_llm_tuning.components.data.reading.row_format import row_format_for
 from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
-from kfp_llm_tuning.components.data.rows import Row
+from kfp_llm_tuning.components.data.rows import Row, RowFormat
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.tuner import read_further

@@ -8,13 +8,12 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.reading.dataset_formatter import formatter_for_dataset
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity, refused_row
 from kfp_llm_tuning.components.data.reading.scan import Place
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
-from kfp_llm_tuning.components.data.rows import Row
+from kfp_llm_tuning.components.data.rows import Row, RowFormat
 from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.validation.text_advice import TextAdvice
 

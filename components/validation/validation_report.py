@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from kfp_llm_tuning.components.common.report import render
 from kfp_llm_tuning.components.common.wording import escape
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
+from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.validation.dataset import Validation
 from kfp_llm_tuning.components.validation.summary import Summary
 

@@ -7,7 +7,6 @@ from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import accelerator_of
 from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
-from kfp_llm_tuning.components.validation.problem_texts import wrong_form
 from kfp_llm_tuning.components.validation.resource_names import (
     ENCRYPTION_KEY,
     ENDPOINT,
@@ -25,7 +24,7 @@ def check_tensorboard(parameters: PipelineParameters) -> list[Problem]:
         return []
     location = TENSORBOARD.location(name)
     if location is None:
-        return [wrong_form(name, where, TENSORBOARD)]
+        return [_wrong_form(name, where, TENSORBOARD)]
     if parameters.pipeline_region and location != parameters.pipeline_region:
         what = f"is in {location}, but the pipeline runs in {parameters.pipeline_region}."
         fix = "Give a TensorBoard of that region, or run the pipeline in the TensorBoard's."
@@ -40,7 +39,7 @@ def check_encryption(parameters: PipelineParameters) -> list[Problem]:
         return []
     location = ENCRYPTION_KEY.location(key)
     if location is None:
-        return [wrong_form(key, where, ENCRYPTION_KEY)]
+        return [_wrong_form(key, where, ENCRYPTION_KEY)]
     if not parameters.traits.has_regions:
         return []
     only = regions.encryption_region()
@@ -71,7 +70,7 @@ def check_tuning_job(parameters: PipelineParameters) -> list[Problem]:
         problems.append(Problem(what, "tuning_strategy", "STANDARD or SPOT, or a GPU machine"))
     attachment = parameters.network_attachment
     if attachment and NETWORK_ATTACHMENT.location(attachment) is None:
-        problems.append(wrong_form(attachment, "network_attachment", NETWORK_ATTACHMENT))
+        problems.append(_wrong_form(attachment, "network_attachment", NETWORK_ATTACHMENT))
     return problems
 
 
@@ -98,8 +97,12 @@ def _elsewhere(parameters: PipelineParameters, where: str, form: ResourceForm) -
     name, region = getattr(parameters, where), parameters.model_location
     location = form.location(name)
     if location is None:
-        return [wrong_form(name, where, form)]
+        return [_wrong_form(name, where, form)]
     if parameters.traits.has_regions and region and location != region:
         what = f"is in {location}, but the model is uploaded to {region}."
         return [Problem(what, where, f"a resource of {region}", "Give one, or change location.")]
     return []
+
+
+def _wrong_form(value: str, where: str, form: ResourceForm) -> Problem:
+    return Problem(f"{short(value)} has another form.", where, form.template)

@@ -104,8 +104,8 @@ def validate(
 
 
 def _default_model(file: str) -> str:
-    from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
     from kfp_llm_tuning.components.data.reading.row_format import detect_format
+    from kfp_llm_tuning.components.data.rows import RowFormat
 
     return "chat-bison@001" if detect_format(file) == RowFormat.CHAT else "text-bison@001"
 

@@ -9,10 +9,9 @@ import pytest
 from gcsfs.core import GCSFileSystem
 
 from kfp_llm_tuning.components.common import storage, transfers
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import Findings
 from kfp_llm_tuning.components.data.reading.scan import scan
-from kfp_llm_tuning.components.data.rows import TextRow
+from kfp_llm_tuning.components.data.rows import RowFormat, TextRow
 from kfp_llm_tuning.components.evaluation.evaluate import Copies, publish
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
 from kfp_llm_tuning.components.tuning.staging import staged

@@ -8,7 +8,6 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from kfp_llm_tuning.components.data.reading.fast_check import READ_FIELDS, RowFormat
 from kfp_llm_tuning.components.data.reading.field_names import (
     author_for,
     list_names,
@@ -18,7 +17,14 @@ from kfp_llm_tuning.components.data.reading.field_names import (
 )
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.json_syntax import Fields, Number, parse
-from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, TextRow
+from kfp_llm_tuning.components.data.rows import (
+    READ_FIELDS,
+    ChatRow,
+    Message,
+    Row,
+    RowFormat,
+    TextRow,
+)
 
 _AUTHORS = ("user", "assistant")
 _REQUIRED = {RowFormat.TEXT: ("input_text", "output_text"), RowFormat.CHAT: ("messages",)}

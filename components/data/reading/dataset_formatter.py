@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import Findings
 from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning
-from kfp_llm_tuning.components.data.rows import Row, TextRow, assistant_messages
+from kfp_llm_tuning.components.data.rows import Row, RowFormat, TextRow, assistant_messages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -1,4 +1,4 @@
-"""The two row formats, and the fast check that whole chunks of good rows pass.
+"""The fast check that whole chunks of good rows pass.
 
 A chunk of lines is decoded by msgspec at once. What msgspec lets pass although a careful reader
 would not (several values on a line, repeated fields, bytes that are not UTF-8 within ignored
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -18,23 +17,10 @@ import numpy
 from msgspec import UNSET, Meta, Struct
 from numpy.typing import NDArray
 
-from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, RowFormat, TextRow
 
 Bytes: TypeAlias = NDArray[numpy.uint8]
 Indices: TypeAlias = NDArray[numpy.intp]
-
-
-class RowFormat(StrEnum):
-    """What a row holds: one input and output, or a conversation."""
-
-    TEXT = "text"
-    CHAT = "chat"
-
-
-READ_FIELDS = {
-    RowFormat.TEXT: ("input_text", "output_text"),
-    RowFormat.CHAT: ("messages", "context"),
-}
 
 
 RowType = TypeVar("RowType", TextRow, ChatRow)
@@ -214,8 +200,3 @@ def _is_utf8(chunk: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def count_messages(rows: Sequence[Row]) -> int:
-    """Counts the messages ("authors") of conversations; none for text rows."""
-    return sum(len(row.messages) for row in rows if isinstance(row, ChatRow))

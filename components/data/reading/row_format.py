@@ -6,8 +6,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from kfp_llm_tuning.components.common.storage import open_input
-from kfp_llm_tuning.components.data.reading.fast_check import DECODE_ERRORS, RowFormat
+from kfp_llm_tuning.components.data.reading.fast_check import DECODE_ERRORS
 from kfp_llm_tuning.components.data.reading.lines import BYTE_ORDER_MARK, Chunk, read_chunks
+from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.models.model_references import ModelReference
 
 

@@ -12,12 +12,7 @@ import msgspec
 
 from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.data.reading.careful_check import LineReport, check_line
-from kfp_llm_tuning.components.data.reading.fast_check import (
-    READ_FIELDS,
-    FastCheck,
-    RowFormat,
-    count_messages,
-)
+from kfp_llm_tuning.components.data.reading.fast_check import FastCheck
 from kfp_llm_tuning.components.data.reading.file_formats import (
     HEAD_BYTES,
     recognise_other_format,
@@ -44,7 +39,7 @@ from kfp_llm_tuning.components.data.reading.lines import (
     read_chunks,
 )
 from kfp_llm_tuning.components.data.reading.row_sizes import may_be_too_large, too_large
-from kfp_llm_tuning.components.data.rows import Row
+from kfp_llm_tuning.components.data.rows import READ_FIELDS, Row, RowFormat, count_messages
 
 
 @dataclass(frozen=True)

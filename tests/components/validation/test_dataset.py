@@ -13,8 +13,9 @@ import fsspec
 import pytest
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.data.reading.fast_check import FastCheck, RowFormat
+from kfp_llm_tuning.components.data.reading.fast_check import FastCheck
 from kfp_llm_tuning.components.data.reading.findings import Severity, list_problems
+from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.models.checkpoint_problems import CheckpointUnreachable
 from kfp_llm_tuning.components.validation import base_model
 from kfp_llm_tuning.components.validation import dataset as dataset_module

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import Findings, Severity, list_problems
 from kfp_llm_tuning.components.data.reading.limits import MAXIMUM_LINE_BYTES
 from kfp_llm_tuning.components.data.reading.scan import scan
+from kfp_llm_tuning.components.data.rows import RowFormat
 
 GOOD = {
     RowFormat.TEXT: b'{"input_text": "in", "output_text": "out"}',

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.data.reading.careful_check import check_line
-from kfp_llm_tuning.components.data.reading.fast_check import FastCheck, RowFormat
+from kfp_llm_tuning.components.data.reading.fast_check import FastCheck
 from kfp_llm_tuning.components.data.reading.findings import Findings, Severity, list_problems
 from kfp_llm_tuning.components.data.reading.scan import Scan, scan
+from kfp_llm_tuning.components.data.rows import RowFormat
 
 FORMATS = st.sampled_from(list(RowFormat))
 PROPERTY = settings(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.lines import CHUNK_BYTES
 from kfp_llm_tuning.components.data.reading.row_format import detect_format
+from kfp_llm_tuning.components.data.rows import RowFormat
 
 TEXT, CHAT = RowFormat
 NOTHING = b'{"note": "%s"}\n' % (b"x" * 1000)

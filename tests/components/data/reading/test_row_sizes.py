@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.data.reading import row_sizes
 from kfp_llm_tuning.components.data.reading import scan as scanning
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.findings import Findings
 from kfp_llm_tuning.components.data.reading.row_sizes import may_be_too_large, too_large
 from kfp_llm_tuning.components.data.reading.scan import OTHER_FIELDS, scan
-from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, TextRow
+from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, RowFormat, TextRow
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.storage import open_input
-from kfp_llm_tuning.components.data.reading.fast_check import RowFormat
 from kfp_llm_tuning.components.data.reading.lines import Chunk, read_chunks
 from kfp_llm_tuning.components.data.reading.row_format import format_of_lines
+from kfp_llm_tuning.components.data.rows import RowFormat
 
 
 @dataclass(frozen=True)
-class Survey:
+class SourceFile:
     """What is known of a file before its rows are read.
 
     Attributes:
@@ -26,7 +26,7 @@ class Survey:
     byte_count: int
 
 
-def survey(uri: str) -> Survey:
+def inspect_source(uri: str) -> SourceFile:
     """Reads a file once, in flat memory.
 
     A damaged or overlong part is passed over here: checking the rows refuses it.
@@ -50,4 +50,4 @@ def survey(uri: str) -> Survey:
                 digest.update(data)
                 byte_count += len(data)
                 row_format = row_format or format_of_lines(data)
-    return Survey(row_format or RowFormat.TEXT, digest.hexdigest(), byte_count)
+    return SourceFile(row_format or RowFormat.TEXT, digest.hexdigest(), byte_count)
