@@ -36,6 +36,13 @@ POLICIES: Mapping[str, Mapping[str, str]] = {
 }
 NEIGHBOURS = (0, 1, 2)
 WARM_UP_SECONDS = 6.0
+# It does not outlive a benchmark that is killed.
+_NEIGHBOUR = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    sum(range(1_000_000))
+"""
 MEMORY_AT = (10, 160, 640, 1000)
 _SET_BY_USERS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -244,7 +251,7 @@ def busy(programs: int) -> Iterator[None]:
         While they compute.
     """
     running = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(programs)
+        subprocess.Popen([sys.executable, "-c", _NEIGHBOUR]) for _ in range(programs)
     ]
     try:
         yield
