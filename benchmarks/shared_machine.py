@@ -250,9 +250,7 @@ def busy(programs: int) -> Iterator[None]:
     Yields:
         While they compute.
     """
-    running = [
-        subprocess.Popen([sys.executable, "-c", _NEIGHBOUR]) for _ in range(programs)
-    ]
+    running = [subprocess.Popen([sys.executable, "-c", _NEIGHBOUR]) for _ in range(programs)]
     try:
         yield
     finally:
