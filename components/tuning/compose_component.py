@@ -1,6 +1,6 @@
 """KFP interface of composing the tuner's job."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input
@@ -41,7 +41,8 @@ def compose_params_for_model_tuner(
     restart_on_preemption: bool = True,
     tensorboard: str = "",
     checkpoint_directory: str = "",
-    tuner_arguments: dict[str, Any] = {},  # noqa: B006 (kfp takes the default as it is written)
+    # A plain dict: YAML keeps no types of entries. kfp copies the default as it is written.
+    tuner_arguments: dict = {},  # type: ignore[type-arg]  # noqa: B006
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", location=str, payload=str, payload_first_part=str, payload_second_part=str
 ):

@@ -1,7 +1,5 @@
 """KFP interface of the dataset's validation."""
 
-from typing import Any
-
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Metrics, Output
 
@@ -24,7 +22,8 @@ def validate_dataset(
     strict: bool = False,
     max_printed_problems: int = 20,
     data_version: str = "",
-    tuner_arguments: dict[str, Any] = {},  # noqa: B006 (kfp takes the default as it is written)
+    # A plain dict: YAML keeps no types of entries. kfp copies the default as it is written.
+    tuner_arguments: dict = {},  # type: ignore[type-arg]  # noqa: B006
 ) -> None:
     """Checks every row of the training and the evaluation set.
 

@@ -1,6 +1,6 @@
 """KFP interface of the check of a pipeline's parameters."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kfp import dsl
 
@@ -49,7 +49,8 @@ def validate_pipeline(
     gate_metric: str = "",
     gate_threshold: float = 0.0,
     registry_uri: str = "",
-    tuner_arguments: dict[str, Any] = {},  # noqa: B006 (kfp takes the default as it is written)
+    # A plain dict: YAML keeps no types of entries. kfp copies the default as it is written.
+    tuner_arguments: dict = {},  # type: ignore[type-arg]  # noqa: B006
     template: str = "tune-large-model",
     platform: str = "vertex",
     platform_registry_uri: str = "",
