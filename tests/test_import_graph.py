@@ -34,6 +34,10 @@ def test_no_folders_import_each_other(folders: Graph) -> None:
     assert circles(folders) == []
 
 
+def test_no_modules_import_each_other() -> None:
+    assert circles(module_imports()) == []
+
+
 def test_what_goes_against_the_order_is_found(tmp_path: Path) -> None:
     files = {
         "components/common/errors.py": "def late():\n    import kfp_llm_tuning.pipelines.cli",

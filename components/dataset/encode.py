@@ -21,7 +21,8 @@ from kfp_llm_tuning.components.data.artifacts import (
     read_records_info,
     write_encoding,
 )
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
+from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, tokenizer_hash
 
 if TYPE_CHECKING:

@@ -124,7 +124,7 @@ def _ask(
     training_records: Path,
     records_info: RecordsInfo,
 ) -> PredictionSet:
-    from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+    from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
     from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
     from kfp_llm_tuning.components.evaluation.evaluation_set import encode_evaluation_set
 

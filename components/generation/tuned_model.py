@@ -62,7 +62,7 @@ class TunedModel:
         Raises:
             UserError: If the folder holds no model, or the engine cannot run it.
         """
-        from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+        from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
         from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 
         self.provenance = read_provenance(folder)

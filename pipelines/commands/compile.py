@@ -60,7 +60,7 @@ def compile(
 ) -> None:
     """Write the templates and the components as YAML, for KFP and Vertex AI Pipelines."""
     if print_options:
-        from kfp_llm_tuning.pipelines.kubeflow.options import DEFAULTS
+        from kfp_llm_tuning.pipelines.kubeflow.options_file import DEFAULTS
 
         click.echo(DEFAULTS.read_text(encoding="utf-8"), nl=False)
         return
@@ -88,7 +88,7 @@ def _check_platforms(names: list[str], given: dict[str, object]) -> None:
 
 
 def _options(options_file: Path | None, prediction_machine: str | None) -> PlatformOptions:
-    from kfp_llm_tuning.pipelines.kubeflow.options import read_options
+    from kfp_llm_tuning.pipelines.kubeflow.options_file import read_options
 
     machine = PREDICTION_MACHINE if prediction_machine is None else prediction_machine
     return PlatformOptions(read_options(options_file) if options_file else None, machine)

@@ -24,7 +24,7 @@ _COMPONENTS = "components"
 
 
 def _default_kubeflow() -> Platform:
-    from kfp_llm_tuning.pipelines.kubeflow.options import default_options
+    from kfp_llm_tuning.pipelines.kubeflow.options_file import default_options
 
     return kubeflow_platform(default_options())
 
@@ -64,7 +64,7 @@ class PlatformOptions:
             return {"": vertex_platform(self.prediction_machine)}
         if self.kubeflow:
             return {"": kubeflow_platform(self.kubeflow)}
-        from kfp_llm_tuning.pipelines.kubeflow.options import default_options
+        from kfp_llm_tuning.pipelines.kubeflow.options_file import default_options
 
         options = default_options()
         return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.errors import collect, raise_all
 from kfp_llm_tuning.components.common.platforms import KUBEFLOW
 from kfp_llm_tuning.pipelines.jobs.cron import frequency_notes
 from kfp_llm_tuning.pipelines.jobs.schedules import Timing
@@ -15,8 +15,8 @@ from kfp_llm_tuning.pipelines.jobs.services import CreatedSchedule, SubmittedJob
 from kfp_llm_tuning.pipelines.kubeflow import recurring_runs, runs
 from kfp_llm_tuning.pipelines.kubeflow.api_errors import explained
 from kfp_llm_tuning.pipelines.kubeflow.connection import Connection, KubeflowApi
-from kfp_llm_tuning.pipelines.kubeflow.package import Package, read_package, register
-from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
+from kfp_llm_tuning.pipelines.kubeflow.package import Package, register
+from kfp_llm_tuning.pipelines.kubeflow.package_source import PackageSource
 from kfp_llm_tuning.pipelines.kubeflow.recurring_request import recurring_run_body
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import (
     RunSettings,
@@ -31,7 +31,6 @@ from kfp_llm_tuning.pipelines.requests.request_check import checked_parameters
 from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
     from kfp_llm_tuning.pipelines.planning.plan import Plan
 
 
@@ -205,54 +204,18 @@ class KubeflowTarget:
         """
         from kfp_llm_tuning.pipelines.kubeflow.planning.kubeflow_plan import make_plan
 
-        return make_plan(self, request, machine_price)
+        return make_plan(self.connection, self.settings, self._packages, request, machine_price)
 
-    def options(self) -> KubeflowOptions | None:
-        """Reads the cluster's options.
-
-        Returns:
-            The options; None where a compiled file has them in it.
-
-        Raises:
-            UserError: For everything that is wrong with them.
-        """
-        from kfp_llm_tuning.pipelines.kubeflow.options import default_options, read_options
-
-        if self.source.file is None:
-            return read_options(self.options_file) if self.options_file else default_options()
-        if self.options_file:
-            what = "a compiled template has its options in it."
-            fix = "Give one of them; compile --options compiles others in."
-            raise UserError(Problem(what, "--options, --template-file", fix=fix))
-        return None
-
-    def package(self, request: Request, settings: RunSettings) -> Package:
-        """Compiles or reads what is to be run.
-
-        Args:
-            request: What to run.
-            settings: The rest of the run, settled.
-
-        Returns:
-            The package.
-
-        Raises:
-            UserError: For everything that is wrong with the options and the template.
-        """
-        options = self.options()
-        return read_package(
-            request.template,
-            self.source,
-            # Called only where there is something to compile.
-            lambda: kubeflow_platform(_known(options), settings.labels),
-        )
+    @property
+    def _packages(self) -> PackageSource:
+        return PackageSource(self.source, self.options_file)
 
     def _checked(self, request: Request, settings: RunSettings) -> tuple[dict[str, Any], Package]:
         problems = [*self.connection.problems(), *settings_problems(settings)]
         parameters: dict[str, Any] = {}
         package = None
         with collect(problems):
-            package = self.package(request, settings)
+            package = self._packages.package(request, settings)
         with collect(problems):
             place = package.place if package else {"platform": KUBEFLOW.name}
             parameters, _ = checked_parameters(request, place)
@@ -266,11 +229,6 @@ class KubeflowTarget:
         if settings.service_account:
             content["service_account"] = settings.service_account
         return content, package
-
-
-def _known(options: KubeflowOptions | None) -> KubeflowOptions:
-    assert options is not None
-    return options
 
 
 def _place(api: KubeflowApi, settings: RunSettings, package: Package) -> dict[str, Any]:

@@ -237,7 +237,7 @@ def _arguments(
 def _platform(name: str, options_file: Path | None) -> Platform:
     if options_file is None:
         return PLATFORM_FACTORIES[name]()
-    from kfp_llm_tuning.pipelines.kubeflow.options import read_options
+    from kfp_llm_tuning.pipelines.kubeflow.options_file import read_options
 
     if name != KUBEFLOW.name:
         raise UserError(Problem("has no effect without --platform kubeflow.", "--options"))

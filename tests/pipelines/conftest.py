@@ -18,7 +18,7 @@ from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.pipelines.cli import cli
 from kfp_llm_tuning.pipelines.compiling.compiled_files import compile_template
 from kfp_llm_tuning.pipelines.graphs.compile import template_text
-from kfp_llm_tuning.pipelines.kubeflow.options import options_from
+from kfp_llm_tuning.pipelines.kubeflow.options_file import options_from
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.templates.template import TemplateSource

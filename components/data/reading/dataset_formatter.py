@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.data.reading.findings import Findings
 from kfp_llm_tuning.components.data.reading.scan import Place, scan
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, prompt_formatter
+from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning
 from kfp_llm_tuning.components.data.rows import Row, RowFormat, TextRow, assistant_messages
 

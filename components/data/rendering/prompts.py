@@ -197,37 +197,3 @@ class PlainFormatter(PromptFormatter):
 
     def _opening(self, context: str) -> str:
         return f"{self._mark(context)}\n\n" if context else ""
-
-
-def prompt_formatter(
-    tokenizer: PreTrainedTokenizerBase, prompt_format: PromptFormat | None = None
-) -> PromptFormatter:
-    """Chooses how prompts are written for a tokenizer.
-
-    Args:
-        tokenizer: The model's tokenizer.
-        prompt_format: What the model was trained with (tuning.json); None chooses by whether the
-            tokenizer has a chat template.
-
-    Returns:
-        The formatter.
-
-    Raises:
-        UserError: If the tokenizer's template cannot be used, or is asked for and missing.
-    """
-    from kfp_llm_tuning.components.data.rendering.chat_template import (
-        ReasoningTemplateFormatter,
-        TemplateFormatter,
-    )
-
-    if prompt_format is None:
-        prompt_format = "chat_template" if tokenizer.chat_template else "plain"
-    if prompt_format == "plain":
-        return PlainFormatter(tokenizer)
-    if not tokenizer.chat_template:
-        raise UserError(
-            "the prompts are to be written by a chat template, but the tokenizer has none."
-        )
-    if prompt_format == "chat_template_reasoning":
-        return ReasoningTemplateFormatter(tokenizer)
-    return TemplateFormatter(tokenizer)

@@ -28,8 +28,9 @@ from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
 from kfp_llm_tuning.pipelines.requests.request_check import checked_parameters
 
 if TYPE_CHECKING:
+    from kfp_llm_tuning.pipelines.kubeflow.connection import Connection
     from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
-    from kfp_llm_tuning.pipelines.kubeflow.target import KubeflowTarget
+    from kfp_llm_tuning.pipelines.kubeflow.package_source import PackageSource
     from kfp_llm_tuning.pipelines.requests.request import Request
 
 # Where Kubeflow Pipelines for one user is installed, and its pods run.
@@ -48,36 +49,46 @@ class _Settled:
     package: Package | None
 
 
-def make_plan(target: KubeflowTarget, given: Request, machine_price: float | None = None) -> Plan:
+def make_plan(
+    connection: Connection,
+    settings: RunSettings,
+    packages: PackageSource,
+    given: Request,
+    machine_price: float | None = None,
+) -> Plan:
     """Looks at everything.
 
     Args:
-        target: Where the run is to go.
+        connection: Where Kubeflow Pipelines is.
+        settings: What the run has beside its template and its parameters.
+        packages: Where what it runs comes from.
         given: What to run.
         machine_price: US dollars an hour of the tuner's machine; None where it is not known.
 
     Returns:
         The plan; nothing was changed.
     """
-    settled, checks = _settle(target, given)
+    settled, checks = _settle(settle(given, settings, connection.namespace), packages)
     run, parameter_checks = _check_parameters(settled)
     checks = [*parameter_checks, *checks]
     needs = cluster_needs(settled.package.documents) if settled.package else ClusterNeeds()
-    checks += looked_at("API server", lambda: _check_api(target, settled.settings))
-    namespace = target.connection.namespace or _DEFAULT_NAMESPACE
-    context, account = target.connection.kube_context, settled.settings.service_account
+    checks += looked_at("API server", lambda: _check_api(connection, settled.settings))
+    namespace = connection.namespace or _DEFAULT_NAMESPACE
+    context, account = connection.kube_context, settled.settings.service_account
     checks += check_cluster(context, namespace, needs, account)
     dataset_checks, estimate = _check_dataset(run, _tuner(run, settled.options, machine_price))
     return Plan((*checks, *dataset_checks), estimate)
 
 
-def _settle(target: KubeflowTarget, given: Request) -> tuple[_Settled, list[Check]]:
-    request, settings, notes = settle(given, target.settings, target.connection.namespace)
+def _settle(
+    given: tuple[Request, RunSettings, tuple[str, ...]], packages: PackageSource
+) -> tuple[_Settled, list[Check]]:
+    request, settings, notes = given
     problems: list[Problem] = []
     options, package = None, None
     with collect(problems):
-        options = target.options()
-        package = target.package(request, settings)
+        options = packages.options()
+        package = packages.package(request, settings)
     checks = [Check.of("template", problem) for problem in problems]
     checks += [Check.of("job", problem) for problem in settings_problems(settings)]
     checks += [Check("job", "warning", note) for note in notes]
@@ -104,8 +115,8 @@ def _check_parameters(settled: _Settled) -> tuple[PlannedRun, list[Check]]:
     return PlannedRun(request.template, {**request.values, **parameters}, checked), checks
 
 
-def _check_api(target: KubeflowTarget, settings: RunSettings) -> list[Check]:
-    api = target.connection.open()
+def _check_api(connection: Connection, settings: RunSettings) -> list[Check]:
+    api = connection.open()
     users = f"the namespace {api.namespace}" if api.namespaced else "one user"
     checks = [Check("API server", "ok", f"{api.client.server} answers, for {users}.")]
     found = runs.find_experiment(api, settings.experiment)

@@ -18,7 +18,7 @@ from kfp_llm_tuning.components.data.artifacts import (
     read_encoding,
     write_records_info,
 )
-from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
 from kfp_llm_tuning.components.models import byte_tiny

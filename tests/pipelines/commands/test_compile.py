@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.kubeflow.options import DEFAULTS, default_options, read_options
+from kfp_llm_tuning.pipelines.kubeflow.options_file import DEFAULTS, default_options, read_options
 from tests.pipelines.conftest import Call
 
 

@@ -254,6 +254,7 @@ def test_data_that_only_the_cluster_reads(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no credentials")
 
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", cluster.url)  # It answers, and lets nobody read.
     monkeypatch.setattr("kfp_llm_tuning.components.common.storage.locate", refuse)
     for uri, text in (
         ("/mnt/models/train.jsonl", "is on a volume of the cluster"),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kfp_llm_tuning.pipelines.graphs.compile import template_text
-from kfp_llm_tuning.pipelines.kubeflow.options import default_options, options_from
+from kfp_llm_tuning.pipelines.kubeflow.options_file import default_options, options_from
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 
 # Every option that a template can show, each with a value that no default has.

@@ -12,7 +12,8 @@ from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.components.models.machine_specs import machine_names, select_machine
 from kfp_llm_tuning.components.validation import validate_pipeline
 from kfp_llm_tuning.pipelines.graphs.platform import Role
-from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions, options_from
+from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
+from kfp_llm_tuning.pipelines.kubeflow.options_file import options_from
 from kfp_llm_tuning.pipelines.kubeflow.resources import equipment
 from tests.pipelines.kubeflow.conftest import Compile
 

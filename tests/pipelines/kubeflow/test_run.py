@@ -15,11 +15,8 @@ from kfp.dsl.base_component import BaseComponent
 
 from kfp_llm_tuning.components.upload.connection import connect
 from kfp_llm_tuning.pipelines.graphs.build import build
-from kfp_llm_tuning.pipelines.kubeflow.options import (
-    KubeflowOptions,
-    default_options,
-    options_from,
-)
+from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
+from kfp_llm_tuning.pipelines.kubeflow.options_file import default_options, options_from
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 
 # kfp.local says of each task that it gives it no processors and no memory of its own.

@@ -16,7 +16,7 @@ from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.compiling.compiled_files import PlatformOptions
 from kfp_llm_tuning.pipelines.graphs.compile import template_text
-from kfp_llm_tuning.pipelines.kubeflow.options import default_options
+from kfp_llm_tuning.pipelines.kubeflow.options_file import default_options
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 from kfp_llm_tuning.pipelines.vertex.platform import vertex_platform
 from tests.pipelines.kubeflow.conftest import EVERYTHING, Compile

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import AddedToken
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.models import byte_tiny
 

@@ -14,7 +14,7 @@ from kfp_llm_tuning.components.data.rendering.control_tokens import (
     ControlTokens,
     without_marks,
 )
-from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.data.rendering.control_tokens import has_marks, without_marks
-from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning, split_reasoning
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message

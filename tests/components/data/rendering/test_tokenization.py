@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.data.rendering.prompts import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, tokenizer_hash
 from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.models import byte_tiny

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.models.machine_specs import machine_names
 from kfp_llm_tuning.pipelines.graphs.platform import Role
-from kfp_llm_tuning.pipelines.kubeflow.options import (
+from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
+from kfp_llm_tuning.pipelines.kubeflow.options_file import (
     DEFAULTS,
-    KubeflowOptions,
     default_options,
     options_from,
     read_options,
