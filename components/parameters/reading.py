@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from kfp_llm_tuning.components.common.documents import parse_json, unknown_names, value_problems
-from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.wording import did_you_mean, short
 from kfp_llm_tuning.components.parameters.row import Parameter
 
@@ -36,6 +36,7 @@ def read(
     fix: str = "",
     place: str = "",
     texts: bool = False,
+    limits: bool = False,
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Reads values by their names.
 
@@ -46,10 +47,11 @@ def read(
         fix: What to do where no known name is near.
         place: Stands before each name in a problem's place.
         texts: Whether a text may stand for a number, a boolean or an object.
+        limits: Whether a value must be within its parameter's limits and choices too; those that
+            depend on other values are checked later, by :func:`limit_problems`.
 
     Returns:
-        Every value that is of its parameter's type, and a problem for every other and for every
-        unknown name. Limits and choices are :func:`limit_problems`'.
+        Every value that may be, and a problem for every other and for every unknown name.
     """
     unknown = (name for name in values if name not in parameters)
     problems = unknown_names(unknown, list(parameters), what, fix, place)
@@ -60,10 +62,10 @@ def read(
         if texts and (unfit := value_problems(value, place + name)):
             problems += unfit
             continue
-        try:
-            found[name] = converted(value, parameters[name], place, texts=texts)
-        except UserError as error:
-            problems += error.problems
+        with collect(problems):
+            typed = converted(value, parameters[name], place, texts=texts)
+            raise_all(limit_problems(typed, parameters[name], place) if limits else ())
+            found[name] = typed
     return found, problems
 
 

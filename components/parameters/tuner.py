@@ -8,7 +8,7 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.parameters.pipeline import TEXT, TUNER_ARGUMENTS
-from kfp_llm_tuning.components.parameters.reading import limit_problems, read
+from kfp_llm_tuning.components.parameters.reading import read
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of, same_as
 
 TUNING_KINDS = ("adapter", "full")
@@ -235,13 +235,9 @@ def read_further(
         fix=f"There are {', '.join(FURTHER_ARGUMENTS)}.",
         place=_PLACE,
         texts=texts,
+        limits=True,
     )
-    problems += _of_root_inputs(elsewhere)
-    for name, value in list(found.items()):
-        if unfit := limit_problems(value, FURTHER_ARGUMENTS[name], _PLACE):
-            problems += unfit
-            del found[name]
-    return found, problems
+    return found, [*problems, *_of_root_inputs(elsewhere)]
 
 
 def _of_root_inputs(names: set[str]) -> Iterator[Problem]:

@@ -46,7 +46,7 @@ def listen(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         what = f"cannot listen at {host}, port {port}: {error}."
         raise UserError(Problem(what, "port", "a free port, or 0 to find one")) from error
     # Head and body of a response are written one after the other: without this the body waits for

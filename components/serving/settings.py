@@ -1,16 +1,16 @@
-"""How the server runs: one frozen dataclass, its defaults, its reading from the environment."""
+"""How the server runs: a table of settings, and their reading from the environment."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, get_type_hints
+from dataclasses import dataclass, replace
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
-from kfp_llm_tuning.components.common.wording import did_you_mean
+from kfp_llm_tuning.components.common.errors import Problem, collect, raise_all
+from kfp_llm_tuning.components.common.wording import nearest
 from kfp_llm_tuning.components.generation.engines import ENGINES
+from kfp_llm_tuning.components.parameters.reading import limit_problems, read
+from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
 
 PREFIX = "KFP_LLM_TUNING_SERVING_"
 # Paths that are taken, whatever the routes are called.
@@ -18,81 +18,107 @@ METRICS_ROUTE = "/metrics"
 OPENAI_PREFIX = "/v1/"
 
 _MIB = 1024 * 1024
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_ROUTES = "/PATH that nothing else has"
+# Settings that Vertex AI's own variables give; every other has one with our prefix.
+_VERTEX_VARIABLES = {
+    "model": "AIP_STORAGE_URI",
+    "port": "AIP_HTTP_PORT",
+    "health_route": "AIP_HEALTH_ROUTE",
+    "predict_route": "AIP_PREDICT_ROUTE",
+}
 # A container that listened to itself alone would be of no use.
 _CONTAINER_HOST = "0.0.0.0"
 # What Kubernetes sets in every container for a Service whose name begins like our prefix.
 _SERVICE_LINK = re.compile(r"(_|^)(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 
 
-def _setting(default: Any, *, least: float | None = None, variable: str = "") -> Any:
-    """Describes a setting: its default, the least number allowed, a variable of Vertex AI's."""
-    return dataclasses.field(default=default, metadata={"least": least, "variable": variable})
-
-
 @dataclass(frozen=True)
 class ServerSettings:
-    """How a model is served.
+    """How a model is served: each setting is a row, an option of ``serve``, a variable."""
 
-    Attributes:
-        model: The model: a folder, or gs://, s3:// or another URI that fsspec opens.
-        model_name: What clients of /v1 call it; empty means the name of its folder.
-        host: Address to listen at; a container listens at every one.
-        port: Port to listen at.
-        health_route: Path that tells whether the model answers.
-        predict_route: Path of the published endpoints' predictions.
-        engine: "transformers", "vllm", or "auto": vLLM where it is installed and a GPU is there.
-        max_queue: Answers that may be written or waited for at once; a request for more is told to
-            come again (429).
-        max_body_bytes: Most bytes of a request's body.
-        head_timeout_seconds: Seconds in which the head of a request must arrive.
-        body_timeout_seconds: Seconds in which the body of a request must arrive.
-        request_timeout_seconds: Seconds after which an answer is given up.
-        keep_alive_seconds: Seconds for which an idle connection is kept: longer than a load
-            balancer keeps it, or the balancer loses requests.
-        drain_seconds: Seconds for which a server that was told to end still lets requests in, so
-            that load balancers notice.
-        finish_seconds: Seconds that answers under way then have to end.
-        log_prompts: Whether prompts and answers are logged.
-    """
-
-    model: str = _setting("", variable="AIP_STORAGE_URI")
-    model_name: str = ""
-    host: str = "127.0.0.1"
-    port: int = _setting(8080, least=0, variable="AIP_HTTP_PORT")
-    health_route: str = _setting("/health", variable="AIP_HEALTH_ROUTE")
-    predict_route: str = _setting("/predict", variable="AIP_PREDICT_ROUTE")
-    engine: str = "auto"
-    max_queue: int = _setting(256, least=1)
-    max_body_bytes: int = _setting(10 * _MIB, least=1)
-    head_timeout_seconds: float = _setting(15.0, least=0.1)
-    body_timeout_seconds: float = _setting(60.0, least=0.1)
-    request_timeout_seconds: float = _setting(300.0, least=0.1)
+    model: str = row(
+        "", help="The model: a folder, or gs://, s3:// or another URI that fsspec opens."
+    )
+    model_name: str = row(
+        "", help="What clients of /v1 call it; empty means the name of its folder."
+    )
+    host: str = row("127.0.0.1", help="Address to listen at; a container listens at every one.")
+    port: int = row(8080, help="Port to listen at.", minimum=0, maximum=65_535)
+    health_route: str = row(
+        "/health", help="Path that tells whether the model answers.", allowed=_ROUTES
+    )
+    predict_route: str = row(
+        "/predict", help="Path of the published endpoints' predictions.", allowed=_ROUTES
+    )
+    engine: str = row(
+        "auto",
+        help='"transformers", "vllm", or "auto": vLLM where it is installed and a GPU is there.',
+        choices=ENGINES,
+    )
+    max_queue: int = row(
+        256,
+        help="Answers that may be written or waited for at once; a request for more is told to "
+        "come again (429).",
+        minimum=1,
+    )
+    max_body_bytes: int = row(10 * _MIB, help="Most bytes of a request's body.", minimum=1)
+    head_timeout_seconds: float = row(
+        15.0, help="Seconds in which the head of a request must arrive.", minimum=0.1
+    )
+    body_timeout_seconds: float = row(
+        60.0, help="Seconds in which the body of a request must arrive.", minimum=0.1
+    )
+    request_timeout_seconds: float = row(
+        300.0, help="Seconds after which an answer is given up.", minimum=0.1
+    )
     # Google's load balancers keep theirs for 600 s.
-    keep_alive_seconds: int = _setting(620, least=1)
-    drain_seconds: float = _setting(5.0, least=0)
-    finish_seconds: int = _setting(300, least=0)
-    log_prompts: bool = False
+    keep_alive_seconds: int = row(
+        620,
+        help="Seconds for which an idle connection is kept: longer than a load balancer keeps it, "
+        "or the balancer loses requests.",
+        minimum=1,
+    )
+    drain_seconds: float = row(
+        5.0,
+        help="Seconds for which a server that was told to end still lets requests in, so that "
+        "load balancers notice.",
+        minimum=0,
+    )
+    finish_seconds: int = row(
+        300, help="Seconds that answers under way then have to end.", minimum=0
+    )
+    log_prompts: bool = row(False, help="Whether prompts and answers are logged.")
 
     def __post_init__(self) -> None:
-        """Checks the routes and the engine.
+        """Checks every setting, and the routes against each other.
 
         Raises:
             UserError: With everything that is wrong.
         """
         problems = [
-            Problem(f"{route!r} cannot be a route.", name, "/PATH that nothing else has")
+            problem
+            for name, setting in SETTINGS.items()
+            for problem in limit_problems(getattr(self, name), setting)
+        ]
+        problems += (
+            Problem(f"{route!r} cannot be a route.", name, _ROUTES)
             for name, route in (
                 ("health_route", self.health_route),
                 ("predict_route", self.predict_route),
             )
             if not _is_free(route)
-        ]
+        )
         if self.health_route == self.predict_route:
             problems.append(Problem(f"{self.health_route} is both routes.", "predict_route"))
-        if self.engine not in ENGINES:
-            problems.append(Problem(f"{self.engine!r} is no engine.", "engine", ", ".join(ENGINES)))
         raise_all(problems)
+
+
+SETTINGS: Mapping[str, Parameter] = rows_of(ServerSettings)
+
+
+def variable(name: str) -> str:
+    """Names the variable that gives a setting in a container."""
+    return _VERTEX_VARIABLES.get(name, PREFIX + name.upper())
 
 
 def from_environment(environment: Mapping[str, str]) -> ServerSettings:
@@ -102,61 +128,40 @@ def from_environment(environment: Mapping[str, str]) -> ServerSettings:
         environment: The process's variables.
 
     Returns:
-        The settings; what no variable names has its default.
+        The settings; what no variable names, or an empty one, has its default.
 
     Raises:
         UserError: With every value that cannot be one, and every variable with our prefix that
             names no setting.
     """
+    names = {variable(name): name for name in SETTINGS}
     problems = [
-        Problem(
-            f"no such setting: {name}.", allowed=", ".join(_ours()), fix=did_you_mean(name, _ours())
-        )
+        _unknown(name)
         for name, value in environment.items()
-        if name.startswith(PREFIX) and name not in _ours() and not _is_service_link(name, value)
+        if name.startswith(PREFIX) and name not in names and not _is_link(name, value)
     ]
-    values: dict[str, Any] = {"host": _CONTAINER_HOST}
-    for field in dataclasses.fields(ServerSettings):
-        name = variable(field)
-        if environment.get(name):
-            with collect(problems):
-                values[field.name] = _parsed(field, name, environment[name])
+    given = {name: environment[name] for name in names if environment.get(name)}
+    rows = {name: replace(SETTINGS[setting], name=name) for name, setting in names.items()}
+    found, unfit = read(given, rows, texts=True, limits=True)
+    problems += unfit
+    values = {names[name]: value for name, value in found.items()}
     settings = ServerSettings()
     with collect(problems):
-        settings = ServerSettings(**values)
+        settings = ServerSettings(**{"host": _CONTAINER_HOST, **values})
     raise_all(problems)
     return settings
 
 
-def variable(field: dataclasses.Field[Any]) -> str:
-    """Names the variable that gives a setting in a container."""
-    return field.metadata.get("variable") or PREFIX + field.name.upper()
+def _unknown(name: str) -> Problem:
+    near = nearest(name.removeprefix(PREFIX).lower(), SETTINGS)
+    known = ", ".join(map(variable, SETTINGS))
+    fix = f"Did you mean {variable(near)}?" if near else f"There are {known}."
+    return Problem("no such setting.", name, fix=fix)
 
 
-def _ours() -> list[str]:
-    names = map(variable, dataclasses.fields(ServerSettings))
-    return [name for name in names if name.startswith(PREFIX)]
-
-
-def _is_service_link(name: str, value: str) -> bool:
+def _is_link(name: str, value: str) -> bool:
     rest = name.removeprefix(PREFIX)
     return bool(_SERVICE_LINK.search(rest)) or (rest.endswith("PORT") and "://" in value)
-
-
-def _parsed(field: dataclasses.Field[Any], name: str, text: str) -> Any:
-    kind = get_type_hints(ServerSettings)[field.name]
-    if kind is bool:
-        if text.lower() not in _BOOLEANS:
-            raise UserError(Problem(f"{text!r} is neither true nor false.", name, "true, false"))
-        return _BOOLEANS[text.lower()]
-    try:
-        value = kind(text)
-    except ValueError as error:
-        raise UserError(Problem(f"{text!r} is no number.", name)) from error
-    least = field.metadata.get("least")
-    if least is not None and not value >= least:
-        raise UserError(Problem(f"{text} is too small.", name, f"{least:g} or more"))
-    return value
 
 
 def _is_free(route: str) -> bool:

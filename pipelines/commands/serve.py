@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any
 
 import click
-import docstring_parser
 
-from kfp_llm_tuning.components.generation.engines import ENGINES
-from kfp_llm_tuning.components.serving.settings import ServerSettings
+from kfp_llm_tuning.components.parameters.row import Parameter
+from kfp_llm_tuning.components.serving.settings import SETTINGS, ServerSettings
 from kfp_llm_tuning.pipelines.commands.completion import complete_models
 from kfp_llm_tuning.pipelines.commands.model_folder import model_folder, model_name
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
 
 # An argument of the command.
 _ARGUMENT = "model"
-_KINDS: dict[str, click.ParamType[Any]] = {
-    "engine": click.Choice(ENGINES),
-    "port": click.IntRange(0, 65535),
-}
 
 
 def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds one option for each setting; the dataclass is their only definition."""
-    described = docstring_parser.parse(ServerSettings.__doc__ or "").params
-    texts = {parameter.arg_name: parameter.description for parameter in described}
-    for field in reversed(dataclasses.fields(ServerSettings)):
-        if field.name == _ARGUMENT:
+    """Adds one option for each setting; its row is the only definition."""
+    for name, setting in reversed(list(SETTINGS.items())):
+        if name == _ARGUMENT:
             continue
         command = click.option(
-            f"--{field.name.replace('_', '-')}",
-            field.name,
-            type=_KINDS.get(field.name) or _kind(field),
-            is_flag=field.default is False,
-            default=field.default,
-            show_default=field.default not in ("", False),
-            help=texts[field.name],
+            setting.option,
+            name,
+            type=_option_type(setting),
+            is_flag=setting.default is False,
+            default=setting.default,
+            show_default=setting.default not in ("", False),
+            help=setting.help,
         )(command)
     return command
 
 
-def _kind(field: dataclasses.Field[Any]) -> Any:
-    kind = get_type_hints(ServerSettings)[field.name]
-    least = field.metadata.get("least")
-    if least is None:
-        return kind
-    return click.IntRange(min=least) if kind is int else click.FloatRange(min=least)
+def _option_type(setting: Parameter) -> Any:
+    if setting.choices:
+        return click.Choice(setting.choices)
+    limits: Any = {int: click.IntRange, float: click.FloatRange}.get(setting.type)
+    return limits(setting.minimum, setting.maximum) if limits else setting.type
 
 
 @click.command(context_settings={"max_content_width": 100})

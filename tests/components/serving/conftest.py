@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kfp_llm_tuning.components.serving.settings import ServerSettings, variable
+from kfp_llm_tuning.components.serving.settings import SETTINGS, variable
 
 _ROOT = Path(__file__).parents[3]
-_VARIABLES = {field.name: variable(field) for field in dataclasses.fields(ServerSettings)}
+_VARIABLES = {name: variable(name) for name in SETTINGS}
 
 PRODUCT = "kfp_llm_tuning.components.serving"
 STAND_IN = "tests.components.serving.stand_in"

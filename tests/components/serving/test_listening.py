@@ -32,12 +32,10 @@ def test_port_that_is_taken() -> None:
             listen(ServerSettings(port=port))
 
 
-@pytest.mark.parametrize(
-    ("host", "port"), [("203.0.113.1", 0), ("no.such.invalid", 0), ("", 70000)]
-)
-def test_address_that_cannot_be_listened_at(host: str, port: int) -> None:
+@pytest.mark.parametrize("host", ["203.0.113.1", "no.such.invalid"])
+def test_address_that_cannot_be_listened_at(host: str) -> None:
     with pytest.raises(UserError, match="cannot listen"):
-        listen(ServerSettings(host=host, port=port))
+        listen(ServerSettings(host=host, port=0))
 
 
 def test_connections_do_not_wait_for_acknowledgements() -> None:

@@ -6,14 +6,15 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import docstring_parser
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.serving import settings
 from kfp_llm_tuning.components.serving.settings import (
     PREFIX,
+    SETTINGS,
     ServerSettings,
     from_environment,
     variable,
@@ -60,7 +61,7 @@ def test_every_other_setting_has_a_variable_of_ours() -> None:
         "FINISH_SECONDS": "0",
         "LOG_PROMPTS": "true",
     }
-    ours = {variable(field) for field in dataclasses.fields(ServerSettings)}
+    ours = set(map(variable, SETTINGS))
     assert {PREFIX + name for name in given} == {name for name in ours if name.startswith(PREFIX)}
     assert from_environment({PREFIX + name: value for name, value in given.items()}) == (
         ServerSettings(
@@ -91,26 +92,39 @@ def test_every_mistake_is_told_at_once() -> None:
         AIP_HEALTH_ROUTE="health",
         AIP_PREDICT_ROUTE="/metrics",
         KFP_LLM_TUNING_SERVING_MAX_QUEU="1",
+        KFP_LLM_TUNING_SERVING_SPEED="1",
         KFP_LLM_TUNING_SERVING_MAX_QUEUE="0",
         KFP_LLM_TUNING_SERVING_BODY_TIMEOUT_SECONDS="nan",
         KFP_LLM_TUNING_SERVING_LOG_PROMPTS="yes",
         KFP_LLM_TUNING_SERVING_ENGINE="tgi",
     )
     expected = [
-        "no such setting: KFP_LLM_TUNING_SERVING_MAX_QUEU.",
-        "AIP_HTTP_PORT: 'http' is no number.",
-        "KFP_LLM_TUNING_SERVING_MAX_QUEUE: 0 is too small. Allowed: 1 or more.",
-        "KFP_LLM_TUNING_SERVING_BODY_TIMEOUT_SECONDS: nan is too small.",
-        "KFP_LLM_TUNING_SERVING_LOG_PROMPTS: 'yes' is neither true nor false.",
+        "KFP_LLM_TUNING_SERVING_MAX_QUEU: no such setting. Did you mean KFP_LLM_TUNING_SERVING_MAX",
+        "KFP_LLM_TUNING_SERVING_SPEED: no such setting. There are AIP_STORAGE_URI, ",
+        "AIP_HTTP_PORT: 'http' is not a whole number.",
+        "KFP_LLM_TUNING_SERVING_ENGINE: 'tgi' is unknown. Allowed: auto, ",
+        "KFP_LLM_TUNING_SERVING_MAX_QUEUE: 0 is out of range. Allowed: 1 or more.",
+        "KFP_LLM_TUNING_SERVING_BODY_TIMEOUT_SECONDS: 'nan' is not a number.",
+        "KFP_LLM_TUNING_SERVING_LOG_PROMPTS: 'yes' is not true or false.",
         "health_route: 'health' cannot be a route.",
         "predict_route: '/metrics' cannot be a route.",
-        "engine: 'tgi' is no engine.",
     ]
     assert len(told) == len(expected)
     for text, start in zip(told, expected, strict=True):
         assert text.startswith(start)
-    assert "Did you mean KFP_LLM_TUNING_SERVING_MAX_QUEUE?" in told[0]
-    assert "KFP_LLM_TUNING_SERVING_DRAIN_SECONDS" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1", True), ("TRUE", True), ("0", False), ("False", False)]
+)
+def test_a_boolean_may_be_a_digit(text: str, expected: bool) -> None:
+    assert from_environment({PREFIX + "LOG_PROMPTS": text}).log_prompts is expected
+
+
+@pytest.mark.parametrize("settings", [{"port": 65_536}, {"engine": "tgi"}, {"max_queue": 0}])
+def test_no_settings_are_out_of_their_limits(settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(settings))}: "):
+        ServerSettings(**settings)
 
 
 @pytest.mark.parametrize("route", ["", "x", "/a b", "/a?b", "/{x}", "/v1/models", "/metrics"])
@@ -135,7 +149,7 @@ def test_what_kubernetes_adds_for_a_service_of_that_name_is_no_mistake() -> None
         "KFP_LLM_TUNING_SERVING_INTENTS_SERVICE_HOST": "10.0.0.1",
     }
     assert from_environment(links) == from_environment({})
-    assert problems(KFP_LLM_TUNING_SERVING_PORT="8080")[0].startswith("no such setting")
+    assert "Did you mean AIP_HTTP_PORT?" in problems(KFP_LLM_TUNING_SERVING_PORT="8080")[0]
 
 
 def test_settings_need_no_heavy_library() -> None:
@@ -148,14 +162,9 @@ def test_settings_need_no_heavy_library() -> None:
 
 
 def test_readme_has_the_table_of_settings() -> None:
-    described = docstring_parser.parse(ServerSettings.__doc__ or "").params
     rows = [
-        f"| `{variable(field)}` | {f'`{field.default}`' if field.default != '' else ''} | {text} |"
-        for field, text in zip(
-            dataclasses.fields(ServerSettings),
-            (" ".join((parameter.description or "").split()) for parameter in described),
-            strict=True,
-        )
+        f"| `{variable(name)}` | {f'`{row.default}`' if row.default != '' else ''} | {row.help} |"
+        for name, row in SETTINGS.items()
     ]
     readme = Path(settings.__file__).with_name("README.md").read_text(encoding="utf-8")
     assert "\n".join(rows) in readme

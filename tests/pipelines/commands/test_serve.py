@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import signal
@@ -20,7 +19,7 @@ from click.testing import CliRunner, Result
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.models import byte_tiny
 from kfp_llm_tuning.components.models.model_references import resolve
-from kfp_llm_tuning.components.serving.settings import ServerSettings
+from kfp_llm_tuning.components.serving.settings import SETTINGS
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, register
 from kfp_llm_tuning.pipelines.commands.serve import serve
 
@@ -54,9 +53,9 @@ def call(*arguments: object) -> Result:
 
 def test_every_setting_is_an_option_with_the_same_default() -> None:
     defaults = {parameter.name: parameter.default for parameter in serve.params}
-    for field in dataclasses.fields(ServerSettings):
-        if field.name != "model":
-            assert defaults[field.name] == field.default
+    for name, setting in SETTINGS.items():
+        if name != "model":
+            assert defaults[name] == setting.default
 
 
 def test_it_tells_how_to_ask_and_what_it_tells_works(model: Path) -> None:
