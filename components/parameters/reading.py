@@ -23,6 +23,7 @@ TYPE_NAMES: Mapping[type, str] = {
     float: "a number",
     bool: "true or false",
     dict: "a JSON object",
+    list: "a JSON list",
 }
 # Whole numbers that protocol buffers and every reader of JSON hold.
 _LARGEST_WHOLE_NUMBER = 2**63
@@ -46,7 +47,7 @@ def read(
         what: What a name is called that is none of theirs.
         fix: What to do where no known name is near.
         place: Stands before each name in a problem's place.
-        texts: Whether a text may stand for a number, a boolean or an object.
+        texts: Whether a text may stand for a value of another type.
         limits: Whether a value must be within its parameter's limits and choices too; those that
             depend on other values are checked later, by :func:`limit_problems`.
 
@@ -85,7 +86,7 @@ def converted(value: Any, parameter: Parameter, place: str = "", *, texts: bool 
         value: As it came.
         parameter: What it is a value of.
         place: Stands before the name in the problem's place.
-        texts: Whether a text may stand for a number, a boolean or an object.
+        texts: Whether a text may stand for a value of another type.
 
     Returns:
         The value in the parameter's own type.
@@ -94,8 +95,8 @@ def converted(value: Any, parameter: Parameter, place: str = "", *, texts: bool 
         UserError: If it is none of that type.
     """
     kind, where = parameter.type, place + parameter.name
-    if texts and kind is dict and isinstance(value, str):
-        value = parse_json(value, where)
+    if texts and kind in (dict, list) and isinstance(value, str):
+        value = parse_json(value, where) if value.lstrip().startswith(("{", "[")) else value
     if isinstance(value, bool) and "true" in parameter.choices:
         # Published clients send a boolean for enable_checkpoint_selection, whose type is STRING.
         value = str(value).lower()

@@ -25,7 +25,7 @@ class Parameter:
 
     Attributes:
         name: Of the root input, of the tuner's argument.
-        type: str, int, float, bool or dict.
+        type: str, int, float, bool, dict or list.
         default: Its value when none is given; None where one must be given.
         help: What it is, one or two sentences.
         group: Where ``--help`` shows it: a name of ``GROUPS``.

@@ -19,17 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kfp_llm_tuning.components.common.documents import (
-    parse_yaml,
-    size_problems,
-    unknown_names,
-    value_problems,
+from kfp_llm_tuning.components.common.documents import parse_yaml, size_problems
+from kfp_llm_tuning.components.common.errors import (
+    Problem,
+    UserError,
+    collect,
+    exit_on_error,
+    raise_all,
 )
-from kfp_llm_tuning.components.common.errors import Problem, UserError, exit_on_error, raise_all
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.components.common.platforms import JOB_PLATFORM_NAMES, KUBEFLOW
-from kfp_llm_tuning.components.common.wording import short
-from kfp_llm_tuning.components.parameters.row import option_name
+from kfp_llm_tuning.components.parameters.reading import missing, read
+from kfp_llm_tuning.components.parameters.row import Parameter, option_name
 from kfp_llm_tuning.pipelines.commands.run_directory_options import (
     directory_to_resume,
     run_directory_options,
@@ -51,13 +52,14 @@ if TYPE_CHECKING:
 
 Build = Callable[[Platform], "BaseComponent"]
 _WIDE = {"max_content_width": 100}
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "String": (str,),
-    "Integer": (int,),
-    "Float": (float, int),
-    "Boolean": (bool,),
-    "List": (list,),
-    "Dict": (dict,),
+# Of what kfp calls them; of lists and dictionaries not those of their entries.
+_TYPES: Mapping[str, type] = {
+    "String": str,
+    "Integer": int,
+    "Float": float,
+    "Boolean": bool,
+    "List": list,
+    "Dict": dict,
 }
 
 
@@ -224,14 +226,30 @@ def _arguments(
     options: Mapping[str, str | None],
 ) -> dict[str, Any]:
     """Gathers the values of the inputs: later sources take the place of earlier ones."""
-    inputs = pipeline.component_spec.inputs or {}
-    given = {
-        key: text if inputs[key].type == "String" else parse_yaml(text, option_name(key))
-        for key, text in options.items()
-        if text is not None
-    }
+    inputs = _inputs(pipeline)
+    texts = {name: text for name, text in options.items() if text is not None}
+    problems: list[Problem] = []
+    given = {}
+    for name, text in texts.items():
+        with collect(problems):
+            is_text = inputs[name].type is str
+            given[name] = text if is_text else parse_yaml(text, inputs[name].option)
     from_file = read_parameters_file(params) if params else {}
-    return _checked({**defaults, **from_file, **given}, inputs)
+    fix = f"The inputs are {', '.join(inputs)}."
+    values = {**defaults, **from_file, **given}
+    found, unfit = read(values, inputs, what="no such input.", fix=fix, texts=True)
+    problems += [*unfit, *missing({**texts, **values}, inputs), *size_problems(values)]
+    raise_all(problems)
+    return found
+
+
+def _inputs(pipeline: BaseComponent) -> dict[str, Parameter]:
+    """Describes the inputs that are values; what is left out, kfp fills in."""
+    return {
+        name: Parameter(name, kind, kind() if entry.optional else None, entry.description or "")
+        for name, entry in (pipeline.component_spec.inputs or {}).items()
+        if (kind := _TYPES.get(entry.type.partition("[")[0]))
+    }
 
 
 def _platform(name: str, options_file: Path | None) -> Platform:
@@ -242,27 +260,3 @@ def _platform(name: str, options_file: Path | None) -> Platform:
     if name != KUBEFLOW.name:
         raise UserError(Problem("has no effect without --platform kubeflow.", "--options"))
     return kubeflow_platform(read_options(options_file))
-
-
-def _checked(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = (key for key in values if key not in inputs)
-    fix = f"The inputs are {', '.join(inputs)}."
-    problems = unknown_names(unknown, list(inputs), "no such input.", fix)
-    for key, value in values.items():
-        if key not in inputs:
-            continue
-        if unfit := value_problems(value, key):
-            problems += unfit
-        elif type(value) not in _types(inputs[key]):
-            problems.append(Problem(f"{short(value)} is of another type.", key, inputs[key].type))
-    for key, wanted in inputs.items():
-        if not wanted.optional and key not in values:
-            problems.append(Problem("a value is needed.", key, fix=f"Give {option_name(key)}."))
-    raise_all([*problems, *size_problems(values)])
-    # kfp takes no whole number for a Float.
-    return {key: _types(inputs[key])[0](value) for key, value in values.items()}
-
-
-def _types(wanted: Any) -> tuple[type, ...]:
-    """Finds the types of an input's values; of lists and dictionaries not those in them."""
-    return _TYPES[wanted.type.partition("[")[0]]

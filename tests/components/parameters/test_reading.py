@@ -15,6 +15,7 @@ SHARE = Parameter("x", float, 0.5, "", minimum=0, maximum=0.9)
 CHOICE = Parameter("c", str, "a", "", choices=("", "SPOT", "STANDARD"), any_case=True)
 SWITCH = Parameter("s", str, "default", "", choices=("true", "false", "default"))
 OBJECT = Parameter("o", dict, {}, "")
+LIST = Parameter("l", list, [], "")
 NEEDED = Parameter("needed_one", str, None, "")
 
 
@@ -37,6 +38,8 @@ def _read(value: Any, parameter: Parameter, texts: bool = False) -> Any:
         (2**63, WHOLE, False, [f"n: {2**63} is not a whole number. Allowed: a whole number."]),
         ("nan", SHARE, True, ["x: 'nan' is not a number. Allowed: a number."]),
         (True, CHOICE, True, ["c: True is not text. Allowed: text."]),
+        ("many", OBJECT, True, ["o: 'many' is not a JSON object. Allowed: a JSON object."]),
+        ("many", LIST, True, ["l: 'many' is not a JSON list. Allowed: a JSON list."]),
         ("[1]", OBJECT, True, ["o: [1] is not a JSON object. Allowed: a JSON object."]),
         ("{", OBJECT, True, ["o: is not JSON: Expecting property name enclosed in double"]),
     ],
@@ -50,6 +53,16 @@ def test_a_value_is_read_where_its_meaning_stays(
         assert found[0].startswith(expected[0])
     else:
         assert (found, type(found)) == (expected, type(expected))
+
+
+def test_a_list_may_be_a_text_of_json() -> None:
+    assert _read("[1, 2.5]", LIST, texts=True) == [1, 2.5]
+
+
+def test_a_value_out_of_its_limits_is_left_out_where_they_count() -> None:
+    found, problems = read({"n": -1, "x": 0.5}, {"n": WHOLE, "x": SHARE}, limits=True)
+    assert found == {"x": 0.5}
+    assert [problem.where for problem in problems] == ["n"]
 
 
 def test_every_problem_has_its_place() -> None:

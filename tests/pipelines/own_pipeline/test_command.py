@@ -76,9 +76,16 @@ def test_every_mistake_is_told(call) -> None:
     result = call("run", "--rates", "many", "--factor", "big", txet="x")
     assert result.exit_code == 1
     message = str(result.exception)
-    for words in ("txet: no such input", "Did you mean text?", "rates: 'many'", "factor: 'big'"):
+    for words in ("txet: no such input", "Did you mean text?", "Give --text."):
         assert words in message
-    assert "Give --text." in message
+    assert "rates: 'many' is not a JSON list" in message
+    assert "factor: 'big' is not a number" in message
+
+
+def test_a_text_that_is_no_yaml_is_told_with_the_rest(call) -> None:
+    message = str(call("run", "--rates", "[", "--factor", "big", txet="x").exception)
+    for words in ("--rates: is not YAML", "factor: 'big'", "txet: no such input", "Give --text."):
+        assert words in message
 
 
 def test_a_failed_run_goes_on_where_it_stopped(call, tmp_path: Path) -> None:
@@ -121,11 +128,15 @@ def test_it_is_sent_to_kubeflow(call, tmp_path: Path) -> None:
     with local_kubeflow(tmp_path / "kubeflow") as kubeflow:
         words = ["submit", "--platform", "kubeflow", "--host", kubeflow.url]
         words += ["--image-registry", "registry.test/x", "--experiment", "mine"]
-        result = call(*words, "--text", "sent", "--rates", "[1, 2.5]")
+        result = call(*words, "--text", "sent", "--rates", "[1, 2.5]", "--loud", "yes")
         assert result.exit_code == 0, result.output
         (run,) = kubeflow.runs
         assert run["run_id"] in result.output
-        assert run["runtime_config"]["parameters"] == {"text": "sent", "rates": [1, 2.5]}
+        assert run["runtime_config"]["parameters"] == {
+            "text": "sent",
+            "rates": [1, 2.5],
+            "loud": True,
+        }
         assert "registry.test/x/" in str(run["pipeline_spec"])
         assert run["display_name"].startswith("counting-")
 
@@ -133,11 +144,11 @@ def test_it_is_sent_to_kubeflow(call, tmp_path: Path) -> None:
 def test_it_is_sent_to_vertex_ai(call, vertex_server: LocalVertex) -> None:
     words = ["submit", "--project", "test-project", "--region", "us-central1"]
     words += ["--pipeline-root", "gs://bucket/runs", "--image-registry", "registry.test/x"]
-    result = call(*words, "--text", "sent", "--factor", "2")
+    result = call(*words, "--text", "sent", "--factor", "1e-4")
     assert result.exit_code == 0, result.output
     (job,) = vertex_server.resources("pipelineJobs")
     assert job["name"] in result.output
-    assert job["runtimeConfig"]["parameterValues"] == {"text": "sent", "factor": 2.0}
+    assert job["runtimeConfig"]["parameterValues"] == {"text": "sent", "factor": 0.0001}
     assert job["pipelineSpec"]["pipelineInfo"]["name"] == "counting"
 
 
