@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kfp_llm_tuning.components.common.platforms import platform_named
 from kfp_llm_tuning.components.common.storage import bucket_uri
 from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.parameters.row import Parameter
 from kfp_llm_tuning.components.parameters.tuner import (
     ADAPTER,
     EARLY_STOPPING,
@@ -13,22 +15,22 @@ from kfp_llm_tuning.components.parameters.tuner import (
 )
 from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS, PipelineParameters
 
-# What tells Vertex AI how to obtain and to reach the tuner's machine.
-_TUNING_JOB = (
+# Why what the table gives to other platforms has no effect, where more can be said than that.
+_ELSEWHERE = {
+    "location": "regions are Vertex AI's",
+    "tensorboard_resource_id": "no Google Cloud is reached, nothing is uploaded",
+    "encryption_spec_key_name": "files are encrypted as their storage is",
+}
+# Of what the tuner runs on: its platform says why a run does not choose it.
+_TUNING_JOB = {
     "tuning_machine",
     "tuning_strategy",
     "tuning_max_wait",
     "tuning_timeout",
     "restart_on_preemption",
     "network_attachment",
-)
-# What MLflow knows nothing of: a name has one line of versions, and one of them is deployed.
-_MODEL_REGISTRY = (
-    "parent_model",
-    "version_aliases",
-    "endpoint_resource_name",
-    "traffic_percentage",
-)
+}
+_REGISTRY = "registry and deployment"
 
 
 def warnings_about(parameters: PipelineParameters, reference: ModelReference) -> list[str]:
@@ -41,15 +43,7 @@ def warnings_about(parameters: PipelineParameters, reference: ModelReference) ->
     Returns:
         One sentence each.
     """
-    warnings = []
-    if parameters.encryption_spec_key_name and not parameters.traits.has_regions:
-        warnings.append(
-            f"encryption_spec_key_name has no effect on the platform {parameters.platform}: "
-            "files are encrypted as their storage is."
-        )
-    if parameters.tpu_training_skip_cmek:
-        warnings.append("tpu_training_skip_cmek has no effect: nothing tunes on TPU.")
-    warnings += _without_effect(parameters)
+    warnings = list(_without_effect(parameters))
     training, evaluation = parameters.dataset_uri, parameters.evaluation_data_uri
     if training and bucket_uri(training) == bucket_uri(evaluation):
         warnings.append("The evaluation set is the training set: its metrics say nothing.")
@@ -69,19 +63,22 @@ def _unused_arguments(parameters: PipelineParameters, reference: ModelReference)
 
 
 def _without_effect(parameters: PipelineParameters) -> Iterator[str]:
-    if parameters.traits.fixed_tuner:
-        yield from (
-            f"{name} has no effect here: {parameters.traits.fixed_tuner}."
-            for name in _given(parameters, *_TUNING_JOB)
-        )
-    if not parameters.traits.has_regions:
-        for name in _given(parameters, "location"):
-            yield f"{name} has no effect here: regions are Vertex AI's."
-        for name in _given(parameters, "tensorboard_resource_id"):
-            yield f"{name} has no effect here: no Google Cloud is reached, nothing is uploaded."
-    if parameters.registry:
-        for name in _given(parameters, *_MODEL_REGISTRY):
+    for name in _given(parameters, *PARAMETERS):
+        row = PARAMETERS[name]
+        if name == "tpu_training_skip_cmek":
+            yield f"{name} has no effect: nothing tunes on TPU."
+        elif row.platforms and row.group == _REGISTRY and parameters.registry:
+            # MLflow has one line of versions for a name, and one of them is deployed.
             yield f"{name} has no effect: the model is registered with MLflow."
+        elif row.platforms and parameters.platform not in row.platforms:
+            yield f"{name} has no effect on {parameters.traits.title}: {_reason(row, parameters)}."
+
+
+def _reason(row: Parameter, parameters: PipelineParameters) -> str:
+    if row.name in _TUNING_JOB:
+        return parameters.traits.fixed_tuner
+    there = ", ".join(platform_named(platform).title for platform in row.platforms)
+    return _ELSEWHERE.get(row.name, f"it is for {there}")
 
 
 def _given(parameters: PipelineParameters, *names: str) -> Iterator[str]:

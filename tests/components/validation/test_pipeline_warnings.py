@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.components.validation.pipeline_requests import KEY, LOCAL, TENSORBOARD, VERTEX, check
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
+from kfp_llm_tuning.components.parameters.tuner import FURTHER_ARGUMENTS
+from tests.components.validation.pipeline_requests import (
+    KEY,
+    LOCAL,
+    PREFIX,
+    TENSORBOARD,
+    VERTEX,
+    check,
+)
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "learning_rate_multiplier"])
@@ -29,7 +38,7 @@ def test_early_stopping_by_default_needs_no_evaluation_set() -> None:
 @pytest.mark.parametrize(
     ("base", "changes", "warning"),
     [
-        (LOCAL, {"encryption_spec_key_name": KEY}, "no effect on the platform local"),
+        (LOCAL, {"encryption_spec_key_name": KEY}, "no effect on this machine: files are"),
         (
             VERTEX,
             {"tpu_training_skip_cmek": True},
@@ -61,7 +70,31 @@ def test_what_is_surely_not_meant_is_a_warning(
     assert warning in caplog.text
 
 
-def test_a_published_request_runs_on_kubeflow_too() -> None:
+@pytest.mark.parametrize("name", [name for name in FURTHER_ARGUMENTS if name.startswith("lora_")])
+def test_an_argument_of_adapters_has_no_effect_where_every_weight_is_tuned(name: str) -> None:
+    given = {"tuner_arguments": {name: FURTHER_ARGUMENTS[name].default}}
+    (warning,) = check(LOCAL, tuning_method="full", **given).warnings
+    assert warning == f"{name} has no effect: it needs adapter tuning (tuning_method adapter)."
+    assert check(LOCAL, tuning_method="adapter", **given).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "has_effect"),
+    [
+        ({"evaluation_data_uri": "eval.jsonl"}, True),
+        ({"evaluation_data_uri": "eval.jsonl", "enable_early_stopping": False}, False),
+        ({}, False),
+    ],
+)
+def test_patience_needs_early_stopping_and_evaluation_data(
+    changes: dict[str, Any], has_effect: bool
+) -> None:
+    warnings = check(LOCAL, tuner_arguments={"early_stopping_patience": 2}, **changes).warnings
+    told = "early_stopping_patience has no effect: it needs early stopping and evaluation data."
+    assert warnings == (() if has_effect else (told,))
+
+
+def test_whatever_the_table_gives_to_vertex_ai_alone_is_told_on_kubeflow() -> None:
     settings = check(
         VERTEX,
         platform="kubeflow",
@@ -72,21 +105,22 @@ def test_a_published_request_runs_on_kubeflow_too() -> None:
         accelerator_type="GPU",
         tensorboard_resource_id=TENSORBOARD,
         encryption_spec_key_name=KEY,
-        tuning_strategy="SPOT",
+        tpu_training_skip_cmek=True,
+        api_endpoint="vertex.test",
+        tuning_machine="h100-8",
+        tuning_strategy="FLEX_START",
+        tuning_max_wait="60s",
         tuning_timeout="3600s",
         restart_on_preemption=False,
+        network_attachment="projects/my-project/regions/us-central1/networkAttachments/tuner",
         parent_model="support",
         version_aliases="champion",
+        endpoint_resource_name=f"{PREFIX}/endpoints/123",
         traffic_percentage=10,
     )
-    assert [warning.partition(" has no effect")[0] for warning in settings.warnings] == [
-        "encryption_spec_key_name",
-        "tuning_strategy",
-        "tuning_timeout",
-        "restart_on_preemption",
-        "location",
-        "tensorboard_resource_id",
-        "parent_model",
-        "version_aliases",
-        "traffic_percentage",
-    ]
+    # A managed dataset is refused where there are none.
+    expected = [name for name, row in TEXT.items() if row.platforms and name != "dataset_name"]
+    told = [warning.partition(" has no effect") for warning in settings.warnings]
+    assert [name for name, _, _ in told] == expected
+    assert "it is for Vertex AI" in told[expected.index("api_endpoint")][2]
+    assert "is as the pipeline was compiled" in told[expected.index("tuning_timeout")][2]
