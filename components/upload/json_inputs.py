@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from kfp_llm_tuning.components.common.documents import parse_json
 from kfp_llm_tuning.components.common.errors import Problem, collect, raise_all
 from kfp_llm_tuning.components.common.wording import short
+from kfp_llm_tuning.components.parameters.reading import converted
+from kfp_llm_tuning.components.parameters.row import Parameter
 
 _Value = TypeVar("_Value", dict[str, Any], list[Any])
 
@@ -28,13 +29,14 @@ class JsonInputs:
         Returns:
             The object; an empty one in the place of anything else.
         """
-        return self._read(name, text, dict, "a JSON object")
+        return self._read(name, text, dict)
 
     def strings(self, name: str, text: str) -> dict[str, str]:
         """Reads a JSON object of strings, as :meth:`mapping` does."""
         value = self.mapping(name, text)
         if not all(isinstance(entry, str) for entry in value.values()):
-            self._refuse(name, value, "a JSON object of strings")
+            what = f"{short(value)} holds other values than strings."
+            self._problems.append(Problem(what, name, "a JSON object of strings"))
             return {}
         return value
 
@@ -48,20 +50,15 @@ class JsonInputs:
         Returns:
             The list; an empty one in the place of anything else.
         """
-        return self._read(name, text, list, "a JSON list")
+        return self._read(name, text, list)
 
     def raise_problems(self) -> None:
         """Raises one UserError for all that was wrong; does nothing where nothing was."""
         raise_all(self._problems)
 
-    def _read(self, name: str, text: str, kind: type[_Value], allowed: str) -> _Value:
-        value = kind()
+    def _read(self, name: str, text: str, kind: type[_Value]) -> _Value:
+        found = kind()
         with collect(self._problems):
-            value = parse_json(text, name) if text else value
-        if not isinstance(value, kind):
-            self._refuse(name, value, allowed)
-            return kind()
-        return value
-
-    def _refuse(self, name: str, value: object, allowed: str) -> None:
-        self._problems.append(Problem(f"{short(value)} cannot be read.", name, allowed))
+            row = Parameter(name, kind, default=found, help="")
+            found = converted(text, row, texts=True) if text else found
+        return found

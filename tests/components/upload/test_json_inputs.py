@@ -27,8 +27,8 @@ def test_all_mistakes_are_told_together() -> None:
     with pytest.raises(UserError) as caught:
         given.raise_problems()
     assert [str(problem) for problem in caught.value.problems] == [
-        "resources: [1] cannot be read. Allowed: a JSON object.",
-        "labels: {'team': 1} cannot be read. Allowed: a JSON object of strings.",
+        "resources: [1] is not a JSON object. Allowed: a JSON object.",
+        "labels: {'team': 1} holds other values than strings. Allowed: a JSON object of strings.",
         "tolerations: is not JSON: Expecting property name enclosed in double quotes: "
         "line 1 column 2 (char 1)",
         "environment: is nested too deeply.",
