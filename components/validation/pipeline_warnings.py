@@ -71,7 +71,7 @@ def _without_effect(parameters: PipelineParameters) -> Iterator[str]:
             # MLflow has one line of versions for a name, and one of them is deployed.
             yield f"{name} has no effect: the model is registered with MLflow."
         elif row.platforms and parameters.platform not in row.platforms:
-            yield f"{name} has no effect on {parameters.traits.title}: {_reason(row, parameters)}."
+            yield f"{name} has no effect here: {_reason(row, parameters)}."
 
 
 def _reason(row: Parameter, parameters: PipelineParameters) -> str:

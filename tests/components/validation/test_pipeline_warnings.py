@@ -38,7 +38,7 @@ def test_early_stopping_by_default_needs_no_evaluation_set() -> None:
 @pytest.mark.parametrize(
     ("base", "changes", "warning"),
     [
-        (LOCAL, {"encryption_spec_key_name": KEY}, "no effect on this machine: files are"),
+        (LOCAL, {"encryption_spec_key_name": KEY}, "no effect here: files are encrypted"),
         (
             VERTEX,
             {"tpu_training_skip_cmek": True},

@@ -113,4 +113,4 @@ def test_a_compiled_pipeline_knows_its_accelerator(compiled: str) -> None:
     settings = check(KUBEFLOW, platform_accelerator=compiled, tuning_machine="h100-8")
     assert (settings.use_tpu, settings.machine) == (False, None)
     (warning,) = settings.warnings
-    assert warning.startswith("tuning_machine has no effect on Kubeflow: the tuner's pod is as")
+    assert warning.startswith("tuning_machine has no effect here: the tuner's pod is as")
