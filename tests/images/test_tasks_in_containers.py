@@ -70,15 +70,23 @@ def pythons(script: str) -> None:
     python(script=script)
 
 
-@pytest.mark.parametrize("code", [1, 13, 75, 137])
+@pytest.mark.parametrize(
+    ("code", "explained"),
+    [
+        (1, ""),
+        (13, ""),
+        (75, ""),
+        (137, "Error: the task's process was killed by SIGKILL: memory may have run out.\n"),
+    ],
+)
 def test_a_failing_task_fails_the_pipeline(
-    runner: Callable[..., LocalRunner], podman: Podman, code: int
+    runner: Callable[..., LocalRunner], podman: Podman, code: int, explained: str
 ) -> None:
     run = runner()
     assert not run.run(shells, {"script": f"echo begun; echo broken >&2; exit {code}"})
     (task,) = run.tasks
     assert (task.state, task.exit_code) == ("failed", code)
-    assert task.log.read_text() == "begun\nbroken\n"
+    assert task.log.read_text() == f"begun\nbroken\n{explained}"
     assert podman.call("ps", "--all", "--quiet").stdout == ""
 
 
