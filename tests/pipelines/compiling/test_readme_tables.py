@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.parameters.pipeline import TEXT
+from kfp_llm_tuning.components.parameters.tuner import ARGUMENTS
 from kfp_llm_tuning.pipelines.compiling import readme_tables
 from kfp_llm_tuning.pipelines.compiling.component_list import stages
 
@@ -25,11 +26,18 @@ def test_page_is_current(page: Path) -> None:
     assert readme_tables.with_interface(text, PAGES[page]()) == text, "run `make readme`"
 
 
-def test_every_root_input_is_in_one_table() -> None:
-    lines = readme_tables.parameters_table().splitlines()
-    assert [line.split("`")[1] for line in lines[2:]] == list(TEXT)
-    assert any(line.startswith("| `evaluation_data_uri` ") and "for text" in line for line in lines)
-    assert any(line.startswith("| `seed` | int | `0` | both | ours |") for line in lines)
+def test_every_root_input_and_every_argument_is_in_its_table() -> None:
+    inputs, arguments = readme_tables.parameters_table().split("## Arguments of the tuner")
+    for table, parameters in ((inputs, TEXT), (arguments, ARGUMENTS)):
+        rows = [line for line in table.splitlines() if line.startswith("| `")]
+        assert [row.split("`")[1] for row in rows] == list(parameters)
+    assert (
+        '| `evaluation_data_uri` | str | `""` | any | both | every | published for text |' in inputs
+    )
+    assert (
+        "| `lora_rank` | int | `16` | from 1 to 4,096 | peft.LoraConfig.r | `--lora-rank` |"
+        in arguments
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)
