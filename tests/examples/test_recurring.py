@@ -32,6 +32,7 @@ def state(place: Place) -> dict[str, object]:
     return document
 
 
+@pytest.mark.slow
 def test_a_run_without_new_rows_ends_quietly(place: Place) -> None:
     grow(place, 0, 24)
     first = run(place)

@@ -31,6 +31,7 @@ def pipeline_of(options: KubeflowOptions) -> BaseComponent:
     return build("tune-large-model", dataclasses.replace(platform, run_time="2026-11-24T09:00:00Z"))
 
 
+@pytest.mark.slow
 def test_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
