@@ -37,6 +37,8 @@ NOT_IMPORTED = {
     "google-cloud-pipeline-components": "its launcher is a command of the images",
     "s3fs": "fsspec opens s3:// by it",
 }
+# vLLM has an environment of its own; what benchmarks compare with comes with `make bench`.
+NOT_INSTALLED = {"vllm", "trl"}
 # Of dev: commands and plugins; and what is put into a venv by make alone.
 TOOLS = {"build", "mypy", "pytest-cov", "pytest-timeout", "pytest-xdist", "ruff", "types-pyyaml"}
 BY_MAKE = {"gcp_storage_emulator"}
@@ -63,8 +65,8 @@ def brought(extras: tuple[str, ...]) -> set[str]:
 
 @cache
 def brought_by(distribution: str) -> set[str]:
-    """Names a distribution's modules; vLLM lives in an environment of its own."""
-    return {"vllm"} if distribution == "vllm" else modules_of([distribution])
+    """Names a distribution's modules, as installed; of those that are not here the names tell."""
+    return {distribution} if distribution in NOT_INSTALLED else modules_of([distribution])
 
 
 def imported(path: Path) -> set[str]:
