@@ -14,6 +14,7 @@ import ctypes
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -130,12 +131,35 @@ class ContentionWatch:
     def run(self) -> None:
         """Looks for as long as the process lives."""
         pause = threading.Event()
-        running, waiting = _thread_times()
+        before = _thread_times()
         while not pause.wait(_SECONDS_BETWEEN_LOOKS):
-            ran, waited = _thread_times()
-            # Threads that ended take their times with them.
-            self.look(max(ran - running, 0), max(waited - waiting, 0))
-            running, waiting = ran, waited
+            now = _thread_times()
+            self.look(*passed(before, now))
+            before = now
+
+
+ThreadTimes = Mapping[str, tuple[int, int]]
+
+
+def passed(before: ThreadTimes, now: ThreadTimes) -> tuple[int, int]:
+    """Sums how long threads ran and waited between two looks.
+
+    Each thread is compared with itself: one that has ended takes its times with it, and must not be
+    taken from those of the others.
+
+    Args:
+        before: Nanoseconds run and waited, by thread.
+        now: The same, later.
+
+    Returns:
+        Nanoseconds that the threads of now ran, and waited for a processor.
+    """
+    ran = waited = 0
+    for thread, (running, waiting) in now.items():
+        ran_before, waited_before = before.get(thread, (0, 0))
+        ran += max(running - ran_before, 0)
+        waited += max(waiting - waited_before, 0)
+    return ran, waited
 
 
 _watch: ContentionWatch | None = None
@@ -167,17 +191,16 @@ def _loaded_openmp() -> ctypes.CDLL | None:
     return ctypes.CDLL(paths[0]) if paths else None
 
 
-def _thread_times() -> tuple[int, int]:
-    """Sums what the kernel tells of each thread: nanoseconds run, and waited to run.
+def _thread_times() -> ThreadTimes:
+    """Reads what the kernel tells of each thread: nanoseconds run, and waited to run.
 
     Source: Documentation/scheduler/sched-stats of the Linux kernel, "/proc/<pid>/schedstat".
     """
-    running = waiting = 0
+    times = {}
     for file in Path("/proc/self/task").glob("*/schedstat"):
         try:
             ran, waited, _ = file.read_text(encoding="ascii").split()
         except (OSError, ValueError):
             continue
-        running += int(ran)
-        waiting += int(waited)
-    return running, waiting
+        times[file.parent.name] = (int(ran), int(waited))
+    return times

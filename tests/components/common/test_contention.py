@@ -95,3 +95,9 @@ def test_a_users_policy_and_a_single_thread_are_left_alone() -> None:
     assert in_a_new_process(code.format(threads=2)) == started
     assert in_a_new_process(code.format(threads=1)) == "[] 0.0\n"
     assert in_a_new_process(code.format(threads=2), OMP_WAIT_POLICY="PASSIVE") == "[] 0.0\n"
+
+
+def test_a_thread_that_ended_takes_nothing_from_the_others() -> None:
+    before = {"1": (1_000, 10), "2": (9_000_000, 0)}
+    assert contention.passed(before, {"1": (1_400, 20), "3": (50, 5)}) == (450, 15)
+    assert contention.passed(before, {"2": (100, 0)}) == (0, 0)  # A number that is used again.
