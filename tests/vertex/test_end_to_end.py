@@ -182,7 +182,7 @@ def test_without_quota_for_predictions_only_a_gate_keeps_the_model_out(
     assert job.state == aiplatform.gapic.PipelineState.PIPELINE_STATE_SUCCEEDED
     assert succeeded(job) >= PUBLISHED_TASKS
     assert len(models) == 1
-    report = next(vertex.storage_folder.glob("bucket/root/*/*/evaluate-model_*/report"))
+    report = next(vertex.storage_folder.glob("bucket/**/evaluate-model_*/report"))
     assert metric in report.read_text(encoding="utf-8")
 
 
