@@ -49,8 +49,12 @@ def with_evaluation(folder: Path) -> list[str]:
 def test_a_run_registers_a_model(
     kubeflow_server: LocalKubeflow, call: Call, words: list[str], tmp_path: Path
 ) -> None:
-    result = call("submit", *words, *POLL, "--label", "team=a")
+    own = ("--batch-size", "4", "--warmup-ratio", "0.25")
+    result = call("submit", *words, *own, *POLL, "--label", "team=a")
     assert result.exit_code == 0, result.stdout
+    (provenance,) = tmp_path.glob("kubeflow/**/saved_model/tuning.json")
+    used = json.loads(provenance.read_text(encoding="utf-8"))["parameters"]
+    assert (used["batch_size"], used["warmup_ratio"]) == (4, 0.25)
     for task in ("validate-pipeline", "large-language-model-tuner", "upload-llm-model"):
         assert f"✓ {task}" in result.stdout
     assert "model     models/router@1" in result.stdout

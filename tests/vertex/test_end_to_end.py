@@ -35,6 +35,7 @@ PUBLISHED_TASKS = {
     "upload-llm-model",
     "create-endpoint-and-deploy-model",
 }
+TUNER_ARGUMENTS = {"batch_size": 4, "warmup_ratio": 0.25}
 LABEL = "google-vertex-llm-tuning-base-model-id"
 
 
@@ -98,6 +99,7 @@ def test_text_with_an_evaluation_set_and_tensorboard(vertex: LocalVertex) -> Non
         evaluation_data_uri=put_examples(vertex, "evaluation.jsonl", 12),
         evaluation_interval=1,
         tensorboard_resource_id=board,
+        tuner_arguments=TUNER_ARGUMENTS,
     )
     job.wait()
 
@@ -113,6 +115,7 @@ def test_text_with_an_evaluation_set_and_tensorboard(vertex: LocalVertex) -> Non
     assert model.labels[LABEL].rpartition("-")[0] == "byte-tiny"
 
     _check_tuner(vertex, job, "us-central1", "NVIDIA_A100_80GB")
+    assert _payload(vertex).items() >= TUNER_ARGUMENTS.items()
     _check_predictors(vertex, job)
     endpoint = aiplatform.Endpoint(output(job, "deployment-graph", "endpoint_resource_name"))
     assert endpoint.display_name == "support-router"
@@ -141,6 +144,14 @@ def _check_tuner(
     assert tuner["labels"]["team"] == "support"
     (pool,) = tuner["jobSpec"]["workerPoolSpecs"]
     assert pool["machineSpec"]["acceleratorType"] == accelerator
+
+
+def _payload(vertex: LocalVertex) -> dict[str, Any]:
+    """Reads the arguments of the tuner from the command of its job."""
+    (pool,) = tuner_of(vertex)["jobSpec"]["workerPoolSpecs"]
+    words = pool["containerSpec"]["args"]
+    arguments: dict[str, Any] = json.loads(words[words.index("--payload") + 1])
+    return arguments
 
 
 def _check_predictors(vertex: LocalVertex, job: aiplatform.PipelineJob) -> None:
