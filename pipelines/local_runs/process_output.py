@@ -28,9 +28,7 @@ def read_lines(output: IO[bytes], errors: IO[bytes]) -> Iterator[tuple[str, bool
         for stream in rests:
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map():
-            ready = {key.fileobj for key, _ in selector.select()}
-            for stream in [stream for stream in rests if stream in ready]:
-                chunk = os.read(stream.fileno(), _CHUNK_BYTES)
+            for stream, chunk in _next_chunks(selector, output, errors):
                 *lines, rests[stream] = (rests[stream] + chunk).split(b"\n")
                 for line in lines:
                     yield line.decode(errors="replace") + "\n", stream is errors
@@ -39,3 +37,21 @@ def read_lines(output: IO[bytes], errors: IO[bytes]) -> Iterator[tuple[str, bool
     for stream, rest in rests.items():
         if rest:
             yield rest.decode(errors="replace") + "\n", stream is errors
+
+
+def _next_chunks(
+    selector: selectors.BaseSelector, output: IO[bytes], errors: IO[bytes]
+) -> Iterator[tuple[IO[bytes], bytes]]:
+    """Waits for either stream, and gives what both have, standard output first.
+
+    Standard error is read first: what was said before it is in the other pipe by then, and would
+    not be the other way round.
+    """
+    ready = {key.fileobj for key, _ in selector.select()}
+    failure = os.read(errors.fileno(), _CHUNK_BYTES) if errors in ready else None
+    if failure is not None:
+        ready = {key.fileobj for key, _ in selector.select(timeout=0)}
+    if output in ready:
+        yield output, os.read(output.fileno(), _CHUNK_BYTES)
+    if failure is not None:
+        yield errors, failure

@@ -9,7 +9,7 @@ from kfp_llm_tuning.pipelines.local_runs.process_output import read_lines
 
 PROGRAM = """
 import os, sys
-for number in range(200):
+for number in range(5_000):
     os.write(1, b"said %d\\n" % number)
     os.write(2, b"failed %d\\n" % number)
 os.write(1, b"half a " + b"x" * 100_000)
@@ -24,10 +24,10 @@ def test_lines_are_whole_and_what_was_said_stands_before_the_failure() -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         lines = list(read_lines(process.stdout, process.stderr))
-    for number in range(200):
-        said, failed = (f"said {number}\n", False), (f"failed {number}\n", True)
-        assert lines.index(said) < lines.index(failed)
-    assert len(lines) == 402
+    place = {line: number for number, (line, _) in enumerate(lines)}
+    for number in range(5_000):
+        assert place[f"said {number}\n"] < place[f"failed {number}\n"]
+    assert len(lines) == 10_002
     assert [line for line, is_error in lines if not is_error][-2:] == [
         f"half a {'x' * 100_000} line\n",
         "no end \ufffd\n",
