@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -31,29 +31,67 @@ class TextRow(Struct, gc=False):
     output_text: FilledText
 
 
-class Message(Struct, gc=False):
-    """One message of a conversation."""
+class ToolCall(Struct, gc=False):
+    """What the assistant asks a tool to do.
 
-    author: Literal["user", "assistant"]
-    content: FilledText
+    Attributes:
+        name: The tool's name.
+        arguments: By name, as JSON has them.
+        id: What the tool's answer refers to; empty where the data names none.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    id: str = ""
+
+
+class Message(Struct, gc=False):
+    """One message of a conversation.
+
+    Attributes:
+        author: Who speaks; published rows have users and assistants alone.
+        content: What is said; empty only beside tool calls.
+        reasoning: What the assistant thought before it, where the data holds it apart.
+        tool_calls: What the assistant asks tools to do.
+        name: The tool whose answer this is; empty where the data does not say.
+        tool_call_id: The call that a tool answers.
+        learned: Of an assistant's message, whether it is learned or only history.
+    """
+
+    author: Literal["system", "user", "assistant", "tool"]
+    content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    name: str = ""
+    tool_call_id: str = ""
+    learned: bool = True
 
 
 class ChatRow(Struct, gc=False):
-    """A conversation; further fields are ignored.
+    """A conversation, whatever format it was written in.
 
-    ``context`` overrides the pipeline's default_context, also when it is empty.
+    Attributes:
+        messages: In their order; published rows alternate between user and assistant.
+        context: What the assistant is told beforehand. It overrides the pipeline's default_context,
+            also when it is empty.
+        tools: Definitions of the tools that may be called: JSON schemas of functions.
     """
 
-    messages: Annotated[list[Message], Meta(min_length=2)]
+    messages: list[Message]
     context: str | UnsetType = UNSET
+    tools: tuple[dict[str, Any], ...] = ()
 
 
 Row: TypeAlias = TextRow | ChatRow
 
 
-def assistant_messages(row: ChatRow) -> list[str]:
-    """Gives what the assistant says, message by message."""
-    return [message.content for message in row.messages[1::2]]
+def answers(row: ChatRow) -> Iterator[tuple[int, Message]]:
+    """Gives the assistant's messages that are learned, each with its position."""
+    return (
+        (position, message)
+        for position, message in enumerate(row.messages)
+        if message.author == "assistant" and message.learned
+    )
 
 
 def count_messages(rows: Sequence[Row]) -> int:

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from kfp_llm_tuning.components.common.labels import can_be_label
 from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
 from kfp_llm_tuning.components.data.reading.scan import Place
-from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, assistant_messages
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, answers
 from kfp_llm_tuning.components.validation.similarity import Sketch, sketch
 
 SAMPLES = 6
@@ -104,8 +104,8 @@ class DatasetProfile:
         )
         self.input_characters.append(len(prompt))
         if isinstance(row, ChatRow):
-            self.output_characters += map(len, assistant_messages(row))
-            pairs = len(row.messages) // 2
+            self.output_characters += (len(message.content) for _, message in answers(row))
+            pairs = sum(message.author == "user" for message in row.messages)
             self.pairs[pairs] += 1
             if not ADVISED_PAIRS[0] <= pairs <= ADVISED_PAIRS[1]:
                 self.unusual_lengths.append((place, pairs))

@@ -10,7 +10,7 @@ from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning
-from kfp_llm_tuning.components.data.rows import Row, RowFormat, TextRow, assistant_messages
+from kfp_llm_tuning.components.data.rows import Row, RowFormat, TextRow, answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,8 +44,11 @@ class _Found(Exception):
 
 def _any_answer_has_reasoning(uri: str, row_format: RowFormat) -> bool:
     def look(place: Place, row: Row) -> None:
-        answers = [row.output_text] if isinstance(row, TextRow) else assistant_messages(row)
-        if any(map(has_reasoning, answers)):
+        if isinstance(row, TextRow):
+            found = has_reasoning(row.output_text)
+        else:
+            found = any(has_reasoning(message.content) for _, message in answers(row))
+        if found:
             raise _Found
 
     try:

@@ -10,20 +10,42 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Annotated, Generic, TypeAlias, TypeVar, cast
+from typing import Annotated, Generic, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 import numpy
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from numpy.typing import NDArray
 
-from kfp_llm_tuning.components.data.rows import ChatRow, Row, RowFormat, TextRow
+from kfp_llm_tuning.components.data.rows import (
+    ChatRow,
+    FilledText,
+    Message,
+    Row,
+    RowFormat,
+    TextRow,
+)
 
 Bytes: TypeAlias = NDArray[numpy.uint8]
 Indices: TypeAlias = NDArray[numpy.intp]
 
 
-RowType = TypeVar("RowType", TextRow, ChatRow)
+class PublishedMessage(Struct, gc=False):
+    """One message of a published chat row; further fields are ignored."""
+
+    author: Literal["user", "assistant"]
+    content: FilledText
+
+
+class PublishedChatRow(Struct, gc=False):
+    """A conversation in the published format; further fields are ignored."""
+
+    messages: Annotated[list[PublishedMessage], Meta(min_length=2)]
+    context: str | UnsetType = UNSET
+
+
+RowType = TypeVar("RowType", TextRow, PublishedChatRow)
+_Decoded: TypeAlias = TextRow | PublishedChatRow
 
 
 class DataRow(Struct, Generic[RowType]):
@@ -51,7 +73,7 @@ class FastCheck:
             row_format: What the rows must be.
         """
         self.row_format = row_format
-        row_type: type[Row] = TextRow if row_format == RowFormat.TEXT else ChatRow
+        row_type: type[_Decoded] = TextRow if row_format == RowFormat.TEXT else PublishedChatRow
         self._row = msgspec.json.Decoder(row_type)
         self._data = msgspec.json.Decoder(DataRow[row_type])  # type: ignore[valid-type]
 
@@ -71,7 +93,7 @@ class FastCheck:
         view = numpy.frombuffer(chunk, numpy.uint8)
         if not rows or not _one_row_a_line(view, len(rows)):
             return None
-        return rows if self._is_plain(chunk, view, rows) else None
+        return self._as_rows(rows) if self._is_plain(chunk, view, rows) else None
 
     def accept_line(self, line: bytes) -> list[tuple[str, Row]] | None:
         """Checks one line, which may also be the ``data``-list form.
@@ -83,26 +105,33 @@ class FastCheck:
             Its examples with their paths, "" or ``data[4]``; None where anything needs a closer
             look.
         """
-        found = self._decode_line(line)
-        rows = [row for _, row in found]
+        paths, rows = self._decode_line(line)
         if not rows or not self._is_plain(line, numpy.frombuffer(line, numpy.uint8), rows):
             return None
-        return found
+        return list(zip(paths, self._as_rows(rows), strict=True))
 
-    def _decode_line(self, line: bytes) -> list[tuple[str, Row]]:
+    def _decode_line(self, line: bytes) -> tuple[Sequence[str], Sequence[_Decoded]]:
         try:
-            return [("", self._row.decode(line))]
+            return [""], [self._row.decode(line)]
         except DECODE_ERRORS:
             pass
         try:
             rows = self._data.decode(line).data
         except DECODE_ERRORS:
-            return []
+            return [], []
         if line.count(b'"data"') != 1:
-            return []
-        return [(f"data[{position}]", row) for position, row in enumerate(rows)]
+            return [], []
+        return [f"data[{position}]" for position in range(len(rows))], rows
 
-    def _is_plain(self, chunk: bytes, view: Bytes, rows: Sequence[Row]) -> bool:
+    def _as_rows(self, decoded: Sequence[_Decoded]) -> Sequence[Row]:
+        if self.row_format == RowFormat.TEXT:
+            return cast("Sequence[TextRow]", decoded)
+        return [
+            ChatRow([Message(said.author, said.content) for said in row.messages], row.context)
+            for row in cast("Sequence[PublishedChatRow]", decoded)
+        ]
+
+    def _is_plain(self, chunk: bytes, view: Bytes, rows: Sequence[_Decoded]) -> bool:
         """Tells whether no field that is read is repeated and all of it is UTF-8."""
         escapes = b"\\" in chunk
         if escapes and _may_escape_letters(view):
@@ -114,11 +143,11 @@ class FastCheck:
                 return True
             once = _count_text_names(view) == 2 * len(rows)
         else:
-            once = _has_chat_names_once(view, cast("Sequence[ChatRow]", rows))
+            once = _has_chat_names_once(view, cast("Sequence[PublishedChatRow]", rows))
         return once and (chunk.isascii() or _is_utf8(chunk))
 
 
-def _alternates(row: ChatRow) -> bool:
+def _alternates(row: PublishedChatRow) -> bool:
     messages = row.messages
     pairs, odd = divmod(len(messages), 2)
     return not odd and tuple(map(_authors, messages)) == _PAIR * pairs
@@ -138,7 +167,7 @@ def _count_text_names(view: Bytes) -> int:
     return int(numpy.count_nonzero(found))
 
 
-def _has_chat_names_once(view: Bytes, rows: Sequence[ChatRow]) -> bool:
+def _has_chat_names_once(view: Bytes, rows: Sequence[PublishedChatRow]) -> bool:
     """Tells whether the authors alternate and no name stands twice in one object."""
     if not all(map(_alternates, rows)):
         return False

@@ -11,7 +11,7 @@ from kfp_llm_tuning.components.data.reading.limits import (
     MAXIMUM_EXAMPLE_CHARACTERS,
     MAXIMUM_HISTORY_CHARACTERS,
 )
-from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, answers
 
 
 def may_be_too_large(size: int, rows: Sequence[Row]) -> bool:
@@ -56,7 +56,7 @@ def too_large(row: Row, path: str) -> Finding | None:
 
 
 def _count_answers(row: Row) -> int:
-    return len(row.messages) // 2 if isinstance(row, ChatRow) else 1
+    return sum(1 for _ in answers(row)) if isinstance(row, ChatRow) else 1
 
 
 def _count_characters(row: Row) -> int:

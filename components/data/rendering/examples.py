@@ -15,7 +15,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import (
     Turn,
     UnusableTemplateError,
 )
-from kfp_llm_tuning.components.data.rows import Message, Row, TextRow
+from kfp_llm_tuning.components.data.rows import Message, Row, TextRow, answers
 
 PlaceType = TypeVar("PlaceType")
 
@@ -128,5 +128,5 @@ def _turns(row: Row, default_context: str) -> Iterator[tuple[str, Turn]]:
         yield "output_text", Turn(messages, is_chat=False)
         return
     context = default_context if row.context is UNSET else str(row.context)
-    for end in range(2, len(row.messages) + 1, 2):
-        yield f"messages[{end - 1}].content", Turn(row.messages[:end], context)
+    for position, _ in answers(row):
+        yield f"messages[{position}].content", Turn(row.messages[: position + 1], context)
