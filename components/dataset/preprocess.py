@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -112,7 +111,7 @@ def _write_records(
     with path.open("wb") as stream:
         writer = _RecordWriter(stream, name_files(source.uri)[0], findings)
         renderer = RowRenderer(formatter, source.default_context, writer.take)
-        scan(source.uri, facts.row_format, findings, renderer.add, window=sys.maxsize)
+        scan(source.uri, facts.row_format, findings, renderer.add)
         renderer.finish()
     raise_all(list_problems(findings))
     if not writer.examples:

@@ -13,6 +13,7 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.tables import load_table
+from kfp_llm_tuning.components.models.dataset_limits import OPEN, PUBLISHED, DatasetLimits
 from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.components.parameters.reading import limit_problems
 
@@ -93,6 +94,11 @@ class ModelReference:
         if asked < 0:
             return self.learning_rate
         return asked * self.learning_rate / LEGACY_RATE if tuning_method == "tune" else asked
+
+    @property
+    def dataset_limits(self) -> DatasetLimits:
+        """How many examples its datasets may have; the closed names keep the published limits."""
+        return PUBLISHED if self.substitute_for else OPEN
 
     @property
     def chat_only(self) -> bool:

@@ -8,15 +8,19 @@ from kfp_llm_tuning.components.data.reading import limits
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Scan
 from kfp_llm_tuning.components.data.rows import RowFormat
+from kfp_llm_tuning.components.models.dataset_limits import DatasetLimits
 from kfp_llm_tuning.components.validation.summary import StepsSummary
 
 
-def check_training_counts(scan: Scan, row_format: RowFormat) -> Iterator[Finding]:
+def check_training_counts(
+    scan: Scan, row_format: RowFormat, allowed: DatasetLimits
+) -> Iterator[Finding]:
     """Judges the size of a training set.
 
     Args:
         scan: Its counts. Bad examples count too: mending them must not change the verdict.
         row_format: Text is limited by examples, chat by messages.
+        allowed: The model's limits.
 
     Yields:
         Errors for what the tuner refuses, a warning for few examples; nothing where the file is no
@@ -24,43 +28,47 @@ def check_training_counts(scan: Scan, row_format: RowFormat) -> Iterator[Finding
     """
     if not scan.is_jsonl:
         return
-    name = "examples" if row_format == RowFormat.TEXT else "conversations"
-    most = f" and at most {limits.MAXIMUM_EXAMPLES:,}" if row_format == RowFormat.TEXT else ""
-    allowed = f"at least {limits.MINIMUM_EXAMPLES}{most} {name}"
+    is_text = row_format == RowFormat.TEXT
+    name = "examples" if is_text else "conversations"
+    least, most = allowed.minimum_examples, allowed.maximum_examples if is_text else None
+    range_text = f"at least {least}{_at_most(most)} {name}"
     what = f"the training set has {_count(scan.examples, name)}."
-    if scan.examples < limits.MINIMUM_EXAMPLES:
-        yield Finding("too_few_examples", what, allowed)
-    elif scan.examples > limits.MAXIMUM_EXAMPLES and row_format == RowFormat.TEXT:
-        yield Finding("too_many_examples", what, allowed, "Choose the best of them.")
+    if scan.examples < least:
+        yield Finding("too_few_examples", what, range_text)
+    elif most is not None and scan.examples > most:
+        yield Finding("too_many_examples", what, range_text, "Choose the best of them.")
     elif scan.examples < limits.ADVISED_EXAMPLES:
-        advised = f"{allowed}; {limits.ADVISED_EXAMPLES} to 500 or more are advised"
+        advised = f"{range_text}; {limits.ADVISED_EXAMPLES} to 500 or more are advised"
         yield Finding("few_examples", what, advised, severity=Severity.WARNING)
-    if scan.messages > limits.MAXIMUM_MESSAGES:
+    if allowed.maximum_messages is not None and scan.messages > allowed.maximum_messages:
         what = f"the conversations have {scan.messages:,} messages together."
-        allowed = f"at most {limits.MAXIMUM_MESSAGES:,} messages"
-        yield Finding("too_many_messages", what, allowed, "Leave out conversations.")
+        range_text = f"at most {allowed.maximum_messages:,} messages"
+        yield Finding("too_many_messages", what, range_text, "Leave out conversations.")
 
 
-def check_evaluation_counts(scan: Scan) -> Iterator[Finding]:
+def check_evaluation_counts(scan: Scan, allowed: DatasetLimits) -> Iterator[Finding]:
     """Judges the size of an evaluation set.
 
     Args:
         scan: Its counts.
+        allowed: The model's limits.
 
     Yields:
         An error or a warning; nothing where the file is no JSONL.
     """
     if not scan.is_jsonl:
         return
-    low, high = limits.MINIMUM_EXAMPLES, limits.MAXIMUM_EVALUATION_EXAMPLES
-    advised = limits.ADVISED_EVALUATION_EXAMPLES
+    low, high = allowed.minimum_examples, allowed.maximum_evaluation_examples
+    range_text = f"at least {low} examples" if high is None else f"{low} to {high:,} examples"
     what = f"the evaluation set has {_count(scan.examples, 'examples')}."
-    if not low <= scan.examples <= high:
-        kind = "too_few_examples" if scan.examples < low else "too_many_examples"
-        yield Finding(kind, what, f"{low} to {high} examples")
-    elif scan.examples > advised:
-        allowed = f"{low} to {high} examples; at most {advised} are advised"
-        yield Finding("many_evaluation_examples", what, allowed, severity=Severity.WARNING)
+    if scan.examples < low:
+        yield Finding("too_few_examples", what, range_text)
+    elif high is not None and scan.examples > high:
+        yield Finding("too_many_examples", what, range_text)
+    elif scan.examples > (advised := allowed.advised_evaluation_examples):
+        range_text += f"; at most {advised:,} are advised"
+        kind = "many_evaluation_examples"
+        yield Finding(kind, what, range_text, severity=Severity.WARNING)
 
 
 def check_steps(steps: StepsSummary) -> Iterator[Finding]:
@@ -85,6 +93,10 @@ def check_steps(steps: StepsSummary) -> Iterator[Finding]:
         yield Finding("many_epochs", what, fix=fix, severity=Severity.WARNING)
     else:
         yield Finding("epochs", what, severity=Severity.NOTE)
+
+
+def _at_most(most: int | None) -> str:
+    return "" if most is None else f" and at most {most:,}"
 
 
 def _count(number: int, plural: str) -> str:

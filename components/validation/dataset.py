@@ -154,17 +154,17 @@ class _Validator:
         self._uncounted_uri = ""
 
     def run(self) -> Validation:
-        request = self._request
+        request, limits = self._request, self._model.dataset_limits
         if request.default_context and self._format == RowFormat.TEXT:
             self._findings.add(_context_with_text())
         self._examine_model()
         names = name_files(request.dataset_uri, request.evaluation_data_uri)
         training = self._scan(request.dataset_uri, names[0])
-        self._add(check_training_counts(training.scan, self._format), training)
+        self._add(check_training_counts(training.scan, self._format, limits), training)
         evaluation = None
         if request.evaluation_data_uri:
             evaluation = self._scan(request.evaluation_data_uri, names[1])
-            self._add(check_evaluation_counts(evaluation.scan), evaluation)
+            self._add(check_evaluation_counts(evaluation.scan, limits), evaluation)
         self._add(_compare_reasoning(training, evaluation), evaluation or training)
         self._advise(training, evaluation)
         steps = self._steps(training)
@@ -191,7 +191,9 @@ class _Validator:
             self._count_tokens(place, row)
 
         self._uncounted_uri = uri
-        scanned = scan(uri, self._format, self._findings, visit, name=name)
+        scanned = scan(
+            uri, self._format, self._findings, visit, self._model.dataset_limits.advised_on, name
+        )
         tokens = self._finish_counting()
         checked = ScannedDataset(scanned, profile, tokens)
         self._add(tokens.findings if tokens else (), checked)

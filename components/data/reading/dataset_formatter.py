@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.data.reading.findings import Findings
@@ -52,7 +51,7 @@ def _any_answer_has_reasoning(uri: str, row_format: RowFormat) -> bool:
             raise _Found
 
     try:
-        scan(uri, row_format, Findings(0), look, window=sys.maxsize)
+        scan(uri, row_format, Findings(0), look)
     except _Found:
         return True
     return False

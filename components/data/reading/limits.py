@@ -1,19 +1,12 @@
-"""Every number that a dataset is held to, and where it comes from.
+"""Every number that rows are held to, and where it comes from.
 
-"Template" numbers are enforced by the published tuning templates; "documentation" numbers are the
-public documentation's advice for supervised tuning of text models; the others are this package's.
+"Documentation" numbers are the public documentation's advice for supervised tuning of text models;
+the others are this package's. How many examples a set may have is the model's affair:
+``components/models/dataset_limits.py``.
 """
 
 from __future__ import annotations
 
-# Template: fewer or more refuse the run.
-MINIMUM_EXAMPLES = 10
-MAXIMUM_EXAMPLES = 10_000
-# Template, chat: messages of all conversations together ("authors").
-MAXIMUM_MESSAGES = 10_000
-# Template accepts 256 evaluation examples, the documentation says 250.
-MAXIMUM_EVALUATION_EXAMPLES = 256
-ADVISED_EVALUATION_EXAMPLES = 250
 # Documentation: 100 to 500 examples or more; conversations of two to three pairs.
 ADVISED_EXAMPLES = 100
 ADVISED_PAIRS = (2, 3)
@@ -32,7 +25,5 @@ MAXIMUM_HISTORY_CHARACTERS = 64 * 2**20
 # Names of fields that are not read: so many are told apart, each by so many characters.
 MAXIMUM_FIELD_NAMES = 1_000
 MAXIMUM_FIELD_NAME_CHARACTERS = 100
-# What duplicates, labels and tokens are looked at in: every example of the largest allowed set.
-ADVISED_WINDOW = MAXIMUM_EXAMPLES
 # Passes over the data outside which a warning asks whether train_steps is meant.
 ADVISED_EPOCHS = (1, 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,6 @@ from kfp_llm_tuning.components.data.reading.findings import (
 )
 from kfp_llm_tuning.components.data.reading.json_syntax import JSON_WHITESPACE
 from kfp_llm_tuning.components.data.reading.limits import (
-    ADVISED_WINDOW,
     MAXIMUM_FIELD_NAME_CHARACTERS,
     MAXIMUM_FIELD_NAMES,
     MAXIMUM_LINE_BYTES,
@@ -98,7 +98,7 @@ def scan(
     row_format: RowFormat,
     findings: Findings,
     visit: Visitor,
-    window: int = ADVISED_WINDOW,
+    window: int | None = None,
     name: str = "",
 ) -> Scan:
     """Checks every row of a file.
@@ -107,8 +107,8 @@ def scan(
         uri: Local path or any URI that fsspec opens, plain or .gz.
         row_format: What the rows must be.
         findings: Takes what is found.
-        visit: Called with every good example of the first ``window`` of them.
-        window: How many good examples are visited.
+        visit: Called with each of the first ``window`` good examples.
+        window: How many good examples are visited; None for all.
         name: What the file is called in findings; empty for the last part of its URI.
 
     Returns:
@@ -118,7 +118,7 @@ def scan(
         UserError: If the file cannot be opened.
     """
     scanned = Scan(uri, name or name_files(uri)[0])
-    _Scanner(scanned, row_format, findings, visit, window).run()
+    _Scanner(scanned, row_format, findings, visit, sys.maxsize if window is None else window).run()
     return scanned
 
 

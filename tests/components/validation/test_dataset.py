@@ -106,7 +106,9 @@ def test_number_of_text_examples(
     count: int, errors: list[str], warnings: list[str], write: Write
 ) -> None:
     steps = max(1, count // 8)
-    validation = check(write(text_rows(count)), train_steps=steps + 1)
+    validation = check(
+        write(text_rows(count)), train_steps=steps + 1, large_model_reference="text-bison@001"
+    )
     assert messages(validation) == errors
     assert messages(validation, Severity.WARNING) == warnings
     assert validation.summary.valid == (not errors)
@@ -123,7 +125,7 @@ def test_bad_rows_count_as_examples(write: Write) -> None:
 @pytest.mark.usefixtures("no_tokenizer")
 @pytest.mark.parametrize(("conversations", "valid"), [(9, False), (2500, True), (2501, False)])
 def test_number_of_messages(conversations: int, valid: bool, write: Write) -> None:
-    validation = check(write(chat_rows(conversations)))
+    validation = check(write(chat_rows(conversations)), large_model_reference="chat-bison@001")
     assert validation.summary.valid == valid
     if conversations == 9:
         assert messages(validation) == [
@@ -155,7 +157,7 @@ def test_number_of_evaluation_examples(
     count: int, errors: list[str], warnings: list[str], write: Write
 ) -> None:
     evaluation = write(text_rows(count, first=1000), "eval.jsonl")
-    validation = check(write(text_rows(100)), evaluation)
+    validation = check(write(text_rows(100)), evaluation, large_model_reference="text-bison@001")
     assert messages(validation) == errors
     assert messages(validation, Severity.WARNING) == warnings
 
@@ -204,7 +206,9 @@ class TestWarnings:
 
     def test_last_row_of_the_largest_set_is_seen(self, write: Write) -> None:
         rows = text_rows(9_999)
-        validation = check(write([*rows, rows[0]]), train_steps=2000)
+        validation = check(
+            write([*rows, rows[0]]), train_steps=2000, large_model_reference="text-bison@001"
+        )
         assert messages(validation, Severity.WARNING) == [
             "train.jsonl line 10000: the same example stands at line 1."
         ]
@@ -212,7 +216,9 @@ class TestWarnings:
         assert validation.summary.bounded == []
 
     def test_larger_sets_say_what_was_not_looked_at(self, write: Write) -> None:
-        summary = check(write(text_rows(10_005)), train_steps=2000).summary
+        summary = check(
+            write(text_rows(10_005)), train_steps=2000, large_model_reference="text-bison@001"
+        ).summary
         assert len(summary.bounded) == 1
         assert (
             "the first 10,000 good examples; 5 more were checked for errors" in (summary.bounded[0])
@@ -361,7 +367,8 @@ def test_messages_of_bad_conversations_count(write: Write) -> None:
     rows = chat_rows(2500)
     rows[7]["messages"][2]["content"] = 5
     rows.append({"messages": [{"author": "user", "content": "a"}]})
-    summary = check(write([{"data": rows[:20]}, *rows[20:]])).summary
+    file = write([{"data": rows[:20]}, *rows[20:]])
+    summary = check(file, large_model_reference="chat-bison@001").summary
     assert summary.errors_by_kind == {
         "wrong_type": 1, "ends_with_user": 1, "too_many_messages": 1,
     }  # fmt: skip
