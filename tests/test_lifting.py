@@ -104,7 +104,7 @@ def test_the_yaml_says_its_version(name: str) -> None:
     text = (COMPILED / f"{name}.yaml").read_text(encoding="utf-8")
     header = [line for line in text.splitlines() if line.startswith("#")]
     assert header[-1] == f"# Version: kfp-llm-tuning {__version__}"
-    (executor,) = yaml.safe_load(text)["deploymentSpec"]["executors"].values()
+    (executor,) = yaml.load(text, Loader=yaml.CSafeLoader)["deploymentSpec"]["executors"].values()
     assert executor["container"]["image"] == IMAGE
     assert IMAGE.endswith(f":{__version__}")
 
@@ -114,6 +114,6 @@ def test_a_strangers_pipeline_compiles(name: str, way: str, tmp_path: Path) -> N
     component = read(name) if way == "read" else COMPONENTS[name]
     path = tmp_path / "pipeline.yaml"
     compiler.Compiler().compile(strangers_pipeline(component), str(path))
-    spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+    spec = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     parse_strictly(spec)
     assert broken_references(spec) == []

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from kfp_llm_tuning.components.common.documents import parse_yaml_documents
 from kfp_llm_tuning.components.common.images import REGISTRY
 from kfp_llm_tuning.components.common.platforms import KUBEFLOW, VERTEX
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
@@ -87,7 +86,7 @@ def compile_template(
         The pipeline spec, without what Kubernetes is told besides.
     """
     text = template_text(template, PLATFORM_FACTORIES[platform](), image_registry)
-    spec: dict[str, Any] = next(yaml.safe_load_all(text))
+    spec: dict[str, Any] = parse_yaml_documents(text, template)[0]
     return spec
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
+from kfp_llm_tuning.components.common.documents import parse_yaml
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.platforms import KUBEFLOW
 from kfp_llm_tuning.pipelines.commands.place_options import place_options
@@ -133,7 +133,7 @@ def _send_to_vertex(submission: Submission, project: str, place: Mapping[str, An
     job_id = submission.job_id
     body = {
         "displayName": submission.name,
-        "pipelineSpec": yaml.safe_load(submission.text),
+        "pipelineSpec": parse_yaml(submission.text, submission.name),
         "runtimeConfig": {
             "gcsOutputDirectory": submission.pipeline_root,
             "parameterValues": dict(submission.arguments),

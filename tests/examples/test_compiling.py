@@ -28,7 +28,7 @@ def test_an_example_compiles(name: str, platform: str, load, tmp_path: Path) -> 
     words = ["compile", "--platform", platform, "--output", str(output)]
     result = CliRunner().invoke(load(name).main, [*words, "--image-registry", "registry.test/team"])
     assert result.exit_code == 0, result.output
-    spec, *others = yaml.safe_load_all(output.read_text(encoding="utf-8"))
+    spec, *others = yaml.load_all(output.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     parse_strictly(spec)
     assert broken_references(spec) == []
     executors = spec["deploymentSpec"]["executors"].values()

@@ -38,6 +38,7 @@ def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
     thread.join()
 
 
+@pytest.mark.slow
 def test_it_prepares_tunes_deploys_and_tells(
     place: Place, webhook: tuple[str, list[dict[str, str]]]
 ) -> None:

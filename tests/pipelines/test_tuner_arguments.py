@@ -116,7 +116,7 @@ def tuner_input(spec: Spec, name: str) -> Spec:
 def local_spec(tmp_path_factory: pytest.TempPathFactory) -> Spec:
     """The text template as this machine runs it."""
     platform = local_platform(tmp_path_factory.mktemp("local"), "", {})
-    spec: Spec = yaml.safe_load(template_text("tune-large-model", platform))
+    spec: Spec = yaml.load(template_text("tune-large-model", platform), Loader=yaml.CSafeLoader)
     return spec
 
 

@@ -40,7 +40,7 @@ class Run:
         compiler.Compiler().compile(pipeline, str(template))
         job = {
             "name": JOB,
-            "pipelineSpec": yaml.safe_load(template.read_text()),
+            "pipelineSpec": yaml.load(template.read_text(), Loader=yaml.CSafeLoader),
             "runtimeConfig": {
                 "gcsOutputDirectory": ROOT,
                 "parameterValues": fields.pop("parameters", {}),

@@ -29,7 +29,7 @@ def _post(vertex: LocalVertex, body: dict[str, Any], **query: str) -> tuple[int,
 def _body(template: Path, **parameters: Any) -> dict[str, Any]:
     return {
         "displayName": "a demo",
-        "pipelineSpec": yaml.safe_load(template.read_text()),
+        "pipelineSpec": yaml.load(template.read_text(), Loader=yaml.CSafeLoader),
         "runtimeConfig": {
             "gcsOutputDirectory": "gs://bucket/runs",
             "parameterValues": {"text": "hello", **parameters},

@@ -23,7 +23,7 @@ from kfp_llm_tuning.components.tuning.vertex_component import large_language_mod
 def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("compiled") / "tuner.yaml"
     compiler.Compiler().compile(large_language_model_tuner, str(path))
-    compiled: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    compiled: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return compiled
 
 

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.pipelines.compiling.compiled_files import PlatformOptions
+from kfp_llm_tuning.pipelines.graphs.compile import template_text
 from kfp_llm_tuning.pipelines.kubeflow.options_file import DEFAULTS, default_options, read_options
 from tests.pipelines.conftest import Call
 
@@ -63,12 +65,9 @@ def test_without_options_there_is_a_variant_without_accelerators(
 @pytest.mark.parametrize(
     ("given", "image"), [("a100-80gb-1", "serving-gpu"), ("cpu-16", "python"), ("", None)]
 )
-def test_the_machine_of_predictions_on_vertex(
-    call: Call, tmp_path: Path, given: str, image: str | None
-) -> None:
-    words = ("--platform", "vertex", "--prediction-machine", given)
-    assert call("compile", *words, "--output", str(tmp_path)).exit_code == 0
-    (spec,) = documents(tmp_path / "vertex" / "tune-large-model.yaml")
+def test_the_machine_of_predictions_on_vertex(given: str, image: str | None) -> None:
+    platform = PlatformOptions(prediction_machine=given).variants("vertex")[""]
+    spec = yaml.load(template_text("tune-large-model", platform), Loader=yaml.CSafeLoader)
     executors = spec["deploymentSpec"]["executors"].values()
     assert not [one for one in executors if one["container"].get("resources")]
     for task in ("batch-predict", "batch-predict-2"):

@@ -57,11 +57,12 @@ def test_it_tests_and_compiles_at_once(project: Path) -> None:
     make(project, "compile", "KFP_LLM_TUNING_IMAGE_REGISTRY=registry.test/x")
     for platform in ("kubeflow", "vertex"):
         text = (project / "compiled" / f"{platform}.yaml").read_text(encoding="utf-8")
-        spec = next(yaml.safe_load_all(text))
+        spec = next(yaml.load_all(text, Loader=yaml.CSafeLoader))
         assert spec["pipelineInfo"]["name"] == "support-bot"
         assert spec["root"]["dag"]["tasks"].keys() == {"prepare", "tune-large-model"}
 
 
+@pytest.mark.slow
 def test_it_runs_at_once(project: Path) -> None:
     messages = project / "data" / "messages.jsonl"
     messages.write_text("".join(messages.read_text().splitlines(keepends=True)[:50]))
@@ -86,7 +87,9 @@ def test_its_data_are_rows_of_the_shipped_example(project: Path) -> None:
 
 
 def test_its_ci_calls_targets_of_its_makefile(project: Path) -> None:
-    workflow = yaml.safe_load((project / ".github/workflows/ci.yaml").read_text(encoding="utf-8"))
+    workflow = yaml.load(
+        (project / ".github/workflows/ci.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+    )
     called = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
     makefile = (project / "Makefile").read_text(encoding="utf-8")
     assert called == ["make test", "make compile"]

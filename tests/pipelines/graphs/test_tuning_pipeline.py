@@ -29,7 +29,7 @@ def compiled(
     platform = local_platform(folder / "run", "sqlite:///registry.db", {})
     path = folder / "pipeline.yaml"
     compiler.Compiler().compile(build(request.param, platform), str(path))
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
 def inner(compiled: dict[str, Any], task: str) -> dict[str, Any]:
@@ -70,8 +70,9 @@ def test_root_tasks_and_their_order(compiled: dict[str, Any]) -> None:
 
 
 def test_published_tasks_are_there(compiled: dict[str, Any], shared_data: Path) -> None:
-    contract = yaml.safe_load(
-        (shared_data.parent / "contract" / "tune-large-model.v2.0.0.yaml").read_text("utf-8")
+    contract = yaml.load(
+        (shared_data.parent / "contract" / "tune-large-model.v2.0.0.yaml").read_text("utf-8"),
+        Loader=yaml.CSafeLoader,
     )
     published = contract["root"]["tasks"]
     for graph in ("tuning-graph", "deployment-graph"):

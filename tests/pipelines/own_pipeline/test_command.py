@@ -107,7 +107,7 @@ def test_it_compiles(call, platform: str) -> None:
     assert result.exit_code == 0, result.output
     text = Path(platform, "counting.yaml").read_text(encoding="utf-8")
     assert f"# Version: kfp-llm-tuning {__version__}\n" in text
-    spec = next(yaml.safe_load_all(text))
+    spec = next(yaml.load_all(text, Loader=yaml.CSafeLoader))
     (executor,) = spec["deploymentSpec"]["executors"].values()
     assert executor["container"]["image"].startswith("registry.test/x/")
 

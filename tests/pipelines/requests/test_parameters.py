@@ -26,7 +26,7 @@ KFP_TYPES = {
 @pytest.fixture(params=["tune-large-model.v2.0.0", "tune-large-chat-model.v3.0.0"])
 def contract(request: pytest.FixtureRequest, shared_data: Path) -> dict[str, Any]:
     path = shared_data.parent / "contract" / f"{request.param}.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
 def test_every_published_input_keeps_type_and_default(contract: dict[str, Any]) -> None:

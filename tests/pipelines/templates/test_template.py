@@ -66,7 +66,7 @@ def test_the_placeholder_of_a_file_is_filled_in() -> None:
 
 def test_a_file_with_a_registry_is_taken_as_it_is(template_file: Path) -> None:
     spec = read_pipeline_spec(template_file, "")
-    assert spec == yaml.safe_load(template_file.read_text(encoding="utf-8"))
+    assert spec == yaml.load(template_file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
 @pytest.mark.parametrize(

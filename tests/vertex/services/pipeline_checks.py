@@ -101,7 +101,9 @@ def check_parameters(spec: Any, runtime_config: Any) -> None:
 
 def load_template(path: Path) -> dict[str, Any]:
     """The pipeline spec of a compiled template."""
-    content: dict[str, Any] = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    content: dict[str, Any] = next(
+        yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    )
     return content
 
 
