@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("components",),
     ("components.common",),
-    ("components.parameters",),
+    ("components.parameters", "components.tracking"),
     ("components.models",),
     ("components.data",),
     ("components.generation",),

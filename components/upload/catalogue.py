@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.registry_location import local_artifacts, with_credentials
-from kfp_llm_tuning.components.upload.connection import connect, discard_run, exclusive
+from kfp_llm_tuning.components.tracking.connection import connect, discard_run, exclusive
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from kfp_llm_tuning.components.upload.names import DEPLOYED_ALIAS, ModelAddress
 

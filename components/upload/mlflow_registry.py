@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.manifest import MANIFEST_FILE, read_manifest, verify
 from kfp_llm_tuning.components.models.saved_model import read_provenance
-from kfp_llm_tuning.components.upload import labels as label
-from kfp_llm_tuning.components.upload import mlflow_model, run_content
-from kfp_llm_tuning.components.upload.connection import (
+from kfp_llm_tuning.components.tracking.connection import (
     connect,
     discard_run,
     exclusive,
     experiment_id,
     when_unlocked,
 )
+from kfp_llm_tuning.components.upload import labels as label
+from kfp_llm_tuning.components.upload import mlflow_model, run_content
 from kfp_llm_tuning.components.upload.names import (
     DEPLOYED_ALIAS,
     ModelAddress,

@@ -48,7 +48,7 @@ def registered_model(registry_uri: str, run_id: str) -> RegisteredModel:
 
 
 def _ask(registry_uri: str, run_id: str) -> RegisteredModel:
-    from kfp_llm_tuning.components.upload.connection import connect
+    from kfp_llm_tuning.components.tracking.connection import connect
 
     client = connect(registry_uri, create=False)
     found = client.search_model_versions(f"tags.`{RUN_LABEL}` = '{run_id}'", max_results=1)

@@ -143,7 +143,7 @@ def deployed_version(
         The newest version of that name that is deployed; None where none is.
     """
     from kfp_llm_tuning.components.common.vertex import Vertex
-    from kfp_llm_tuning.components.upload.connection import connect
+    from kfp_llm_tuning.components.tracking.connection import connect
     from kfp_llm_tuning.components.upload.names import registered_name
 
     registry: Registry = VertexRegistry(Vertex(project, location, endpoint))

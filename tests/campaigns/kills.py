@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
-from kfp_llm_tuning.components.upload.connection import connect
+from kfp_llm_tuning.components.tracking.connection import connect
 from tests.campaigns.killed_run import (
     METHODS,
     KilledRun,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,25 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts = {"model_reference": "byte-tiny", "max_input_tokens": 64, "max_output_tokens": 24}
     (folder / "tuning.json").write_text(json.dumps(facts))
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite registry without content: MLflow takes seconds to make one."""
+    from kfp_llm_tuning.components.tracking.connection import connect
+
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def registry_uri(empty_database: Path, tmp_path: Path) -> str:
+    """The URI of a registry of the test's own."""
+    path = tmp_path / "registry" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copy(empty_database, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="module")

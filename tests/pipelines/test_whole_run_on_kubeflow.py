@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kfp_llm_tuning.components.upload.connection import connect
+from kfp_llm_tuning.components.tracking.connection import connect
 from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
 from tests.pipelines.conftest import EXAMPLE, Call
 

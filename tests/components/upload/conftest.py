@@ -1,16 +1,14 @@
-"""A tuned model as the earlier stages leave it, and an empty registry."""
+"""A tuned model as the earlier stages leave it."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kfp_llm_tuning.components.models.model_references import resolve
-from kfp_llm_tuning.components.upload.connection import connect
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload
 from tests.components.upload.vertex_tasks import answer
 from tests.vertex.local_vertex import LocalVertex
@@ -26,23 +24,6 @@ PROVENANCE = {
     "metrics": {"loss": 1.5},
     "steps": 3,
 }
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite registry without content: MLflow takes seconds to make one."""
-    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    connect(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def registry_uri(empty_database: Path, tmp_path: Path) -> str:
-    """The URI of a registry of the test's own."""
-    path = tmp_path / "registry" / "mlflow.db"
-    path.parent.mkdir()
-    shutil.copy(empty_database, path)
-    return f"sqlite:///{path}"
 
 
 @pytest.fixture

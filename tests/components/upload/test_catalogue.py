@@ -10,13 +10,13 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.registry_location import database_file
+from kfp_llm_tuning.components.tracking.connection import connect
 from kfp_llm_tuning.components.upload.catalogue import (
     delete,
     download,
     find_version,
     list_versions,
 )
-from kfp_llm_tuning.components.upload.connection import connect
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 from kfp_llm_tuning.components.upload.names import parse_address
 

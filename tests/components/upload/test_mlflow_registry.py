@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.manifest import write_manifest
+from kfp_llm_tuning.components.tracking.connection import EXPERIMENT, connect, experiment_id
 from kfp_llm_tuning.components.upload import mlflow_model, mlflow_registry
-from kfp_llm_tuning.components.upload.connection import EXPERIMENT, connect, experiment_id
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 
 STEPS = ("_log_figures", "_store_reports", "_store_model", "_create_version")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kfp_llm_tuning.components.upload.connection import connect
+from kfp_llm_tuning.components.tracking.connection import connect
 from kfp_llm_tuning.components.upload.labels import RUN_LABEL
 from kfp_llm_tuning.pipelines.kubeflow.registered_model import RegisteredModel, registered_model
 

@@ -13,7 +13,7 @@ import pytest
 from kfp import local
 from kfp.dsl.base_component import BaseComponent
 
-from kfp_llm_tuning.components.upload.connection import connect
+from kfp_llm_tuning.components.tracking.connection import connect
 from kfp_llm_tuning.pipelines.graphs.build import build
 from kfp_llm_tuning.pipelines.kubeflow.options import KubeflowOptions
 from kfp_llm_tuning.pipelines.kubeflow.options_file import default_options, options_from

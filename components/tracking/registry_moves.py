@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from kfp_llm_tuning.components.common.registry_location import artifacts_folder, local_artifacts
-from kfp_llm_tuning.components.upload.sqlite_rows import opened
+from kfp_llm_tuning.components.tracking.sqlite_rows import opened
 
 # Where MLflow 3 keeps URIs of files.
 _PLACES = (

@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.upload import connection, sqlite_registry
-from kfp_llm_tuning.components.upload.connection import RegistryLocked, connect
-from kfp_llm_tuning.components.upload.mlflow_registry import Upload, register
-from kfp_llm_tuning.components.upload.sqlite_registry import is_whole
+from kfp_llm_tuning.components.tracking import connection, sqlite_registry
+from kfp_llm_tuning.components.tracking.connection import RegistryLocked, connect
+from kfp_llm_tuning.components.tracking.sqlite_registry import is_whole
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +29,20 @@ def quickly_made(empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def database(upload: Upload) -> Path:
+def database(registry_uri: str) -> Path:
     """A whole one, empty."""
-    return Path(upload.registry_uri.removeprefix("sqlite:///"))
+    return Path(registry_uri.removeprefix("sqlite:///"))
+
+
+def register(database: Path) -> None:
+    """Registers a version of the model intents, with a run of its own."""
+    client = connect(f"sqlite:///{database}")
+    run = client.create_run(connection.experiment_id(client))
+    client.log_metric(run.info.run_id, "tuned/exact_match", 0.75)
+    client.create_registered_model("intents")
+    client.create_model_version(
+        "intents", run.info.artifact_uri, run.info.run_id, tags={"team": "support"}
+    )
 
 
 def change(database: Path, *statements: str) -> None:
@@ -87,9 +97,9 @@ def test_the_first_moment_of_one_is_none(database: Path) -> None:
 
 @pytest.mark.parametrize("half", [half for half in HALVES if half != "an early revision"])
 def test_a_migration_that_was_killed_loses_nothing(
-    upload: Upload, database: Path, half: str, caplog: pytest.LogCaptureFixture
+    database: Path, half: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    register(upload)
+    register(database)
     moved = database.with_name("moved.db")  # MLflow keeps open what it opened in this process.
     database.rename(moved)
     change(moved, *HALVES[half])
@@ -104,9 +114,9 @@ def test_a_migration_that_was_killed_loses_nothing(
 
 
 @pytest.mark.parametrize("filled", [True, False])
-def test_one_of_a_newer_mlflow_is_left_alone(upload: Upload, database: Path, filled: bool) -> None:
+def test_one_of_a_newer_mlflow_is_left_alone(database: Path, filled: bool) -> None:
     if filled:
-        register(upload)
+        register(database)
     moved = shutil.copy(database, database.with_name("moved.db"))
     change(moved, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
     before = moved.read_bytes()
@@ -178,7 +188,7 @@ def test_two_that_begin_at_once_make_one(
 
 _KILLED_WHILE_MAKING = """
 import os, signal, sys
-from kfp_llm_tuning.components.upload import connection, sqlite_registry
+from kfp_llm_tuning.components.tracking import connection, sqlite_registry
 def make(aside, database):
     aside.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -263,7 +273,7 @@ def test_a_making_killed_at_any_moment_leaves_none_or_a_whole_one(
 ) -> None:
     monkeypatch.undo()
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    program = "import sys; from kfp_llm_tuning.components.upload.connection import connect; "
+    program = "import sys; from kfp_llm_tuning.components.tracking.connection import connect; "
     ended, seconds = False, 1.0
     while not ended:
         process = subprocess.Popen([sys.executable, "-c", f"{program} connect(sys.argv[1])", uri])

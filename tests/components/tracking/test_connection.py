@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.upload.connection import EXPERIMENT, connect, experiment_id
+from kfp_llm_tuning.components.tracking.connection import EXPERIMENT, connect, experiment_id
 
 
 def test_deleted_experiment_is_restored(registry_uri: str) -> None:

@@ -21,7 +21,7 @@ import psutil
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import scratch_folder, sync
 from kfp_llm_tuning.components.common.registry_location import artifacts_folder
-from kfp_llm_tuning.components.upload.sqlite_rows import (
+from kfp_llm_tuning.components.tracking.sqlite_rows import (
     copy_rows,
     opened,
     revision,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kfp_llm_tuning.components.common import registry_location
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.upload import registry_moves
+from kfp_llm_tuning.components.tracking import registry_moves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -90,7 +90,7 @@ def _opened(uri: str) -> MlflowClient:
 
 
 def _ensure_whole(uri: str, database: Path) -> None:
-    from kfp_llm_tuning.components.upload import sqlite_registry
+    from kfp_llm_tuning.components.tracking import sqlite_registry
 
     if not sqlite_registry.is_whole(database):
         with exclusive(uri):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kfp_llm_tuning.components.upload.connection import EXPERIMENT
-from kfp_llm_tuning.components.upload.registry_moves import take_along
+from kfp_llm_tuning.components.tracking.connection import EXPERIMENT
+from kfp_llm_tuning.components.tracking.registry_moves import take_along
 
 
 @pytest.fixture
