@@ -10,6 +10,7 @@ import msgspec
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import write_atomically
+from kfp_llm_tuning.components.data.tasks import Task
 
 _PREDICTIONS_FILE = "predictions.jsonl"
 _LABELS_FILE = "labels.jsonl"
@@ -69,7 +70,8 @@ class PredictionInfo(msgspec.Struct, frozen=True):
         examples: Predictions; 0 where no evaluation set was given, and then no model was loaded.
         model: The model's reference, or the base reference of a tuned model.
         tuned: Whether a tuned model predicted.
-        labels: The labels of a classification task, sorted; empty for generation.
+        task: What the training and the evaluation set together ask for.
+        labels: The labels of a classification task, two at least, sorted; empty for others.
         max_new_tokens: Most tokens of a prediction.
         max_new_tokens_rule: Where that comes from.
         unfinished: Predictions that it cut.
@@ -91,6 +93,7 @@ class PredictionInfo(msgspec.Struct, frozen=True):
     examples: int = 0
     model: str = ""
     tuned: bool = False
+    task: Task = Task.GENERATION
     labels: list[str] = []
     max_new_tokens: int = 0
     max_new_tokens_rule: str = ""

@@ -11,6 +11,7 @@ import numpy as np
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+from kfp_llm_tuning.components.data.tasks import Task
 from kfp_llm_tuning.components.evaluation.classification_metrics import Classification, classify
 from kfp_llm_tuning.components.evaluation.classification_resampling import (
     RESAMPLED_METRICS,
@@ -102,7 +103,7 @@ class Evaluation:
 
     Attributes:
         examples: Rows of the evaluation set; 0 where none was given.
-        task: "classification", "generation", or empty without an evaluation set.
+        task: What the data ask for; None without an evaluation set.
         metrics: Every metric of both models.
         gate: The verdict.
         base: Facts of the base model's predictions; None without an evaluation set.
@@ -113,7 +114,7 @@ class Evaluation:
     """
 
     examples: int
-    task: str
+    task: Task | None
     metrics: list[MetricComparison]
     gate: Verdict
     base: ModelFacts | None = None
@@ -145,7 +146,7 @@ def compare(
         return not_compared(failures, gate_metric, gate_threshold)
     _check_same_set(base, tuned)
     if not tuned.predictions:
-        return Evaluation(0, "", [], judge(gate_metric, gate_threshold, {}))
+        return Evaluation(0, None, [], judge(gate_metric, gate_threshold, {}))
     references = [prediction.reference for prediction in tuned.predictions]
     scores = [
         score_texts(references, [prediction.prediction for prediction in model.predictions])
@@ -160,7 +161,7 @@ def compare(
     ]
     return Evaluation(
         examples=len(references),
-        task="classification" if tuned.info.labels else "generation",
+        task=tuned.info.task,
         metrics=metrics,
         gate=judge(gate_metric, gate_threshold, {m.name: m.tuned for m in metrics}),
         base=facts[0],
@@ -185,7 +186,7 @@ def not_compared(failures: Sequence[str], gate_metric: str, gate_threshold: floa
         UserError: If the gate's metric is unknown.
     """
     gate = judge(gate_metric, gate_threshold, {}, " ".join(failures))
-    return Evaluation(0, "", [], gate, failures=tuple(failures))
+    return Evaluation(0, None, [], gate, failures=tuple(failures))
 
 
 def _check_same_set(base: PredictionSet, tuned: PredictionSet) -> None:
@@ -287,7 +288,7 @@ def _classification_metrics(
     if first is None or second is None:
         return []
     numbers = {label: number for number, label in enumerate(tuned.info.labels)}
-    truth = np.array([numbers[row.reference] for row in tuned.predictions])
+    truth = np.array([numbers[row.reference.strip()] for row in tuned.predictions])
     before, after = _probabilities(base), _probabilities(tuned)
     right, losses = zip(*(_label_outcomes(truth, model) for model in (before, after)), strict=True)
     values = [(each.macro_f1, each.auprc, each.auroc) for each in (first, second)]
@@ -323,9 +324,9 @@ def _probabilities(predicted: PredictionSet) -> NDArray[np.float64]:
 
 def _facts(predicted: PredictionSet) -> ModelFacts:
     labels = predicted.info.labels
-    known = {label.strip() for label in labels}
+    known = set(labels)
     answers = [row.prediction.strip() for row in predicted.predictions]
-    references = [row.reference for row in predicted.predictions]
+    references = [row.reference.strip() for row in predicted.predictions]
     return ModelFacts(
         info=predicted.info,
         outside_labels=sum(answer not in known for answer in answers) if labels else 0,

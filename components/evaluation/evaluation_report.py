@@ -38,10 +38,8 @@ _TITLES = {
     "logLoss": "Log loss",
 }
 # The metrics of the cards on top: those that say most of the task.
-_CARDS = {
-    "classification": ("accuracy", "exact_match", "macro_f1", "logLoss"),
-    "generation": ("exact_match", "token_f1", "rougeL", "perplexity"),
-}
+_LABEL_CARDS = ("accuracy", "exact_match", "macro_f1", "logLoss")
+_TEXT_CARDS = ("exact_match", "token_f1", "rougeL", "perplexity")
 # Scales that end at a fixed value; the others have no bar.
 _SCALE = {"bleu": 100.0, "chrf": 100.0, "loss": 0.0, "perplexity": 0.0, "logLoss": 0.0}
 _TONES = {"better": "good", "worse": "bad"}
@@ -82,7 +80,11 @@ def render_report(evaluation: Evaluation, history: Mapping[str, Curve]) -> str:
         "Evaluation report",
         evaluation=evaluation,
         headline=_headline(evaluation),
-        cards=[_row(metrics[name]) for name in _CARDS.get(evaluation.task, ())],
+        cards=[
+            _row(metrics[name])
+            for name in (_LABEL_CARDS if "accuracy" in metrics else _TEXT_CARDS)
+            if metrics
+        ],
         metrics=[_row(metric) for metric in evaluation.metrics],
         score_name="exact match" if evaluation.task == "classification" else "token F1",
         improved=improved,

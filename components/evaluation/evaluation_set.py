@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from kfp_llm_tuning.components.common.labels import are_labels
 from kfp_llm_tuning.components.data.artifacts import Record
 from kfp_llm_tuning.components.data.rendering.control_tokens import without_marks
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, Tokens
+from kfp_llm_tuning.components.data.tasks import (
+    MOST_LABELS,
+    Task,
+    TaskFinder,
+    can_be_label,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class EvaluationSet:
         prompts: Tokens of the prompts.
         completions: Tokens of the right answers, the end included.
         stop_tokens: Tokens that end an answer.
-        labels: The labels of a classification task; empty for generation.
+        task: What the training and the evaluation set together ask for.
+        labels: The labels of a classification task, two at least, sorted; empty for others.
         label_tokens: Tokens of each label, the end included.
     """
 
@@ -31,28 +37,34 @@ class EvaluationSet:
     prompts: Sequence[Tokens]
     completions: Sequence[Tokens]
     stop_tokens: Sequence[int]
+    task: Task
     labels: Sequence[str]
     label_tokens: Sequence[Sequence[int]]
 
 
 def encode_evaluation_set(
-    records: Sequence[Record],
-    training_completions: Sequence[str],
-    tokenization: Tokenization,
+    records: Sequence[Record], training_records: Iterable[Record], tokenization: Tokenization
 ) -> EvaluationSet:
     """Tokenises an evaluation set.
 
     Args:
         records: The set.
-        training_completions: Outputs of the training set, to find labels.
+        training_records: Of the training set, to find the task and its labels; read once.
         tokenization: Of the model that is asked.
 
     Returns:
         The set in tokens.
     """
+    finder = TaskFinder()
+    # The first spelling of each label, white space around it aside, is the one that is scored.
+    spellings: dict[str, str] = {}
+    for record in chain(training_records, records):
+        is_chat = record.head is not None
+        finder.add(record.prompt, record.completion, record.turn if is_chat else 0)
+        if can_be_label(record.completion) and len(spellings) <= MOST_LABELS:
+            spellings.setdefault(record.completion.strip(), record.completion)
+    labels = sorted(finder.labels) if len(finder.labels) > 1 else []
     completions = [record.completion for record in records]
-    counts = Counter([*completions, *training_completions])
-    labels = sorted(counts) if are_labels(counts) else []
     return EvaluationSet(
         records=records,
         references=[without_marks(completion) for completion in completions],
@@ -61,6 +73,10 @@ def encode_evaluation_set(
         ),
         completions=tokenization.completions(completions),
         stop_tokens=tokenization.stop_token_ids,
+        task=finder.task,
         labels=[without_marks(label) for label in labels],
-        label_tokens=[tokens.ids for tokens in tokenization.completions(labels)],
+        label_tokens=[
+            tokens.ids
+            for tokens in tokenization.completions([spellings[label] for label in labels])
+        ],
     )

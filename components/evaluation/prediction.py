@@ -53,7 +53,7 @@ def batch_predict(
 ) -> PredictionInfo:
     """Answers every prompt of an evaluation set and scores its references.
 
-    Where the outputs of training and evaluation set look like labels (see ``are_labels``), every
+    Where the outputs of training and evaluation set look like labels (see ``TaskFinder``), every
     label is scored as well.
 
     Args:
@@ -134,7 +134,7 @@ def _ask(
     )
     evaluation_set = encode_evaluation_set(
         list(read_records(evaluation_records)),
-        [record.completion for record in read_records(training_records)],
+        read_records(training_records),
         tokenization,
     )
     limit = answer_limit([c.ids for c in evaluation_set.completions], model.max_output_tokens)
@@ -201,6 +201,7 @@ def _describe(
         examples=len(evaluation_set.records),
         model=model.name,
         tuned=model.tuned,
+        task=evaluation_set.task,
         labels=list(evaluation_set.labels),
         max_new_tokens=limit,
         max_new_tokens_rule=_limit_rule(model.max_output_tokens),
@@ -232,7 +233,8 @@ def _score(
     ]
     numbers = {label: number for number, label in enumerate(evaluation_set.labels)}
     own = [
-        scores[row, numbers[reference]] for row, reference in enumerate(evaluation_set.references)
+        scores[row, numbers[reference.strip()]]
+        for row, reference in enumerate(evaluation_set.references)
     ]
     return [float(score) for score in own], label_scores
 

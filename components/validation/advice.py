@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from unicodedata import normalize
 
 import numpy
 
-from kfp_llm_tuning.components.common.labels import are_labels
 from kfp_llm_tuning.components.common.wording import nearest
 from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
@@ -58,32 +56,18 @@ def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
         if dataset:
             for finding in _advise_alone(dataset.profile):
                 yield replace(finding, file=dataset.name)
+    yield from _one_class(training, evaluation)
     if evaluation:
         for finding in _leakage(training.profile, evaluation.profile):
             yield replace(finding, file=evaluation.name)
     yield from _near_duplicates(training, evaluation)
-    labels = label_counts(training.profile)
-    if labels:
+    labels = training.profile.tasks.labels
+    if len(labels) > 1:
         for finding in _advise_labels(training.profile, labels):
             yield replace(finding, file=training.name)
         if evaluation:
             for finding in _unknown_labels(evaluation.profile, labels):
                 yield replace(finding, file=evaluation.name)
-
-
-def label_counts(profile: DatasetProfile) -> dict[str, int]:
-    """Counts the labels of classification-like data.
-
-    Args:
-        profile: The examples.
-
-    Returns:
-        Each label and its count, the most frequent first; empty where the outputs are no labels.
-    """
-    labels = Counter(example.label for example in profile.examples)
-    if profile.pairs or not are_labels(labels):
-        return {}
-    return dict(labels.most_common())
 
 
 def _advise_alone(profile: DatasetProfile) -> Iterator[Finding]:
@@ -95,6 +79,19 @@ def _advise_alone(profile: DatasetProfile) -> Iterator[Finding]:
     for place, pairs in profile.unusual_lengths:
         what = f"the conversation has {pairs} user-assistant pair{'s' if pairs > 1 else ''}."
         yield _warning("unusual_conversation", what, place, "messages", advised)
+
+
+def _one_class(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
+    consequences = [
+        (training, "the model learns to answer this whatever it is asked"),
+        (evaluation, "a model that always answers this cannot be told from a good one"),
+    ]
+    for dataset, consequence in consequences:
+        labels = list(dataset.profile.tasks.labels) if dataset else []
+        if dataset and len(labels) == 1:
+            what = f"every output is {quote(labels[0])}: {consequence}."
+            finding = _warning("one_class", what, fix="Add examples with other outputs.")
+            yield replace(finding, file=dataset.name)
 
 
 def _repetitions(examples: list[ExampleDigest]) -> Iterator[Finding]:
@@ -160,7 +157,7 @@ def _advise_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[
             near = nearest(example.label, [name for name in labels if labels[name] > 1])
             fix = f"Did you mean {quote(near)}?" if near else "Add examples of it."
             what = f"the label {quote(example.label)} occurs once."
-            yield _warning("rare_label", what, example.place, "output_text", fix=fix)
+            yield _warning("rare_label", what, example.place, example.output_path, fix=fix)
     yield from _label_spellings(profile, labels)
     share = _share_with_instruction(profile)
     if share < 0.5:
@@ -189,7 +186,7 @@ def _label_spellings(profile: DatasetProfile, labels: dict[str, int]) -> Iterato
                 f"{'look the same.' if looks_alike else 'differ in case or white space only.'}"
             )
             fix = _NORMALIZE if looks_alike else ""
-            yield _warning("label_spelling", what, example.place, "output_text", fix=fix)
+            yield _warning("label_spelling", what, example.place, example.output_path, fix=fix)
 
 
 def _as_read(label: str) -> str:
@@ -231,7 +228,7 @@ def _unknown_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator
             what = f"the label {shown} is not in the training set."
             fix = f"Did you mean {_quoted_label(near, looks_alike)}?" if near else ""
             fix += f" {_NORMALIZE}" if looks_alike else ""
-            yield _warning("unknown_label", what, example.place, "output_text", fix=fix)
+            yield _warning("unknown_label", what, example.place, example.output_path, fix=fix)
 
 
 def _warning(

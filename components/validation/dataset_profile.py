@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
-from kfp_llm_tuning.components.common.labels import can_be_label
 from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
 from kfp_llm_tuning.components.data.reading.scan import Place
 from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, answers
+from kfp_llm_tuning.components.data.tasks import TaskFinder, can_be_label
 from kfp_llm_tuning.components.validation.similarity import Sketch, sketch
 
 SAMPLES = 6
@@ -50,6 +50,7 @@ class ExampleDigest:
         exact: Digest of input and output.
         input: Digest of the input, case and white space levelled.
         output: Digest of the output, levelled likewise.
+        output_path: The field that holds the output, within the example.
         output_start: The output's beginning, for messages.
         label: The output where it is short enough to be a label, else "".
     """
@@ -58,6 +59,7 @@ class ExampleDigest:
     exact: bytes
     input: bytes
     output: bytes
+    output_path: str
     output_start: str
     label: str
 
@@ -75,6 +77,7 @@ class DatasetProfile:
         unusual_lengths: Conversations with fewer or more pairs than advised, with their number.
         blank: Examples whose input or output is white space only, with the field.
         samples: A random few.
+        tasks: What the examples ask for, and their labels.
     """
 
     examples: list[ExampleDigest] = field(default_factory=list)
@@ -85,11 +88,13 @@ class DatasetProfile:
     unusual_lengths: list[tuple[Place, int]] = field(default_factory=list)
     blank: list[tuple[Place, str]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    tasks: TaskFinder = field(default_factory=TaskFinder)
     _random: random.Random = field(default_factory=lambda: random.Random(_SEED))
 
     def add(self, place: Place, row: Row) -> None:
         """Remembers one example."""
-        prompt, answer = _input_and_output(row)
+        self.tasks.add_row(row)
+        prompt, path, answer = _input_and_output(row)
         level = level_text(prompt)
         self.sketches.append(sketch(level))
         self.examples.append(
@@ -98,6 +103,7 @@ class DatasetProfile:
                 exact=_digest(f"{len(prompt)} {prompt}{answer}"),
                 input=_digest(level),
                 output=_digest(level_text(answer)),
+                output_path=path,
                 output_start=answer[:_OUTPUT_CHARACTERS],
                 label=answer.strip() if can_be_label(answer) else "",
             )
@@ -129,12 +135,15 @@ def level_text(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _input_and_output(row: Row) -> tuple[str, str]:
+def _input_and_output(row: Row) -> tuple[str, str, str]:
+    """Gives what is asked, the field of what is answered (of conversations last), and that."""
     if isinstance(row, TextRow):
-        return row.input_text, row.output_text
+        return row.input_text, "output_text", row.output_text
     context = "" if row.context is UNSET else str(row.context)
-    history = [f"{message.author}: {message.content}" for message in row.messages[:-1]]
-    return "\n".join([context, *history]), row.messages[-1].content
+    last = len(row.messages) - 1
+    position, answer = max(answers(row), default=(last, row.messages[last]))
+    history = [f"{message.author}: {message.content}" for message in row.messages[:position]]
+    return "\n".join([context, *history]), f"messages[{position}].content", answer.content
 
 
 def _texts(row: Row) -> list[tuple[str, str]]:

@@ -12,7 +12,6 @@ from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Scan
 from kfp_llm_tuning.components.models.model_references import ModelReference
-from kfp_llm_tuning.components.validation.advice import label_counts
 from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile
 from kfp_llm_tuning.components.validation.summary import DatasetSummary, FindingSummary, Lengths
 
@@ -61,7 +60,8 @@ def summarise(checked: ScannedDataset, model: ModelReference) -> DatasetSummary:
         output_characters=Lengths.of(profile.output_characters),
         input_tokens=Lengths.of(tokens.inputs, model.max_input_tokens) if tokens else None,
         output_tokens=Lengths.of(tokens.outputs, model.max_output_tokens) if tokens else None,
-        labels=label_counts(profile),
+        task=profile.tasks.task,
+        labels=profile.tasks.labels,
         conversation_pairs=dict(sorted(profile.pairs.items())),
         samples=profile.samples,
     )

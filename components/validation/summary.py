@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy
 
+from kfp_llm_tuning.components.data.tasks import Task
 from kfp_llm_tuning.components.validation.dataset_profile import Sample
 
 
@@ -77,6 +78,7 @@ class DatasetSummary:
         output_characters: Of chat: every assistant message.
         input_tokens: As the encoder will write them; of chat the last, longest prompt.
         output_tokens: As the encoder will write them.
+        task: What its examples ask for.
         labels: Of classification-like data: each label's count, the most frequent first.
         conversation_pairs: How many conversations have each number of user-assistant pairs.
         samples: A random few examples.
@@ -96,6 +98,7 @@ class DatasetSummary:
     output_characters: Lengths | None
     input_tokens: Lengths | None
     output_tokens: Lengths | None
+    task: Task
     labels: dict[str, int]
     conversation_pairs: dict[int, int]
     samples: list[Sample]

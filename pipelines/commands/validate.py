@@ -182,6 +182,7 @@ def _column(dataset: DatasetSummary) -> dict[str, str]:
     figures = {"examples": f"{dataset.examples:,}", "of them good": f"{dataset.good_examples:,}"}
     if dataset.messages:
         figures["assistant messages"] = f"{dataset.training_examples:,}"
+    figures["task"] = dataset.task
     if dataset.labels:
         figures["labels"] = f"{len(dataset.labels):,}"
     for name, tokens in (("input", dataset.input_tokens), ("output", dataset.output_tokens)):

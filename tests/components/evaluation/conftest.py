@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components.data.tasks import Task
 from kfp_llm_tuning.components.evaluation.artifacts import (
     LabelScores,
     Prediction,
@@ -81,6 +82,7 @@ def predictions_of(
         for row in rows
         if labels
     ]
+    facts.setdefault("task", Task.CLASSIFICATION if labels else Task.GENERATION)
     return PredictionSet(
         PredictionInfo(examples=len(rows), model="byte-tiny", labels=list(labels), **facts),  # type: ignore[arg-type]
         rows,

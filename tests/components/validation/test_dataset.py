@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.reading.fast_check import FastCheck
 from kfp_llm_tuning.components.data.reading.findings import Severity, list_problems
 from kfp_llm_tuning.components.data.rows import RowFormat
+from kfp_llm_tuning.components.data.tasks import Task
 from kfp_llm_tuning.components.models.checkpoint_problems import CheckpointUnreachable
 from kfp_llm_tuning.components.validation import base_model
 from kfp_llm_tuning.components.validation import dataset as dataset_module
@@ -315,6 +316,7 @@ class TestLabels:
     def test_evaluation_label_that_looks_like_a_trained_one(self, write: Write) -> None:
         rows = self.rows() + [labelled("café", 200 + n, self.INSTRUCTION) for n in range(5)]
         evaluation = [labelled("cafe\u0301", 300 + n, self.INSTRUCTION) for n in range(10)]
+        evaluation.append(labelled("yes", 400, self.INSTRUCTION))
         validation = check(write(rows), write(evaluation, "eval.jsonl"))
         assert messages(validation, Severity.WARNING) == [
             'eval.jsonl line 1 and 9 more lines, output_text: the label "cafe\\u0301" is not in '
@@ -332,11 +334,24 @@ class TestLabels:
 
     def test_evaluation_label_that_is_not_trained(self, write: Write) -> None:
         evaluation = [labelled("unknown", 300 + n, self.INSTRUCTION) for n in range(10)]
+        evaluation.append(labelled("yes", 400, self.INSTRUCTION))
         validation = check(write(self.rows()), write(evaluation, "eval.jsonl"))
         assert messages(validation, Severity.WARNING) == [
             'eval.jsonl line 1 and 9 more lines, output_text: the label "unknown" is not in the '
             "training set."
         ]
+
+    def test_one_class(self, write: Write) -> None:
+        rows = [labelled("yes", n, self.INSTRUCTION) for n in range(100)]
+        evaluation = [labelled("yes", 300 + n, self.INSTRUCTION) for n in range(10)]
+        validation = check(write(rows), write(evaluation, "eval.jsonl"))
+        assert messages(validation, Severity.WARNING) == [
+            'train.jsonl: every output is "yes": the model learns to answer this whatever it is '
+            "asked. Add examples with other outputs.",
+            'eval.jsonl: every output is "yes": a model that always answers this cannot be told '
+            "from a good one. Add examples with other outputs.",
+        ]
+        assert validation.summary.training.task == Task.CLASSIFICATION
 
     def test_different_outputs_are_no_labels(self, write: Write) -> None:
         assert check(write(text_rows(100))).summary.training.labels == {}
