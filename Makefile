@@ -10,17 +10,18 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 QUICK := $(addprefix tests/test_,$(addsuffix .py,import_graph modules_are_tested declared_dependencies borrowed_insides)) \
 	$(addprefix tests/components/,common parameters data dataset models validation) \
 	$(addprefix tests/pipelines/,requests graphs templates planning jobs terminal compiling)
+FAST := not slow and not clients and not containers and not real_model
 # vLLM wants versions that the rest does not: see constraints-vllm.txt.
 VLLM := build/vllm
 VLLM_INSTALLED := $(VLLM)/.installed
 # mypy does not follow an editable install, so the namespace package is laid out for it.
 LINT_ROOT := build/lint
 
-.PHONY: help install run test quick lint format unit test-slow test-kills test-clients test-images test-vllm coverage compile readme images \
+.PHONY: help install run run-real test quick lint format unit test-slow test-real-model test-kills test-clients test-images test-vllm coverage compile readme images \
 	bench bench-gpu wheel clean
 
 help: ## List the targets.
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 install: $(INSTALLED) ## Make .venv with the tested versions of constraints.txt.
 
@@ -35,6 +36,10 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 
 run: install ## Tune, evaluate and register a model on the shipped example (minutes, no network).
 	$(BIN)/kfp-llm-tuning run --params examples/support/parameters.yaml
+
+run-real: install ## The same with a real pretrained model, on the example of orders (minutes).
+	$(BIN)/python examples/real_model.py
+	$(BIN)/kfp-llm-tuning run --params examples/orders/parameters.yaml
 
 test: lint unit ## Lint, type-check and run the whole test suite (under 15 minutes on 2 cores).
 
@@ -54,10 +59,14 @@ quick: lint ## Lint, and the tests that need no stand-in and tune no model (unde
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not stand_in" $(QUICK)
 
 unit: install
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients and not containers"
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "$(FAST)"
 
 test-slow: install ## The tests marked slow: long runs on real data (needs ../shared/data).
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m slow
+
+test-real-model: install ## A real pretrained model tuned, evaluated and served (half an hour; needs ../shared/data).
+	$(BIN)/python examples/real_model.py
+	TOKENIZERS_PARALLELISM=false $(BIN)/pytest -m real_model tests/real_model
 
 test-kills: install ## Runs killed 200 times in their whole life (half an hour; KILLS=12 for fewer, SEED=...).
 	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.campaigns.kills --kills $(or $(KILLS),200) --seed $(or $(SEED),11)
@@ -81,7 +90,7 @@ $(VLLM_INSTALLED): setup.py constraints-vllm.txt tests/vllm/requirements.txt
 	touch $@
 
 coverage: install ## Run the suite and print what it does not reach.
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not clients and not containers" --cov --cov-report=term-missing
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m "$(FAST)" --cov --cov-report=term-missing
 
 compile: install ## Write the templates and the components to compiled/.
 	$(BIN)/kfp-llm-tuning compile

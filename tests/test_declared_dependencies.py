@@ -40,7 +40,8 @@ NOT_IMPORTED = {
 # vLLM has an environment of its own; what benchmarks compare with comes with `make bench`.
 NOT_INSTALLED = {"vllm", "trl"}
 # Of dev: commands and plugins; and what is put into a venv by make alone.
-TOOLS = {"build", "mypy", "pytest-cov", "pytest-timeout", "pytest-xdist", "ruff", "types-pyyaml"}
+PLUGINS = {"gguf", "pytest-cov", "pytest-timeout", "pytest-xdist", "types-pyyaml"}
+TOOLS = {"build", "mypy", "ruff"} | PLUGINS
 BY_MAKE = {"gcp_storage_emulator"}
 
 
