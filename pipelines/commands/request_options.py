@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,19 +13,19 @@ import click
 
 from kfp_llm_tuning.components.common.documents import size_problems, value_problems
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
-from kfp_llm_tuning.components.common.registry_location import checked_registry_uri
-from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES, TEXT
 from kfp_llm_tuning.components.parameters.row import Parameter
 from kfp_llm_tuning.components.parameters.tuner import FURTHER_ARGUMENTS
 from kfp_llm_tuning.pipelines.commands.completion import complete_choices, complete_model_references
 from kfp_llm_tuning.pipelines.requests.request import (
-    CHAT_TEMPLATE,
-    DEFAULT_TEMPLATE,
     Request,
     read_parameters_file,
     read_request,
+)
+from kfp_llm_tuning.pipelines.requests.request_defaults import (
+    default_display_name,
+    default_template,
 )
 from kfp_llm_tuning.pipelines.requests.tuner_arguments import put_over
 
@@ -153,8 +151,8 @@ def gather_request(source: RequestSource) -> Request:
     if not values:
         nothing = Problem("nothing to tune.", fix="Give --dataset-uri or --params; see --help.")
         raise UserError(*problems or [nothing])
-    values.setdefault("model_display_name", _display_name(values))
-    chosen = source.template or (base.template if base else None) or _template_for(values)
+    values.setdefault("model_display_name", default_display_name(values))
+    chosen = source.template or (base.template if base else None) or default_template(values)
     return dataclasses.replace(
         base or Request(chosen, values),
         template=chosen,
@@ -162,28 +160,6 @@ def gather_request(source: RequestSource) -> Request:
         labels=labels,
         problems=tuple(problems),
     )
-
-
-def with_absolute_paths(request: Request) -> Request:
-    """Makes local paths absolute, so that a run can be resumed from another folder.
-
-    Args:
-        request: What to run.
-
-    Returns:
-        The request; URIs of other places, and what is no registry, are left as they are.
-    """
-    values = dict(request.values)
-    for name in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
-        if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
-            values[name] = str(local_path(uri).absolute())
-    model = str(values.get("large_model_reference") or "")
-    if "/" in model and is_local(model) and os.path.isdir(local_path(model)):  # noqa: PTH112
-        values["large_model_reference"] = str(local_path(model).absolute())
-    if (uri := values.get("registry_uri")) and isinstance(uri, str):
-        with suppress(UserError):  # The check of the parameters tells it.
-            values["registry_uri"] = checked_registry_uri(uri)
-    return dataclasses.replace(request, values=values)
 
 
 def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -207,22 +183,3 @@ def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:
             )
         )
     return {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
-
-
-def _display_name(values: dict[str, Any]) -> str:
-    dataset = str(values.get("dataset_uri") or values.get("dataset_name") or "model")
-    return f"{Path(dataset).name.partition('.')[0]}-tuned"
-
-
-def _template_for(values: dict[str, Any]) -> str:
-    """Chooses by the model's kind; for a model that is both, by the default_context."""
-    from kfp_llm_tuning.components.models.model_references import resolve
-
-    reference = values.get("large_model_reference")
-    if reference is None:
-        return DEFAULT_TEMPLATE
-    try:
-        is_chat = resolve(str(reference)).kind in ("chat", "codechat")
-    except UserError:  # The check of the parameters tells it.
-        is_chat = False
-    return CHAT_TEMPLATE if is_chat or values.get("default_context") else DEFAULT_TEMPLATE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 
 from kfp_llm_tuning.pipelines.commands.completion import complete_runs
 from kfp_llm_tuning.pipelines.local_runs import run_directory
+from kfp_llm_tuning.pipelines.local_runs.run_directory import FoundRun
 
 
 def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,21 +43,15 @@ def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def directory_to_resume(output_dir: Path, name: str, templates: Collection[str]) -> Path:
-    """Finds the run to resume, and tells on standard error which runs were passed over and why.
+def noted(found: FoundRun) -> Path:
+    """Tells on standard error which runs were passed over and why.
 
     Args:
-        output_dir: The folder of all runs.
-        name: What --resume was given.
-        templates: The pipelines whose runs the command can resume.
+        found: The run to resume.
 
     Returns:
         The run's folder.
-
-    Raises:
-        UserError: If there is none.
     """
-    found = run_directory.find(output_dir, name, templates)
     for reason in found.passed_over:
         click.echo(f"Note: {reason}", err=True)
     return found.directory

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +27,7 @@ from kfp_llm_tuning.pipelines.local_runs.run_advice import advise
 from kfp_llm_tuning.pipelines.local_runs.run_display import RunDisplay
 from kfp_llm_tuning.pipelines.local_runs.run_processes import stop_left_behind
 from kfp_llm_tuning.pipelines.local_runs.run_progress import sure_tasks
-from kfp_llm_tuning.pipelines.local_runs.run_record import RunRecord
+from kfp_llm_tuning.pipelines.local_runs.run_recorder import RunRecorder
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds, output_console
 
 if TYPE_CHECKING:
@@ -95,31 +93,21 @@ def run_in(
         parameters = relocation.as_now(dict(record.parameters))
         pipeline = build(record.template, platform)
         display = RunDisplay(console, sure_tasks(pipeline))
-        runner = LocalRunner(directory, display, relocation=relocation)
-        begun = time.monotonic()
+        recorder = RunRecorder(directory, record, display, relocation)
+        runner = LocalRunner(directory, recorder, relocation=relocation)
         with display:
             succeeded = runner.run(pipeline, parameters)
-        seconds = time.monotonic() - begun
         state = "succeeded" if succeeded else "interrupted" if runner.interrupted else "failed"
-        run_record.write(directory, _finished(record, state, seconds, runner.tasks))
+        seconds = recorder.end(state, runner.tasks)
     if not succeeded:
         took = format_seconds(seconds)
         console.print(Text.assemble((state.capitalize(), "red"), f" after {took}."))
-        for line in advise(runner.tasks, parameters, resume_command):
+        problems = [problem for task in runner.tasks for problem in task.problems]
+        for line in advise(problems, parameters, resume_command):
             console.print(line)
     exit_code = 0 if succeeded else _exit_code(runner)
     registry_uri = str(parameters.get("registry_uri") or own_registry)
     return LocalRun(registry_uri, seconds, runner.tasks, runner.outputs, exit_code)
-
-
-def _finished(
-    record: RunRecord, state: str, seconds: float, results: Sequence[TaskResult]
-) -> RunRecord:
-    tasks = tuple(
-        {"name": task.name, "state": task.state, "seconds": round(task.seconds, 2)}
-        for task in results
-    )
-    return dataclasses.replace(record, state=state, seconds=round(seconds, 2), tasks=tasks)
 
 
 def _exit_code(runner: LocalRunner) -> int:

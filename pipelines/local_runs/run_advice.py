@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.parameters.row import option_name
-from kfp_llm_tuning.pipelines.local_runs.local_runner import TaskResult
 
 
 def advise(
-    tasks: Sequence[TaskResult], parameters: Mapping[str, Any], resume_command: str
+    problems: Sequence[Problem], parameters: Mapping[str, Any], resume_command: str
 ) -> list[str]:
     """Recommends to resume a run only where that can help.
 
@@ -18,7 +18,7 @@ def advise(
     names a place: what lies there may be mended.
 
     Args:
-        tasks: The result of each task.
+        problems: The mistakes that its tasks told of.
         parameters: Of the run.
         resume_command: What a person types to go on.
 
@@ -27,8 +27,7 @@ def advise(
     """
     at_fault = {
         name: str(parameters[name])
-        for task in tasks
-        for problem in task.problems
+        for problem in problems
         for name in problem.where.split(", ")
         if name in parameters
     }

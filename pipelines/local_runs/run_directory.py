@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import re
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from kfp_llm_tuning.pipelines.local_runs import run_record
 from kfp_llm_tuning.pipelines.local_runs.run_record import RunRecord
 
 LATEST = "latest"
+# Below a run's folder: data that lies nowhere else, such as that of a data frame.
+DATA = "data"
 # Of the runs in a folder, so many are named where another was asked for.
 _NAMED = 10
 
@@ -27,6 +30,7 @@ def create(
     template: str,
     parameters: Mapping[str, Any],
     labels: Mapping[str, str] | None = None,
+    own_data: Mapping[str, Path] | None = None,
 ) -> Path:
     """Makes the folder of a new run, named by model and time.
 
@@ -35,6 +39,8 @@ def create(
         template: The pipeline's name.
         parameters: As given, in their types.
         labels: Of the run.
+        own_data: Files that become the run's own, by the parameter that names each; they are moved
+            into its folder.
 
     Returns:
         The folder, with its record.
@@ -43,17 +49,24 @@ def create(
     called = str(parameters.get("model_display_name") or template)
     name = re.sub(r"[^a-zA-Z0-9]+", "-", called).strip("-").lower()
     directory = _new_folder(output_directory, f"{name[:40] or 'run'}-{now:%Y%m%d-%H%M%S}").resolve()
+    moved = {
+        name: str(directory / DATA / f"{name}{file.suffix}")
+        for name, file in (own_data or {}).items()
+    }
     record = RunRecord(
         template,
-        parameters,
+        {**parameters, **moved},
         dict(labels or {}),
         started_at=now.isoformat(timespec="microseconds"),
         directory=str(directory),
     )
     try:
+        for name, file in (own_data or {}).items():
+            (directory / DATA).mkdir(exist_ok=True)
+            shutil.move(file, moved[name])
         run_record.write(directory, record)
     except OSError:
-        directory.rmdir()
+        shutil.rmtree(directory, ignore_errors=True)
         raise
     return directory
 

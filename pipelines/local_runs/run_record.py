@@ -9,11 +9,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import write_atomically
 
 FILE = "run.json"
 STATES = ("running", "succeeded", "failed", "interrupted")
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """What became of one task in the last try.
+
+    Attributes:
+        name: The task's name in its graph.
+        state: succeeded, cached, failed or interrupted.
+        seconds: Wall-clock time.
+        outputs: Parameter values, and the path of each artifact.
+        problems: The mistakes that it told of, where it failed for a user's.
+    """
+
+    name: str
+    state: str
+    seconds: float = 0.0
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,7 +48,7 @@ class RunRecord:
         state: One of ``STATES``.
         started_at: UTC, ISO 8601.
         seconds: Wall-clock time of the last try.
-        tasks: Name, state and seconds of each task of the last try.
+        tasks: Those of the last try that have ended.
         directory: The run's folder when it was made; empty in records of older versions. The
             folder's name is the run's id for good, and paths that the run wrote down are below it.
     """
@@ -38,7 +59,7 @@ class RunRecord:
     state: str = "running"
     started_at: str = ""
     seconds: float = 0.0
-    tasks: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
+    tasks: tuple[TaskRecord, ...] = ()
     directory: str = ""
 
 
@@ -87,7 +108,7 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "state": lambda value: value in STATES,
     "started_at": lambda value: isinstance(value, str),
     "seconds": lambda value: isinstance(value, int | float),
-    "tasks": lambda value: isinstance(value, list),
+    "tasks": lambda value: _read_tasks(value) is not None,
     "directory": lambda value: isinstance(value, str),
 }
 
@@ -105,4 +126,12 @@ def _parsed(document: Any) -> RunRecord:
     wrong = {name for name, value in document.items() if not _CHECKS[name](value)}
     if damaged := sorted(required | wrong):
         raise ValueError(f"its record is damaged ({', '.join(damaged)})")
-    return RunRecord(**document | {"tasks": tuple(document.get("tasks", ()))})
+    return RunRecord(**document | {"tasks": _read_tasks(document.get("tasks", [])) or ()})
+
+
+def _read_tasks(value: Any) -> tuple[TaskRecord, ...] | None:
+    """Reads the tasks of a record; None where they are damaged."""
+    try:
+        return msgspec.convert(value, tuple[TaskRecord, ...])
+    except msgspec.ValidationError:
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
-from kfp_llm_tuning.pipelines.local_runs.local_runner import TaskResult
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
 # The report of each task, and its name in the run's reports folder.
@@ -48,17 +47,16 @@ class RunSummary:
         return not self.model_resource_name
 
 
-def summarise(directory: Path, tasks: Sequence[TaskResult]) -> RunSummary:
+def summarise(directory: Path, outputs: Mapping[str, Mapping[str, Any]]) -> RunSummary:
     """Reads a finished run's outputs and copies its reports to one folder.
 
     Args:
         directory: The run's folder; ``reports`` is made in it.
-        tasks: The results of all tasks.
+        outputs: Those of each task by its name.
 
     Returns:
         The summary.
     """
-    outputs = {task.name: task.outputs for task in tasks}
     tuner = outputs["large-language-model-tuner"]
     evaluation = Path(outputs["evaluate-model"]["evaluation"])
     return RunSummary(

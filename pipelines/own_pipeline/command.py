@@ -32,7 +32,7 @@ from kfp_llm_tuning.components.common.platforms import JOB_PLATFORM_NAMES, KUBEF
 from kfp_llm_tuning.components.parameters.reading import missing, read
 from kfp_llm_tuning.components.parameters.row import Parameter, option_name
 from kfp_llm_tuning.pipelines.commands.run_directory_options import (
-    directory_to_resume,
+    noted,
     run_directory_options,
 )
 from kfp_llm_tuning.pipelines.compiling.compiled_files import PLATFORM_FACTORIES
@@ -101,7 +101,7 @@ def _run_command(
     ) -> None:
         """Run the pipeline on this machine."""
         if resume is not None:
-            directory = directory_to_resume(output_dir, resume, [pipeline.name])
+            directory = noted(run_directory.find(output_dir, resume, [pipeline.name]))
         else:
             arguments = _arguments(pipeline, defaults, params, options)
             directory = run_directory.create(output_dir, pipeline.name, arguments)

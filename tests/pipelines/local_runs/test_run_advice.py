@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.pipelines.local_runs.local_runner import TaskResult
 from kfp_llm_tuning.pipelines.local_runs.run_advice import advise
 
 PARAMETERS = {"train_steps": 5, "dataset_uri": "/data/train.jsonl", "max_context_length": "8k"}
 
 
 def advice(*problems: Problem) -> str:
-    tasks = [TaskResult("first", Path()), TaskResult("second", Path(), problems=problems)]
-    return " ".join(advise(tasks, PARAMETERS, "RESUME"))
+    return " ".join(advise(problems, PARAMETERS, "RESUME"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""A run of a tuning pipeline on this machine: checked as a whole, begun, and gone on with."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from kfp_llm_tuning.components.common.errors import Problem, collect, raise_all
+from kfp_llm_tuning.components.common.platforms import LOCAL
+from kfp_llm_tuning.components.common.registry_location import default_registry_uri
+from kfp_llm_tuning.components.models.model_references import resolve
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
+from kfp_llm_tuning.components.validation.base_model import base_model_problems
+from kfp_llm_tuning.components.validation.data_version import data_version
+from kfp_llm_tuning.pipelines.local_runs import run_directory, run_record
+from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
+from kfp_llm_tuning.pipelines.local_runs.run_directory import FoundRun
+from kfp_llm_tuning.pipelines.local_runs.run_summary import RunSummary, summarise
+from kfp_llm_tuning.pipelines.requests.parameters import parse
+from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, Request
+from kfp_llm_tuning.pipelines.requests.request_check import checked_parameters
+from kfp_llm_tuning.pipelines.requests.request_defaults import with_absolute_paths
+from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kfp_llm_tuning.pipelines.local_runs.local_run import LocalRun
+
+DATA_INPUTS = ("dataset_uri", "evaluation_data_uri")
+
+
+@dataclass(frozen=True)
+class TuningRun:
+    """What became of a run.
+
+    Attributes:
+        done: The run.
+        summary: What it made; None unless it succeeded.
+    """
+
+    done: LocalRun
+    summary: RunSummary | None
+
+
+def check_installed() -> None:
+    """Looks for what a plain install lacks, before tasks fail for want of it one by one.
+
+    Raises:
+        ModuleNotFoundError: For the first package that is missing.
+    """
+    for package in ("datasets", "mlflow", "torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+
+def begin(request: Request, output_dir: Path, own_data: Mapping[str, Path] | None = None) -> Path:
+    """Checks all that the run's first task will, and makes the run's folder.
+
+    Args:
+        request: What to run.
+        output_dir: The folder of all runs.
+        own_data: Files that become the run's own, by the root input that names them in the
+            request; they are moved into its folder.
+
+    Returns:
+        The folder; a request that is refused leaves none.
+
+    Raises:
+        UserError: With every problem found.
+    """
+    request = with_absolute_paths(request)
+    # It has no meaning without a cloud; a request that names it is left as it is.
+    request = dataclasses.replace(request, values={"project": LOCAL.name, **request.values})
+    parameters = _checked(request, output_dir)
+    return run_directory.create(
+        output_dir, request.template, parameters, request.labels, own_data or {}
+    )
+
+
+def to_resume(output_dir: Path, name: str) -> FoundRun:
+    """Finds the run to resume, and checks that its parameters are still known.
+
+    Args:
+        output_dir: The folder of all runs.
+        name: A run's name, its folder, or ``latest``.
+
+    Returns:
+        The run.
+
+    Raises:
+        UserError: If there is none, or if its parameters are none of this version's.
+    """
+    found = run_directory.find(output_dir, name, TEMPLATES)
+    record = run_record.read(found.directory)
+    parse(record.parameters, TEMPLATES[record.template])
+    return found
+
+
+def go_on(directory: Path, resume_command: str, console: Console) -> TuningRun:
+    """Runs what is not done yet of a run.
+
+    Args:
+        directory: The run's folder.
+        resume_command: What a person types to go on with a run that did not succeed.
+        console: Shows the tasks.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        UserError: If another process is at work in it.
+    """
+    from kfp_llm_tuning.pipelines.graphs.build import build
+    from kfp_llm_tuning.pipelines.local_runs.local_run import run_in
+
+    done = run_in(directory, build, resume_command, console)
+    if done.exit_code:
+        return TuningRun(done, None)
+    return TuningRun(done, summarise(directory, {task.name: task.outputs for task in done.tasks}))
+
+
+def _checked(request: Request, output_dir: Path) -> dict[str, Any]:
+    platform = local_platform(output_dir, default_registry_uri(output_dir), request.labels)
+    problems: list[Problem] = []
+    parameters: dict[str, Any] = {}
+    with collect(problems):
+        parameters, _ = checked_parameters(request, platform.facts)
+        problems += _model_problems(request.template, parameters)
+    with collect(problems):
+        given = {name: request.values.get(name) for name in DATA_INPUTS}
+        data_version(**{name: uri for name, uri in given.items() if _names_a_file(uri)})
+    raise_all(problems)
+    return parameters
+
+
+def _model_problems(template: str, parameters: Mapping[str, Any]) -> list[Problem]:
+    default = TEMPLATES[template]["large_model_reference"].default
+    reference = resolve(str(parameters.get("large_model_reference", default)))
+    with at_work("Looking at the base model"):
+        return base_model_problems(reference, here=True, conversations=template == CHAT_TEMPLATE)
+
+
+def _names_a_file(uri: Any) -> TypeGuard[str]:
+    return isinstance(uri, str) and bool(uri.strip())

@@ -1,0 +1,71 @@
+"""What a request means that does not say it: the model's name, the template, where paths begin."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.registry_location import checked_registry_uri
+from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, DEFAULT_TEMPLATE, Request
+
+
+def default_display_name(values: Mapping[str, Any]) -> str:
+    """Names the tuned model after its data.
+
+    Args:
+        values: Of the request's parameters.
+
+    Returns:
+        The name.
+    """
+    dataset = str(values.get("dataset_uri") or values.get("dataset_name") or "model")
+    return f"{Path(dataset).name.partition('.')[0]}-tuned"
+
+
+def default_template(values: Mapping[str, Any]) -> str:
+    """Chooses by the model's kind; for a model that is both, by the default_context.
+
+    Args:
+        values: Of the request's parameters.
+
+    Returns:
+        The template's name.
+    """
+    from kfp_llm_tuning.components.models.model_references import resolve
+
+    reference = values.get("large_model_reference")
+    if reference is None:
+        return DEFAULT_TEMPLATE
+    try:
+        is_chat = resolve(str(reference)).kind in ("chat", "codechat")
+    except UserError:  # The check of the parameters tells it.
+        is_chat = False
+    return CHAT_TEMPLATE if is_chat or values.get("default_context") else DEFAULT_TEMPLATE
+
+
+def with_absolute_paths(request: Request) -> Request:
+    """Makes local paths absolute, so that a run can be resumed from another folder.
+
+    Args:
+        request: What to run.
+
+    Returns:
+        The request; URIs of other places, and what is no registry, are left as they are.
+    """
+    values = dict(request.values)
+    for name in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
+        if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
+            values[name] = str(local_path(uri).absolute())
+    model = str(values.get("large_model_reference") or "")
+    if "/" in model and is_local(model) and os.path.isdir(local_path(model)):  # noqa: PTH112
+        values["large_model_reference"] = str(local_path(model).absolute())
+    if (uri := values.get("registry_uri")) and isinstance(uri, str):
+        with suppress(UserError):  # The check of the parameters tells it.
+            values["registry_uri"] = checked_registry_uri(uri)
+    return dataclasses.replace(request, values=values)
