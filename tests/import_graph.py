@@ -38,7 +38,7 @@ LAYERS = (
     ("pipelines.jobs",),
     ("pipelines.local_runs", "pipelines.kubeflow", "pipelines.vertex"),
     ("pipelines.compiling", "pipelines.registries"),
-    ("pipelines.commands",),
+    ("pipelines.commands", "pipelines.python_call"),
     ("pipelines.own_pipeline",),
     ("pipelines",),
 )

@@ -7,7 +7,7 @@ make 8.0 of 8 and 1 of 1.0, published clients send a boolean for a text, a shell
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ def read(
     what: str = "unknown parameter.",
     fix: str = "",
     place: str = "",
+    further: Iterable[str] = (),
     texts: bool = False,
     limits: bool = False,
 ) -> tuple[dict[str, Any], list[Problem]]:
@@ -47,6 +48,7 @@ def read(
         what: What a name is called that is none of theirs.
         fix: What to do where no known name is near.
         place: Stands before each name in a problem's place.
+        further: Names that an unknown one may mean besides.
         texts: Whether a text may stand for a value of another type.
         limits: Whether a value must be within its parameter's limits and choices too; those that
             depend on other values are checked later, by :func:`limit_problems`.
@@ -55,7 +57,7 @@ def read(
         Every value that may be, and a problem for every other and for every unknown name.
     """
     unknown = (name for name in values if name not in parameters)
-    problems = unknown_names(unknown, list(parameters), what, fix, place)
+    problems = unknown_names(unknown, [*parameters, *further], what, fix, place)
     found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in parameters:

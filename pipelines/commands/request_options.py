@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +22,7 @@ from kfp_llm_tuning.pipelines.requests.request import (
     read_parameters_file,
     read_request,
 )
-from kfp_llm_tuning.pipelines.requests.request_defaults import (
-    default_display_name,
-    default_template,
-)
+from kfp_llm_tuning.pipelines.requests.request_defaults import completed
 from kfp_llm_tuning.pipelines.requests.tuner_arguments import put_over
 
 # The parameters that the shell completes; a URI of another place is a path like any other text.
@@ -151,15 +147,7 @@ def gather_request(source: RequestSource) -> Request:
     if not values:
         nothing = Problem("nothing to tune.", fix="Give --dataset-uri or --params; see --help.")
         raise UserError(*problems or [nothing])
-    values.setdefault("model_display_name", default_display_name(values))
-    chosen = source.template or (base.template if base else None) or default_template(values)
-    return dataclasses.replace(
-        base or Request(chosen, values),
-        template=chosen,
-        values=values,
-        labels=labels,
-        problems=tuple(problems),
-    )
+    return completed(base, values, labels, source.template, problems)
 
 
 def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:

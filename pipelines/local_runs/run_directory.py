@@ -49,10 +49,7 @@ def create(
     called = str(parameters.get("model_display_name") or template)
     name = re.sub(r"[^a-zA-Z0-9]+", "-", called).strip("-").lower()
     directory = _new_folder(output_directory, f"{name[:40] or 'run'}-{now:%Y%m%d-%H%M%S}").resolve()
-    moved = {
-        name: str(directory / DATA / f"{name}{file.suffix}")
-        for name, file in (own_data or {}).items()
-    }
+    moved = {name: str(directory / DATA / file.name) for name, file in (own_data or {}).items()}
     record = RunRecord(
         template,
         {**parameters, **moved},

@@ -46,6 +46,11 @@ class RunSummary:
         """Whether the gate kept the model out of the registry."""
         return not self.model_resource_name
 
+    @property
+    def primary_metric(self) -> str:
+        """Name of the metric that counts for the task; empty without an evaluation."""
+        return next(iter(self.evaluation["metrics"]), "")
+
 
 def summarise(directory: Path, outputs: Mapping[str, Mapping[str, Any]]) -> RunSummary:
     """Reads a finished run's outputs and copies its reports to one folder.

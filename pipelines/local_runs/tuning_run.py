@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from kfp_llm_tuning.components.common.errors import Problem, collect, raise_all
+from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.platforms import LOCAL
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
 from kfp_llm_tuning.components.models.model_references import resolve
@@ -51,11 +51,12 @@ def check_installed() -> None:
     """Looks for what a plain install lacks, before tasks fail for want of it one by one.
 
     Raises:
-        ModuleNotFoundError: For the first package that is missing.
+        UserError: If a package is missing.
     """
-    for package in ("datasets", "mlflow", "torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    packages = ("datasets", "mlflow", "torch", "transformers")
+    if missing := [package for package in packages if find_spec(package) is None]:
+        fix = "Install it: pip install 'kfp-llm-tuning[tuning]'."
+        raise UserError(Problem(f"{missing[0]} is not installed.", fix=fix))
 
 
 def begin(request: Request, output_dir: Path, own_data: Mapping[str, Path] | None = None) -> Path:

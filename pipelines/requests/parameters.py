@@ -47,7 +47,7 @@ def sort_out(
     fix = "See kfp-llm-tuning run --help."
     misplaced = [name for name in values if name in FURTHER_ARGUMENTS]
     named = {name: value for name, value in values.items() if name not in misplaced}
-    parsed, problems = read(named, parameters, fix=fix, texts=True)
+    parsed, problems = read(named, parameters, fix=fix, further=FURTHER_ARGUMENTS, texts=True)
     problems += map(_misplaced, misplaced)
     if TUNER_ARGUMENTS in parsed:
         further, unfit = read_further(parsed[TUNER_ARGUMENTS], texts=True)

@@ -4,15 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.registry_location import checked_registry_uri
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, DEFAULT_TEMPLATE, Request
+
+
+def completed(
+    request: Request | None,
+    values: Mapping[str, Any],
+    labels: Mapping[str, str],
+    template: str | None,
+    problems: Sequence[Problem],
+) -> Request:
+    """Makes a request of what was given for it.
+
+    Args:
+        request: A published body that it is based on; None where there was none.
+        values: Parameter values from every place, put one over the other.
+        labels: Likewise.
+        template: The pipeline's name where one was asked for.
+        problems: What is wrong with how it was given.
+
+    Returns:
+        The request, with a name for the model and a template.
+    """
+    named = dict(values)
+    named.setdefault("model_display_name", default_display_name(values))
+    chosen = template or (request.template if request else default_template(named))
+    return dataclasses.replace(
+        request or Request(chosen, named),
+        template=chosen,
+        values=named,
+        labels=dict(labels),
+        problems=tuple(problems),
+    )
 
 
 def default_display_name(values: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from kfp_llm_tuning.pipelines import tune
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "support"
 COMMAND = [sys.executable, "-m", "kfp_llm_tuning.pipelines.cli"]
 TASKS = [
@@ -117,6 +119,19 @@ def test_a_run_ends_with_what_a_person_wants_next(finished: tuple[Path, str]) ->
         (path,) = output.glob(f"*/reports/{report}.html")
         assert "<html" in path.read_text(encoding="utf-8")
         assert path.name in summary
+
+
+def test_python_is_given_a_finished_run_whose_model_answers(
+    finished: tuple[Path, str], data: Path
+) -> None:
+    output, printed = finished
+    run = tune(resume=next(output.glob("*/run.json")).parent, output_dir=output)
+    assert (run.model_name, run.model_version) == ("router", 1)
+    assert f"{run.metrics.tuned['loss']:.4g}" in printed
+    assert "<html" in run.reports.validation.path.read_text(encoding="utf-8")
+    question = json.loads((data / "evaluation.jsonl").read_text("utf-8").splitlines()[0])
+    answers = run.predict([question["input_text"], question], max_output_tokens=3)
+    assert answers[0] == answers[1] == run.predict(question["input_text"], max_output_tokens=3)
 
 
 def test_nothing_is_written_outside_the_output_folder(finished: tuple[Path, str]) -> None:
