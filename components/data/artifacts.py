@@ -10,6 +10,7 @@ import msgspec
 
 from kfp_llm_tuning.components.common.folders import write_atomically
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormat
+from kfp_llm_tuning.components.data.tasks import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -53,6 +54,7 @@ class RecordsInfo(msgspec.Struct, frozen=True):
         source_uri: The JSONL file; empty where no set was given.
         source_sha256: Digest of its (decompressed) content.
         source_bytes: Size of its (decompressed) content.
+        task: What the rows ask the model to do.
     """
 
     model_reference: str
@@ -64,6 +66,7 @@ class RecordsInfo(msgspec.Struct, frozen=True):
     source_uri: str = ""
     source_sha256: str = ""
     source_bytes: int = 0
+    task: Task = Task.GENERATION
 
 
 class Encoding(msgspec.Struct, frozen=True):
@@ -89,6 +92,7 @@ class Encoding(msgspec.Struct, frozen=True):
         source_uri: As in `RecordsInfo`.
         source_sha256: As in `RecordsInfo`.
         source_bytes: As in `RecordsInfo`.
+        task: As in `RecordsInfo`.
     """
 
     max_input_tokens: int
@@ -110,6 +114,7 @@ class Encoding(msgspec.Struct, frozen=True):
     source_uri: str = ""
     source_sha256: str = ""
     source_bytes: int = 0
+    task: Task = Task.GENERATION
 
 
 def write_records_info(folder: Path, info: RecordsInfo) -> None:

@@ -156,6 +156,7 @@ def encode_dataset(
         source_uri=info.source_uri,
         source_sha256=info.source_sha256,
         source_bytes=info.source_bytes,
+        task=info.task,
         **tally.facts(),
     )
     write_encoding(folder, encoding)

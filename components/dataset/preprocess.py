@@ -27,7 +27,8 @@ from kfp_llm_tuning.components.data.reading.findings import (
 from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
-from kfp_llm_tuning.components.data.rows import RowFormat
+from kfp_llm_tuning.components.data.rows import Row, RowFormat
+from kfp_llm_tuning.components.data.tasks import TaskFinder
 from kfp_llm_tuning.components.dataset.source_file import SourceFile, inspect_source
 
 if TYPE_CHECKING:
@@ -111,7 +112,13 @@ def _write_records(
     with path.open("wb") as stream:
         writer = _RecordWriter(stream, name_files(source.uri)[0], findings)
         renderer = RowRenderer(formatter, source.default_context, writer.take)
-        scan(source.uri, facts.row_format, findings, renderer.add)
+        task = TaskFinder()
+
+        def visit(place: Place, row: Row) -> None:
+            task.add_row(row)
+            renderer.add(place, row)
+
+        scan(source.uri, facts.row_format, findings, visit)
         renderer.finish()
     raise_all(list_problems(findings))
     if not writer.examples:
@@ -130,6 +137,7 @@ def _write_records(
         source_uri=uri,
         source_sha256=facts.sha256,
         source_bytes=facts.byte_count,
+        task=task.task,
     )
 
 

@@ -148,6 +148,15 @@ class RootInputs:
         templates=(TEXT_TEMPLATE,),
     )
 
+    epochs: float = _own(
+        0.0,
+        help="Passes over the training data, in the place of train_steps; 0: train_steps decides; "
+        "negative: the steps that are advised for the task found in the data.",
+        minimum=-1,
+        maximum=1000,
+        allowed="up to 1,000; 0 for train_steps, -1 for what is advised for the task",
+        unit="epochs",
+    )
     seed: int = _own(0, help="Seed of weights, order and dropout.", minimum=0, maximum=2**32 - 1)
     strict_validation: bool = _own(False, help="Refuse the dataset on warnings too.", group="data")
     gate_metric: str = _own(

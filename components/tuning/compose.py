@@ -10,6 +10,11 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.data.artifacts import Encoding, read_encoding
+from kfp_llm_tuning.components.data.training_steps import (
+    RunLength,
+    TrainingSteps,
+    training_steps,
+)
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.models.model_references import (
     LEGACY_RATE,
@@ -114,13 +119,17 @@ def compose_arguments(
     )
     check_learning_rate(request.learning_rate, request.tuning_method)
     has_evaluation = evaluation.examples > 0
+    batch_size = request.tuner_arguments.get("batch_size", 0)
+    batch_size = reference.batch_size(request.accelerator, batch_size)
+    length = RunLength(reference.steps(request.train_steps), request.epochs)
+    steps = training_steps(length, training.task, training.examples, batch_size)
     # From values: JSON, and so KFP, hands the number 1.0 over as 1.
     arguments = TuningArguments.from_values(
         {
             "model_reference": reference.name,
             "display_name": request.model_display_name,
-            "train_steps": reference.steps(request.train_steps),
-            "batch_size": reference.batch_size(request.accelerator),
+            "train_steps": steps.steps,
+            "batch_size": batch_size,
             "learning_rate": reference.rate(request.learning_rate, request.tuning_method),
             "learning_rate_multiplier": request.learning_rate_multiplier,
             "tuning": reference.tuning,
@@ -131,7 +140,7 @@ def compose_arguments(
             **request.tuner_arguments,
         }
     )
-    return arguments, _decisions(request, reference, arguments, training, evaluation)
+    return arguments, _decisions(request, reference, arguments, steps, training, evaluation)
 
 
 def _selection(request: TuningRequest, reference: ModelReference) -> bool:
@@ -143,6 +152,7 @@ def _decisions(
     request: TuningRequest,
     reference: ModelReference,
     arguments: TuningArguments,
+    steps: TrainingSteps,
     training: Encoding,
     evaluation: Encoding,
 ) -> list[str]:
@@ -155,7 +165,7 @@ def _decisions(
         f"batch size {arguments.batch_size}: {_batch_source(request, reference)}",
         f"learning rate {arguments.peak_learning_rate:g}: {arguments.learning_rate:g} "
         f"({_rate_source(request, reference)}) x {arguments.learning_rate_multiplier:g}",
-        f"{arguments.train_steps} steps{_steps_source(request)}: {seen} examples seen, "
+        f"{arguments.train_steps} steps{_steps_source(request, steps)}: {seen} examples seen, "
         f"{seen / training.examples:.2f} epochs of {training.examples}",
         *(
             f"{name} {value}: as given"
@@ -193,8 +203,11 @@ def _rate_source(request: TuningRequest, reference: ModelReference) -> str:
     return f"{request.learning_rate:g} as given, where {LEGACY_RATE:g} is what tune recommends"
 
 
-def _steps_source(request: TuningRequest) -> str:
-    return "" if request.train_steps > 0 else f" (the default of {request.tuning_method})"
+def _steps_source(request: TuningRequest, steps: TrainingSteps) -> str:
+    reason = steps.reason
+    if not reason and request.train_steps <= 0:
+        reason = f"the default of {request.tuning_method}"
+    return f" ({reason})" if reason else ""
 
 
 def _selection_source(request: TuningRequest, reference: ModelReference) -> str:

@@ -15,6 +15,7 @@ def compose_params_for_model_tuner(
     evaluation_dataset: Input[Dataset],
     model_display_name: str = "",
     train_steps: int = 300,
+    epochs: float = 0.0,
     learning_rate: float = -1.0,
     learning_rate_multiplier: float = 1.0,
     evaluation_interval: int = 20,
@@ -56,6 +57,8 @@ def compose_params_for_model_tuner(
         evaluation_dataset: Output of evaluation-dataset-encoder; its set may be empty.
         model_display_name: Name of the tuned model.
         train_steps: Batches to train on.
+        epochs: Passes over the training data, in the place of train_steps; 0 leaves it to these,
+            a negative number to what is advised for the task found in the data.
         learning_rate: Negative means the one recommended for the model.
         learning_rate_multiplier: Multiplies the learning rate.
         evaluation_interval: Steps between two evaluations over the whole evaluation set.

@@ -16,6 +16,7 @@ def validate_dataset(
     large_model_reference: str = "text-bison@001",
     default_context: str = "",
     train_steps: int = 300,
+    epochs: float = 0.0,
     tuning_method: str = "tune_v2",
     accelerator_type: str = "",
     max_context_length: str = "",
@@ -35,6 +36,8 @@ def validate_dataset(
         large_model_reference: The model: decides format, limits, tokenizer and batch size.
         default_context: Context of conversations that have none; an error with text.
         train_steps: Optimiser steps, for the number of epochs.
+        epochs: Passes over the training data, in the place of train_steps; 0 leaves it to these,
+            a negative number to what is advised for the task found in the data.
         tuning_method: tune_v2, tune, adapter or full; decides the limits.
         accelerator_type: GPU; empty means GPU too. TPU is refused: nothing tunes on it.
         max_context_length: 8k or 32k; empty for the model's own.
@@ -57,6 +60,7 @@ def validate_dataset(
         large_model_reference=large_model_reference,
         default_context=default_context,
         train_steps=train_steps,
+        epochs=epochs,
         tuning_method=tuning_method,
         accelerator_type=accelerator_type,
         max_context_length=max_context_length,

@@ -83,10 +83,11 @@ def check_steps(steps: StepsSummary) -> Iterator[Finding]:
     low, high = limits.ADVISED_EPOCHS
     what = (
         f"{steps.train_steps:,} steps of {steps.batch_size} examples are "
-        f"{steps.examples_seen:,} examples: {steps.epochs:.3g} epochs."
+        f"{steps.examples_seen:,} examples: {steps.epochs:.3g} epochs"
+        f"{f' ({steps.reason})' if steps.reason else ''}."
     )
     if steps.epochs < low:
-        fix = "A part of the data is never seen: raise train_steps."
+        fix = "A part of the data is never seen: raise train_steps, or give epochs."
         yield Finding("few_epochs", what, fix=fix, severity=Severity.WARNING)
     elif steps.epochs > high:
         fix = "The model will learn it by heart: lower train_steps or add examples."

@@ -19,6 +19,7 @@ from kfp_llm_tuning.components.data.reading.row_format import row_format_for
 from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
 from kfp_llm_tuning.components.data.rows import Row, RowFormat
+from kfp_llm_tuning.components.data.training_steps import RunLength, training_steps
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.tuner import read_further
@@ -63,6 +64,7 @@ class Request:
         large_model_reference: The model, which decides format, limits, tokenizer and batch size.
         default_context: Context of conversations that have none; not for text.
         train_steps: Optimiser steps, for the number of epochs; 0 or less: the method's own.
+        epochs: Passes in the place of train_steps, as in `training_steps.RunLength`.
         tuning_method: As in `model_references.resolve`.
         accelerator_type: "GPU"; "TPU" is refused; empty means GPU.
         max_context_length: As in `model_references.resolve`.
@@ -76,6 +78,7 @@ class Request:
     large_model_reference: str = "text-bison@001"
     default_context: str = ""
     train_steps: int = 300
+    epochs: float = 0.0
     tuning_method: str = "tune_v2"
     accelerator_type: str = ""
     max_context_length: str = ""
@@ -247,13 +250,20 @@ class _Validator:
 
     def _steps(self, training: ScannedDataset) -> StepsSummary | None:
         examples = count_training_examples(training.scan)
-        further, _ = read_further(self._request.tuner_arguments)
-        batch = self._model.batch_size(self._accelerator, further.get("batch_size", 0))
-        asked = self._model.steps(self._request.train_steps)
-        seen = asked * batch
         if not examples:
             return None
-        return StepsSummary(asked, batch, seen, seen / examples)
+        further, _ = read_further(self._request.tuner_arguments)
+        batch = self._model.batch_size(self._accelerator, further.get("batch_size", 0))
+        length = RunLength(self._model.steps(self._request.train_steps), self._request.epochs)
+        try:
+            chosen = training_steps(length, training.profile.tasks.task, examples, batch)
+        except UserError as error:
+            for wrong in error.problems:
+                finding = Finding("too_many_steps", wrong.what, wrong.allowed, wrong.fix)
+                self._findings.add(replace(finding, path=wrong.where))
+            return None
+        seen = chosen.steps * batch
+        return StepsSummary(chosen.steps, batch, seen, seen / examples, chosen.reason)
 
     def _result(
         self,

@@ -152,6 +152,16 @@ def _output_problems(parameters: PipelineParameters) -> list[Problem]:
     return [Problem(what, "evaluation_output_root_dir", "a folder that can be made, or its URI")]
 
 
+def _check_epochs(parameters: PipelineParameters) -> list[Problem]:
+    if not parameters.epochs or parameters.train_steps == PARAMETERS["train_steps"].default:
+        return []
+    what = (
+        f"epochs {parameters.epochs:g} and train_steps {parameters.train_steps} exclude one "
+        "another."
+    )
+    return [Problem(what, "epochs, train_steps", fix="Give one of them.")]
+
+
 def _check_learning_rate(parameters: PipelineParameters) -> list[Problem]:
     problems: list[Problem] = []
     with collect(problems):
@@ -181,6 +191,7 @@ CHECKS: tuple[Callable[[PipelineParameters], list[Problem]], ...] = (
     _check_accelerator,
     check_engine,
     _check_dataset,
+    _check_epochs,
     _check_learning_rate,
     _check_tuner_arguments,
     _check_gate,

@@ -29,6 +29,7 @@ def validate_pipeline(
     enable_early_stopping: bool = True,
     enable_checkpoint_selection: str = "default",
     train_steps: int = 300,
+    epochs: float = 0.0,
     learning_rate: float = -1.0,
     learning_rate_multiplier: float = 1.0,
     max_context_length: str = "",
@@ -96,6 +97,8 @@ def validate_pipeline(
         enable_early_stopping: Stop when evaluations no longer get better.
         enable_checkpoint_selection: true, false or default.
         train_steps: Batches to train on.
+        epochs: Passes over the training data, in the place of train_steps; 0 leaves it to these,
+            a negative number to what is advised for the task found in the data.
         learning_rate: Negative means the one recommended for the model.
         learning_rate_multiplier: Multiplies the learning rate.
         max_context_length: 8k or 32k; empty means the model's own.

@@ -50,7 +50,9 @@ def warnings_about(parameters: PipelineParameters, reference: ModelReference) ->
     if parameters.learning_rate == 0 or parameters.learning_rate_multiplier == 0:
         warnings.append("The learning rate is 0: the tuned model will be the base model.")
     warnings += _unused_arguments(parameters, reference)
-    return warnings + _evaluation_warnings(parameters, reference.steps(parameters.train_steps))
+    # So many epochs are steps only when the data has been counted.
+    steps = None if parameters.epochs else reference.steps(parameters.train_steps)
+    return warnings + _evaluation_warnings(parameters, steps)
 
 
 def _unused_arguments(parameters: PipelineParameters, reference: ModelReference) -> Iterator[str]:
@@ -86,9 +88,9 @@ def _given(parameters: PipelineParameters, *names: str) -> Iterator[str]:
     return (name for name in names if getattr(parameters, name) != PARAMETERS[name].default)
 
 
-def _evaluation_warnings(parameters: PipelineParameters, steps: int) -> list[str]:
+def _evaluation_warnings(parameters: PipelineParameters, steps: int | None) -> list[str]:
     if parameters.evaluation_data_uri:
-        if parameters.evaluation_interval > steps:
+        if steps is not None and parameters.evaluation_interval > steps:
             return [
                 f"evaluation_interval {parameters.evaluation_interval} is more than train_steps "
                 f"{steps}: the only evaluation is at the end."

@@ -113,12 +113,14 @@ class StepsSummary:
         batch_size: Examples a step.
         examples_seen: Their product.
         epochs: Passes over the training examples.
+        reason: Where the steps come from; empty where they were given.
     """
 
     train_steps: int
     batch_size: int
     examples_seen: int
     epochs: float
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ class JobOptions:
 
     def request(self) -> Request:
         """Reads what is to be tuned."""
-        return gather_request(self.source)
+        # A template that was compiled elsewhere may not know the input.
+        return gather_request(self.source, advise_steps=self.template_file is None)
 
     def target(self) -> Target:
         """Says where it is to be tuned; nothing is asked yet."""

@@ -111,11 +111,13 @@ def _appearance(parameter: Parameter) -> dict[str, Any]:
     return {"metavar": shown, **_COMPLETED.get(parameter.name, {})}
 
 
-def gather_request(source: RequestSource) -> Request:
+def gather_request(source: RequestSource, *, advise_steps: bool = True) -> Request:
     """Reads what is to be tuned.
 
     Args:
         source: Where the request comes from.
+        advise_steps: Whether the task found in the data decides on the steps of a request that
+            says nothing of them, and is no published body.
 
     Returns:
         The request; its values are neither checked nor completed, and what is wrong with files and
@@ -147,7 +149,7 @@ def gather_request(source: RequestSource) -> Request:
     if not values:
         nothing = Problem("nothing to tune.", fix="Give --dataset-uri or --params; see --help.")
         raise UserError(*problems or [nothing])
-    return completed(base, values, labels, source.template, problems)
+    return completed(base, values, labels, source.template, problems, advise_steps=advise_steps)
 
 
 def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
+from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR, raise_all
+from kfp_llm_tuning.components.parameters.pipeline import TEXT, TEXT_TEMPLATE
+from kfp_llm_tuning.components.parameters.reading import read
 from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
+from kfp_llm_tuning.pipelines.requests.run_length import length_problems, with_advised_steps
 from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
 
 if TYPE_CHECKING:
@@ -45,10 +48,10 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 @click.option(
     "--train-steps",
     type=int,
-    default=300,
-    show_default=True,
-    help="Optimiser steps, for the number of epochs; 0 or less: the model's own.",
+    help="Optimiser steps, for the number of epochs; 0 or less: the model's own.  "
+    "[default: what is advised for the task found in the data; 300 for closed models]",
 )
+@click.option("--epochs", type=float, help="Passes over the data, instead of --train-steps.")
 @click.option(
     "--report",
     "report_file",
@@ -69,7 +72,8 @@ def validate(
     evaluation: str,
     model: str,
     default_context: str,
-    train_steps: int,
+    train_steps: int | None,
+    epochs: float | None,
     report_file: Path | None,
     strict: bool,
     max_printed: int,
@@ -83,13 +87,14 @@ def validate(
     from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
     with _report_written(report_file) as report, at_work(f"Checking {file}"):
+        reference = model or _default_model(file)
         validation = validate_dataset(
             Request(
                 dataset_uri=file,
                 evaluation_data_uri=evaluation,
-                large_model_reference=model or _default_model(file),
+                large_model_reference=reference,
                 default_context=default_context,
-                train_steps=train_steps,
+                **_run_length(reference, train_steps, epochs),
                 strict=strict,
                 max_printed_problems=max_printed,
             )
@@ -108,6 +113,15 @@ def _default_model(file: str) -> str:
     from kfp_llm_tuning.components.data.rows import RowFormat
 
     return "chat-bison@001" if detect_format(file) == RowFormat.CHAT else "text-bison@001"
+
+
+def _run_length(reference: str, train_steps: int | None, epochs: float | None) -> dict[str, Any]:
+    """Says how long is trained, as ``run`` does with the same options."""
+    given = {"train_steps": train_steps, "epochs": epochs}
+    values = {name: value for name, value in given.items() if value is not None}
+    raise_all([*length_problems(values), *read(values, TEXT, limits=True)[1]])
+    settled = with_advised_steps({"large_model_reference": reference, **values}, TEXT_TEMPLATE)
+    return {name: settled[name] for name in given if name in settled}
 
 
 @contextmanager

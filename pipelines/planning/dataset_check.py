@@ -91,6 +91,7 @@ def _validate(run: PlannedRun) -> Summary:
             large_model_reference=str(run.value("large_model_reference")),
             default_context=str(run.value("default_context")),
             train_steps=int(run.value("train_steps")),
+            epochs=float(run.value("epochs")),
             tuning_method=str(run.value("tuning_method")),
             accelerator_type="TPU" if run.checked and run.checked.use_tpu else "GPU",
             max_context_length=str(run.value("max_context_length") or ""),

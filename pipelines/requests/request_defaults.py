@@ -13,6 +13,7 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.registry_location import checked_registry_uri
 from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, DEFAULT_TEMPLATE, Request
+from kfp_llm_tuning.pipelines.requests.run_length import length_problems, with_advised_steps
 
 
 def completed(
@@ -21,6 +22,8 @@ def completed(
     labels: Mapping[str, str],
     template: str | None,
     problems: Sequence[Problem],
+    *,
+    advise_steps: bool = True,
 ) -> Request:
     """Makes a request of what was given for it.
 
@@ -30,13 +33,18 @@ def completed(
         labels: Likewise.
         template: The pipeline's name where one was asked for.
         problems: What is wrong with how it was given.
+        advise_steps: Whether the task found in the data decides on the steps of a request that
+            says nothing of them, and is no published body.
 
     Returns:
-        The request, with a name for the model and a template.
+        The request, with a name for the model, a template, and who decides on the steps.
     """
     named = dict(values)
     named.setdefault("model_display_name", default_display_name(values))
     chosen = template or (request.template if request else default_template(named))
+    problems = [*problems, *length_problems(named)]
+    if advise_steps and not request:
+        named = with_advised_steps(named, chosen)
     return dataclasses.replace(
         request or Request(chosen, named),
         template=chosen,

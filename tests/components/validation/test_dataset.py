@@ -256,7 +256,7 @@ class TestWarnings:
         validation = check(write(text_rows(100)), train_steps=12)
         assert messages(validation, Severity.WARNING) == [
             "train.jsonl: 12 steps of 8 examples are 96 examples: 0.96 epochs. "
-            "A part of the data is never seen: raise train_steps."
+            "A part of the data is never seen: raise train_steps, or give epochs."
         ]
 
     def test_many_epochs(self, write: Write) -> None:
