@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
+    import numpy
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 # Told apart by people who see no red or green (Okabe and Ito 2008), on light and on dark pages.
 PALETTE = ("#3b82c4", "#e08a1e", "#2a9d74", "#c25ba0", "#8d7b3c", "#6f6fd0")
@@ -37,7 +39,7 @@ _STYLE = {
 
 
 def histogram(
-    values: Sequence[int],
+    values: Sequence[int] | NDArray[numpy.int64],
     title: str,
     x_label: str,
     y_label: str,

@@ -42,6 +42,9 @@ def preprocess_dataset(
     preprocessed: Output[Dataset],
     dataset_uri: str = "",
     default_context: str = "",
+    held_out_from: str = "",
+    evaluation_fraction: float = 0.0,
+    seed: int = 0,
     data_version: str = "",
 ) -> None:
     """Turns text rows or conversations into prompts and completions.
@@ -50,6 +53,11 @@ def preprocess_dataset(
         large_model_reference: The model whose chat template writes the prompts.
         dataset_uri: URI of a JSONL file, plain or .gz; empty for no set.
         default_context: Context of conversations that have none of their own.
+        held_out_from: The training set whose held-out rows are written, where dataset_uri is empty
+            and evaluation_fraction is not 0.
+        evaluation_fraction: Share of the rows that is held out to evaluate on: left out of
+            dataset_uri, or taken from held_out_from.
+        seed: Of the choice of what is held out.
         data_version: Of validate-pipeline; another version is another task for KFP's cache.
         preprocessed: Folder with records.jsonl and info.json.
     """
@@ -58,7 +66,13 @@ def preprocess_dataset(
 
     with exit_on_error():
         facts = preprocess_for_model(
-            dataset_uri, preprocessed.path, large_model_reference, default_context
+            dataset_uri,
+            preprocessed.path,
+            large_model_reference,
+            default_context,
+            held_out_from,
+            evaluation_fraction,
+            seed,
         )
     preprocessed.metadata.update(facts)
 

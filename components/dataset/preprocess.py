@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -17,6 +18,7 @@ from kfp_llm_tuning.components.data.artifacts import (
     RecordsInfo,
     write_records_info,
 )
+from kfp_llm_tuning.components.data.held_out import hold_out
 from kfp_llm_tuning.components.data.reading.dataset_formatter import formatter_for_dataset
 from kfp_llm_tuning.components.data.reading.findings import (
     Findings,
@@ -30,6 +32,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, Un
 from kfp_llm_tuning.components.data.rows import Row, RowFormat
 from kfp_llm_tuning.components.data.tasks import TaskFinder
 from kfp_llm_tuning.components.dataset.source_file import SourceFile, inspect_source
+from kfp_llm_tuning.components.models.model_references import resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,6 +47,21 @@ MAX_PROBLEMS_LISTED = 20
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which of a dataset's rows are written.
+
+    Attributes:
+        fraction: The share that is held out to evaluate on; 0 for none, then all rows are written.
+        seed: Of the choice of what is held out.
+        held_out: Whether what is held out is written, and not the rest.
+    """
+
+    fraction: float = 0.0
+    seed: int = 0
+    held_out: bool = False
+
+
+@dataclass(frozen=True)
 class Source:
     """A dataset and how it is read.
 
@@ -51,11 +69,13 @@ class Source:
         uri: The JSONL file, plain or .gz.
         model_reference: The model whose prompts are written.
         default_context: Context of conversations that have none of their own.
+        part: Which rows are written.
     """
 
     uri: str
     model_reference: str
     default_context: str = ""
+    part: Part = Part()
 
 
 def preprocess_dataset(
@@ -114,9 +134,12 @@ def _write_records(
         renderer = RowRenderer(formatter, source.default_context, writer.take)
         task = TaskFinder()
 
+        is_written = _chooser(source, facts)
+
         def visit(place: Place, row: Row) -> None:
-            task.add_row(row)
-            renderer.add(place, row)
+            if is_written():
+                task.add_row(row)
+                renderer.add(place, row)
 
         scan(source.uri, facts.row_format, findings, visit)
         renderer.finish()
@@ -139,6 +162,17 @@ def _write_records(
         source_bytes=facts.byte_count,
         task=task.task,
     )
+
+
+def _chooser(source: Source, facts: SourceFile) -> Callable[[], bool]:
+    """Gives what says, of one row after the other, whether it is written."""
+    part = source.part
+    if not part.fraction:
+        return lambda: True
+    limits = resolve(source.model_reference).dataset_limits
+    held_out = hold_out(source.uri, facts.row_format, part.fraction, part.seed, limits)
+    rows = iter(held_out if part.held_out else ~held_out)
+    return lambda: bool(next(rows))
 
 
 def _check_context(source: Source, facts: SourceFile) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from kfp_llm_tuning.components.data.artifacts import read_records_info
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import (
+    Part,
     Source,
     preprocess_dataset,
     write_no_records,
@@ -18,7 +19,13 @@ from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
 
 
 def preprocess_for_model(
-    dataset_uri: str, folder: str, large_model_reference: str, default_context: str = ""
+    dataset_uri: str,
+    folder: str,
+    large_model_reference: str,
+    default_context: str = "",
+    held_out_from: str = "",
+    evaluation_fraction: float = 0.0,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Writes the records of a dataset for a model (see `preprocess_dataset`).
 
@@ -27,6 +34,10 @@ def preprocess_for_model(
         folder: Where the records go.
         large_model_reference: The model whose prompts are written.
         default_context: Context of conversations that have none of their own.
+        held_out_from: The training set whose held-out rows are the dataset, where there is no
+            other and a share is held out.
+        evaluation_fraction: The share that is held out; 0 for none.
+        seed: Of the choice of what is held out.
 
     Returns:
         Metadata of the output artifact.
@@ -35,8 +46,10 @@ def preprocess_for_model(
         UserError: As `preprocess_dataset` and `resolve`.
     """
     reference = resolve(large_model_reference)
-    if dataset_uri:
-        source = Source(dataset_uri, large_model_reference, default_context)
+    uri = dataset_uri or (held_out_from if evaluation_fraction else "")
+    if uri:
+        part = Part(evaluation_fraction, seed, held_out=not dataset_uri)
+        source = Source(uri, large_model_reference, default_context, part)
         tokenizer = load_tokenizer(tokenizer_folder(reference))
         info = preprocess_dataset(source, tokenizer, Path(folder))
     else:

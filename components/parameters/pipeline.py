@@ -157,7 +157,20 @@ class RootInputs:
         allowed="up to 1,000; 0 for train_steps, -1 for what is advised for the task",
         unit="epochs",
     )
-    seed: int = _own(0, help="Seed of weights, order and dropout.", minimum=0, maximum=2**32 - 1)
+    evaluation_fraction: float = _own(
+        0.0,
+        help="Share of the training data that is held out to evaluate on, in the place of "
+        "evaluation_data_uri; what is nearly the same stays on one side.",
+        group="data",
+        minimum=0,
+        maximum=0.5,
+    )
+    seed: int = _own(
+        0,
+        help="Seed of weights, order, dropout and the choice of what is held out.",
+        minimum=0,
+        maximum=2**32 - 1,
+    )
     strict_validation: bool = _own(False, help="Refuse the dataset on warnings too.", group="data")
     gate_metric: str = _own(
         "",

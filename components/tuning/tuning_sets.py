@@ -88,7 +88,7 @@ def open_sets(arguments: TuningArguments, train: Path, evaluation: Path | None) 
             Problem(
                 "needs an evaluation set.",
                 "enable_early_stopping",
-                fix="Give evaluation_data_uri, or turn it off.",
+                fix="Give evaluation_data_uri or evaluation_fraction, or turn it off.",
             )
         )
     if processes.count() > arguments.batch_size:

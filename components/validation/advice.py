@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from unicodedata import normalize
 
 import numpy
+from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.wording import nearest
 from kfp_llm_tuning.components.data.reading.field_names import quote
-from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
-from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
+from kfp_llm_tuning.components.data.reading.findings import Finding
 from kfp_llm_tuning.components.data.reading.scan import Place
-from kfp_llm_tuning.components.validation.dataset_profile import (
-    DatasetProfile,
-    ExampleDigest,
-    level_text,
-)
-from kfp_llm_tuning.components.validation.similarity import common_pieces, find_near_pairs
+from kfp_llm_tuning.components.data.similarity.files import ChainedSketches
+from kfp_llm_tuning.components.data.similarity.inputs import level_text
+from kfp_llm_tuning.components.data.similarity.near_duplicates import NearDuplicates, sampled
+from kfp_llm_tuning.components.data.similarity.sketches import common_pieces
+from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile, ExampleFile
+from kfp_llm_tuning.components.validation.row_advice import warning
 
 # An input has an instruction when it shares so many five-byte pieces with a fifth of the others:
 # about as much text as "Classify the text:".
@@ -54,7 +54,7 @@ def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     """
     for dataset in (training, evaluation):
         if dataset:
-            for finding in _advise_alone(dataset.profile):
+            for finding in _repetitions(dataset.profile.examples):
                 yield replace(finding, file=dataset.name)
     yield from _one_class(training, evaluation)
     if evaluation:
@@ -70,17 +70,6 @@ def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
                 yield replace(finding, file=evaluation.name)
 
 
-def _advise_alone(profile: DatasetProfile) -> Iterator[Finding]:
-    for place, field in profile.blank:
-        yield _warning("blank_text", f"{field} is white space only.", place, field)
-    yield from _repetitions(profile.examples)
-    low, high = ADVISED_PAIRS
-    advised = f"any number; {low} to {high} are advised"
-    for place, pairs in profile.unusual_lengths:
-        what = f"the conversation has {pairs} user-assistant pair{'s' if pairs > 1 else ''}."
-        yield _warning("unusual_conversation", what, place, "messages", advised)
-
-
 def _one_class(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     consequences = [
         (training, "the model learns to answer this whatever it is asked"),
@@ -90,53 +79,64 @@ def _one_class(training: Dataset, evaluation: Dataset | None) -> Iterator[Findin
         labels = list(dataset.profile.tasks.labels) if dataset else []
         if dataset and len(labels) == 1:
             what = f"every output is {quote(labels[0])}: {consequence}."
-            finding = _warning("one_class", what, fix="Add examples with other outputs.")
+            finding = warning("one_class", what, fix="Add examples with other outputs.")
             yield replace(finding, file=dataset.name)
 
 
-def _repetitions(examples: list[ExampleDigest]) -> Iterator[Finding]:
-    exact: dict[bytes, ExampleDigest] = {}
-    inputs: dict[bytes, ExampleDigest] = {}
-    for example in examples:
-        same = exact.setdefault(example.exact, example)
-        first = inputs.setdefault(example.input, example)
-        if same is not example:
-            what = f"the same example stands at {_show(same.place)}."
-            yield _warning("duplicate", what, example.place)
-        elif first is not example and first.output == example.output:
+def _repetitions(examples: ExampleFile) -> Iterator[Finding]:
+    same, same_firsts = _repeated(examples.exact)
+    for number, first_number in zip(*_repeated(examples.inputs), strict=True):
+        example = examples[number]
+        place = numpy.searchsorted(same, number)
+        if place < len(same) and same[place] == number:
+            what = f"the same example stands at {_show(examples[same_firsts[place]].place)}."
+            yield warning("duplicate", what, example.place)
+            continue
+        first = examples[first_number]
+        if first.output == example.output:
             what = f"the same but for case or white space stands at {_show(first.place)}."
-            yield _warning("near_duplicate", what, example.place)
-        elif first is not example:
+            yield warning("near_duplicate", what, example.place)
+        else:
             what = (
                 f"the same input has another output at {_show(first.place)}: "
                 f"{quote(first.output_start)} there, {quote(example.output_start)} here."
             )
-            yield _warning("conflict", what, example.place)
+            yield warning("conflict", what, example.place)
+
+
+def _repeated(values: NDArray[numpy.uint64]) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+    """Finds the numbers of values that stood before, each with that of the first, ascending."""
+    order = numpy.argsort(values, kind="stable")
+    is_new = numpy.ones(len(order), numpy.bool_)
+    is_new[1:] = values[order[1:]] != values[order[:-1]]
+    runs = numpy.cumsum(is_new)[~is_new] - 1
+    later, firsts = order[~is_new], order[is_new][runs]
+    ascending = numpy.argsort(later)
+    return later[ascending], firsts[ascending]
 
 
 def _leakage(training: DatasetProfile, evaluation: DatasetProfile) -> Iterator[Finding]:
-    known: dict[bytes, Place] = {}
-    for example in training.examples:
-        known.setdefault(example.input, example.place)
-    for example in evaluation.examples:
-        place = known.get(example.input)
-        if place:
-            what = f"the same input is trained on, at {_show(place)} of the training set."
-            fix = "Remove it from one of the sets: it makes the evaluation look too good."
-            yield _warning("leakage", what, example.place, fix=fix)
+    known, firsts = numpy.unique(training.examples.inputs, return_index=True)
+    asked = evaluation.examples.inputs
+    if not len(known):
+        return
+    places = numpy.minimum(numpy.searchsorted(known, asked), len(known) - 1)
+    for number in numpy.flatnonzero(known[places] == asked):
+        place = training.examples[int(firsts[places[number]])].place
+        what = f"the same input is trained on, at {_show(place)} of the training set."
+        fix = "Remove it from one of the sets: it makes the evaluation look too good."
+        yield warning("leakage", what, evaluation.examples[int(number)].place, fix=fix)
 
 
 def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     """Finds inputs that are nearly but not quite the same, within and across the sets."""
     datasets = [dataset for dataset in (training, evaluation) if dataset]
-    owners = [(dataset, example) for dataset in datasets for example in dataset.profile.examples]
-    # Inputs that are just the same were told before: only the first of them takes part.
-    firsts = {example.input: number for number, (_, example) in reversed([*enumerate(owners)])}
-    chosen = sorted(firsts.values())
-    sketches = [sketch for dataset in datasets for sketch in dataset.profile.sketches]
-    for pair in find_near_pairs([sketches[number] for number in chosen]):
+    sketches = ChainedSketches([dataset.profile.sketches for dataset in datasets])
+    keys = numpy.concatenate([dataset.profile.examples.inputs for dataset in datasets])
+    for pair in NearDuplicates(sketches, keys).pairs():
         (first_set, first), (second_set, second) = (
-            owners[chosen[number]] for number in (pair.first, pair.second)
+            (datasets[part], datasets[part].profile.examples[number])
+            for part, number in map(sketches.part_of, (pair.first, pair.second))
         )
         share = f"{pair.likeness:.0%} alike"
         if first_set is second_set:
@@ -148,7 +148,7 @@ def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[
                 "of the training set."
             )
             kind = "near_leakage"
-        yield replace(_warning(kind, what, second.place), file=second_set.name)
+        yield replace(warning(kind, what, second.place), file=second_set.name)
 
 
 def _advise_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[Finding]:
@@ -157,7 +157,7 @@ def _advise_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[
             near = nearest(example.label, [name for name in labels if labels[name] > 1])
             fix = f"Did you mean {quote(near)}?" if near else "Add examples of it."
             what = f"the label {quote(example.label)} occurs once."
-            yield _warning("rare_label", what, example.place, example.output_path, fix=fix)
+            yield warning("rare_label", what, example.place, example.output_path, fix=fix)
     yield from _label_spellings(profile, labels)
     share = _share_with_instruction(profile)
     if share < 0.5:
@@ -169,7 +169,7 @@ def _advise_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[
             'Begin every input as in "Classify the following text into one of the following '
             'classes: [...] Text: ".'
         )
-        yield _warning("no_instruction", what, fix=fix)
+        yield warning("no_instruction", what, fix=fix)
 
 
 def _label_spellings(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[Finding]:
@@ -186,7 +186,7 @@ def _label_spellings(profile: DatasetProfile, labels: dict[str, int]) -> Iterato
                 f"{'look the same.' if looks_alike else 'differ in case or white space only.'}"
             )
             fix = _NORMALIZE if looks_alike else ""
-            yield _warning("label_spelling", what, example.place, example.output_path, fix=fix)
+            yield warning("label_spelling", what, example.place, example.output_path, fix=fix)
 
 
 def _as_read(label: str) -> str:
@@ -206,10 +206,12 @@ def _quoted_label(label: str, looks_alike: bool) -> str:
 
 def _share_with_instruction(profile: DatasetProfile) -> float:
     """Counts the inputs that share a good piece of text with a fifth of the others."""
-    common = common_pieces(profile.sketches)
+    sample = sampled(profile.examples.inputs).tolist()
+    common = common_pieces(profile.sketches[number] for number in sample)
     shared = [
-        numpy.isin(sketch.hashes, common, assume_unique=True).sum() >= _INSTRUCTION_PIECES
-        for sketch in profile.sketches
+        numpy.isin(profile.sketches[number].hashes, common, assume_unique=True).sum()
+        >= _INSTRUCTION_PIECES
+        for number in sample
     ]
     return float(numpy.mean(shared))
 
@@ -228,20 +230,7 @@ def _unknown_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator
             what = f"the label {shown} is not in the training set."
             fix = f"Did you mean {_quoted_label(near, looks_alike)}?" if near else ""
             fix += f" {_NORMALIZE}" if looks_alike else ""
-            yield _warning("unknown_label", what, example.place, example.output_path, fix=fix)
-
-
-def _warning(
-    kind: str,
-    what: str,
-    place: Place | None = None,
-    path: str = "",
-    allowed: str = "",
-    fix: str = "",
-) -> Finding:
-    line = place.line if place else 0
-    full = ".".join(part for part in (place.path if place else "", path) if part)
-    return Finding(kind, what, allowed, fix, Severity.WARNING, line, full)
+            yield warning("unknown_label", what, example.place, example.output_path, fix=fix)
 
 
 def _show(place: Place) -> str:

@@ -13,6 +13,8 @@ def validate_dataset(
     metrics: Output[Metrics],
     report: Output[HTML],
     evaluation_data_uri: str = "",
+    evaluation_fraction: float = 0.0,
+    seed: int = 0,
     large_model_reference: str = "text-bison@001",
     default_context: str = "",
     train_steps: int = 300,
@@ -33,6 +35,9 @@ def validate_dataset(
     Args:
         dataset_uri: Training set: JSONL, plain or .gz, at any URI that fsspec opens.
         evaluation_data_uri: Evaluation set; empty for none.
+        evaluation_fraction: Share of the training data that is held out to evaluate on, in the
+            place of evaluation_data_uri; what is nearly the same stays on one side.
+        seed: Of the choice of what is held out.
         large_model_reference: The model: decides format, limits, tokenizer and batch size.
         default_context: Context of conversations that have none; an error with text.
         train_steps: Optimiser steps, for the number of epochs.
@@ -57,6 +62,8 @@ def validate_dataset(
     request = Request(
         dataset_uri=dataset_uri,
         evaluation_data_uri=evaluation_data_uri,
+        evaluation_fraction=evaluation_fraction,
+        seed=seed,
         large_model_reference=large_model_reference,
         default_context=default_context,
         train_steps=train_steps,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
+
+import numpy
+from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.storage import open_input
+from kfp_llm_tuning.components.data.held_out import hold_out
 from kfp_llm_tuning.components.data.reading.findings import (
     Finding,
     Findings,
@@ -18,10 +23,12 @@ from kfp_llm_tuning.components.data.reading.findings import (
 from kfp_llm_tuning.components.data.reading.row_format import row_format_for
 from kfp_llm_tuning.components.data.reading.scan import Place, scan
 from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
-from kfp_llm_tuning.components.data.rows import Row, RowFormat
+from kfp_llm_tuning.components.data.rows import Row, RowFormat, count_messages
 from kfp_llm_tuning.components.data.training_steps import RunLength, training_steps
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.models.model_references import resolve
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
+from kfp_llm_tuning.components.parameters.reading import limit_problems
 from kfp_llm_tuning.components.parameters.tuner import read_further
 from kfp_llm_tuning.components.validation.advice import Dataset, advise
 from kfp_llm_tuning.components.validation.base_model import (
@@ -35,7 +42,10 @@ from kfp_llm_tuning.components.validation.count_rules import (
     check_training_counts,
 )
 from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile
+from kfp_llm_tuning.components.validation.evaluation_source import held_out_twice
+from kfp_llm_tuning.components.validation.lengths import LengthCounts
 from kfp_llm_tuning.components.validation.regions import ACCELERATORS, offered_accelerators
+from kfp_llm_tuning.components.validation.row_advice import advise_row
 from kfp_llm_tuning.components.validation.summarise import (
     ScannedDataset,
     count_training_examples,
@@ -61,6 +71,9 @@ class Request:
     Attributes:
         dataset_uri: The training set: any URI that fsspec opens, plain or .gz.
         evaluation_data_uri: The evaluation set; empty for none.
+        evaluation_fraction: The share of the training set that is held out, in the place of an
+            evaluation set; 0 for none.
+        seed: Of the choice of what is held out.
         large_model_reference: The model, which decides format, limits, tokenizer and batch size.
         default_context: Context of conversations that have none; not for text.
         train_steps: Optimiser steps, for the number of epochs; 0 or less: the method's own.
@@ -75,6 +88,8 @@ class Request:
 
     dataset_uri: str
     evaluation_data_uri: str = ""
+    evaluation_fraction: float = 0.0
+    seed: int = 0
     large_model_reference: str = "text-bison@001"
     default_context: str = ""
     train_steps: int = 300
@@ -96,8 +111,8 @@ class Histograms:
         output_tokens: One a training completion.
     """
 
-    input_tokens: list[int]
-    output_tokens: list[int]
+    input_tokens: LengthCounts
+    output_tokens: LengthCounts
 
 
 @dataclass(frozen=True)
@@ -162,11 +177,17 @@ class _Validator:
             self._findings.add(_context_with_text())
         self._examine_model()
         names = name_files(request.dataset_uri, request.evaluation_data_uri)
-        training = self._scan(request.dataset_uri, names[0])
+        held_out = self._hold_out()
+        training = self._scan(
+            request.dataset_uri, names[0], None if held_out is None else ~held_out
+        )
         self._add(check_training_counts(training.scan, self._format, limits), training)
         evaluation = None
         if request.evaluation_data_uri:
             evaluation = self._scan(request.evaluation_data_uri, names[1])
+        elif held_out is not None:
+            evaluation = self._scan(request.dataset_uri, names[0], held_out, known=True)
+        if evaluation:
             self._add(check_evaluation_counts(evaluation.scan, limits), evaluation)
         self._add(_compare_reasoning(training, evaluation), evaluation or training)
         self._advise(training, evaluation)
@@ -186,37 +207,80 @@ class _Validator:
                 self._examined.tokenizer, self._model, self._request.default_context
             )
 
-    def _scan(self, uri: str, name: str) -> ScannedDataset:
+    def _hold_out(self) -> NDArray[numpy.bool_] | None:
+        """Chooses the rows to evaluate on; None where none are, or can be, held out."""
+        request = self._request
+        if not request.evaluation_fraction:
+            return None
+        try:
+            return hold_out(
+                request.dataset_uri,
+                self._format,
+                request.evaluation_fraction,
+                request.seed,
+                self._model.dataset_limits,
+            )
+        except UserError as error:
+            for wrong in error.problems:
+                finding = Finding("nothing_held_out", wrong.what, wrong.allowed, wrong.fix)
+                self._findings.add(replace(finding, path=wrong.where))
+            return None
+
+    def _scan(
+        self,
+        uri: str,
+        name: str,
+        part: NDArray[numpy.bool_] | None = None,
+        *,
+        known: bool = False,
+    ) -> ScannedDataset:
+        """Reads a set, or the part of it that belongs to one.
+
+        Args:
+            uri: The set.
+            name: What it is called.
+            part: Whether each good row belongs to the part; None for the whole set.
+            known: Whether what is wrong with the other rows was told already.
+        """
         profile = DatasetProfile()
+        rows = repeat(True) if part is None else iter(part)
+        messages = 0
+
+        def report(finding: Finding) -> None:
+            self._findings.add(replace(finding, file=name))
 
         def visit(place: Place, row: Row) -> None:
+            nonlocal messages
+            if not next(rows):
+                return
+            messages += count_messages([row])
             profile.add(place, row)
-            self._count_tokens(place, row)
+            for finding in advise_row(place, row):
+                report(finding)
+            self._count_tokens(place, row, report)
 
         self._uncounted_uri = uri
-        scanned = scan(
-            uri, self._format, self._findings, visit, self._model.dataset_limits.advised_on, name
-        )
-        tokens = self._finish_counting()
-        checked = ScannedDataset(scanned, profile, tokens)
-        self._add(tokens.findings if tokens else (), checked)
-        self._add(list_notes(scanned), checked)
+        findings = Findings(0) if known else self._findings
+        window = self._model.dataset_limits.advised_on
+        scanned = scan(uri, self._format, findings, visit, window, name)
+        if part is not None:
+            scanned = scanned.part(len(profile.examples), messages, with_bad=not known)
+        checked = ScannedDataset(scanned, profile, self._finish_counting())
+        if not known:
+            self._add(list_notes(scanned), checked)
         return checked
 
-    def _count_tokens(self, place: Place, row: Row) -> None:
+    def _count_tokens(self, place: Place, row: Row, report: Callable[[Finding], object]) -> None:
         if not self._counter:
             return
         try:
-            self._start_counting(self._counter)
+            # The first good row tells the counter of its dataset.
+            if self._uncounted_uri:
+                self._counter.start(self._uncounted_uri, self._format, report)
+                self._uncounted_uri = ""
             self._counter.add(place, row)
         except UserError as error:
             self._refuse_model(error)
-
-    def _start_counting(self, counter: TokenCounter) -> None:
-        """Tells the counter of the dataset, with the first good row of it."""
-        if self._uncounted_uri:
-            counter.start(self._uncounted_uri, self._format)
-            self._uncounted_uri = ""
 
     def _finish_counting(self) -> TokenCounts | None:
         if not self._counter or self._uncounted_uri:
@@ -295,14 +359,18 @@ class _Validator:
             bounded=[sentence for entry in checked for sentence in list_bounds(entry)],
         )
         tokens = training.tokens
-        histograms = Histograms(tokens.inputs, tokens.outputs) if tokens else Histograms([], [])
-        return Validation(summary, findings, histograms)
+        lengths = (tokens.inputs, tokens.outputs) if tokens else (LengthCounts(), LengthCounts())
+        return Validation(summary, findings, Histograms(*lengths))
 
 
 def _check_parameters(request: Request) -> Iterator[Problem]:
     """Checks what the pipeline's own check has passed, for those who use this component alone."""
     if not request.dataset_uri:
         yield Problem("is empty.", "dataset_uri", "the URI of a JSONL file")
+    for name in ("evaluation_fraction", "seed", "epochs"):
+        yield from limit_problems(getattr(request, name), TEXT[name])
+    if request.evaluation_data_uri and request.evaluation_fraction:
+        yield held_out_twice()
     accelerator, offered = request.accelerator_type.upper(), ", ".join(offered_accelerators())
     if accelerator not in ("", *ACCELERATORS):
         what = f"{request.accelerator_type!r} is unknown."

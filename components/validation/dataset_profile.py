@@ -1,22 +1,29 @@
 """What is kept of a dataset's examples: digests, lengths, labels, sketches, a few samples.
 
-Texts themselves are not kept, so that memory does not grow with their length.
+Of each example memory holds two digests and two places in files; the rest of it lies in these, so
+that a million examples take forty megabytes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import random
+from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+import numpy
 from msgspec import UNSET
+from numpy.typing import NDArray
 
-from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
 from kfp_llm_tuning.components.data.reading.scan import Place
 from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, answers
+from kfp_llm_tuning.components.data.similarity.files import RecordFile, SketchFile
+from kfp_llm_tuning.components.data.similarity.inputs import digest, input_and_output, level_text
+from kfp_llm_tuning.components.data.similarity.sketches import sketch
 from kfp_llm_tuning.components.data.tasks import TaskFinder, can_be_label
-from kfp_llm_tuning.components.validation.similarity import Sketch, sketch
+from kfp_llm_tuning.components.validation.lengths import LengthCounts
 
 SAMPLES = 6
 SAMPLE_CHARACTERS = 2_000
@@ -56,12 +63,54 @@ class ExampleDigest:
     """
 
     place: Place
-    exact: bytes
-    input: bytes
-    output: bytes
+    exact: int
+    input: int
+    output: int
     output_path: str
     output_start: str
     label: str
+
+
+class ExampleFile:
+    """The digests of examples, in their order: on disk, but for those that all are compared by."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._records = RecordFile()
+        self._exact = array("Q")
+        self._inputs = array("Q")
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(ExampleDigest).decode
+
+    def __len__(self) -> int:
+        """Counts the examples."""
+        return len(self._records)
+
+    def append(self, example: ExampleDigest) -> None:
+        """Adds an example."""
+        self._exact.append(example.exact)
+        self._inputs.append(example.input)
+        self._records.append(self._encode(example))
+
+    def __getitem__(self, number: int) -> ExampleDigest:
+        """Reads the example of a number, from 0."""
+        if number >= len(self):
+            raise IndexError(number)
+        return self._decode(self._records.read(number))
+
+    def __iter__(self) -> Iterator[ExampleDigest]:
+        """Reads one after the other."""
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def exact(self) -> NDArray[numpy.uint64]:
+        """Digests of inputs and outputs; shape (examples,)."""
+        return numpy.array(self._exact, numpy.uint64)
+
+    @property
+    def inputs(self) -> NDArray[numpy.uint64]:
+        """Digests of the inputs; shape (examples,)."""
+        return numpy.array(self._inputs, numpy.uint64)
 
 
 @dataclass
@@ -74,19 +123,15 @@ class DatasetProfile:
         input_characters: Lengths of the inputs: of chat, context and all messages but the last.
         output_characters: Lengths of the outputs: of chat, every assistant message.
         pairs: How often conversations of each number of user-assistant pairs occur.
-        unusual_lengths: Conversations with fewer or more pairs than advised, with their number.
-        blank: Examples whose input or output is white space only, with the field.
         samples: A random few.
         tasks: What the examples ask for, and their labels.
     """
 
-    examples: list[ExampleDigest] = field(default_factory=list)
-    sketches: list[Sketch] = field(default_factory=list)
-    input_characters: list[int] = field(default_factory=list)
-    output_characters: list[int] = field(default_factory=list)
+    examples: ExampleFile = field(default_factory=ExampleFile)
+    sketches: SketchFile = field(default_factory=SketchFile)
+    input_characters: LengthCounts = field(default_factory=LengthCounts)
+    output_characters: LengthCounts = field(default_factory=LengthCounts)
     pairs: Counter[int] = field(default_factory=Counter)
-    unusual_lengths: list[tuple[Place, int]] = field(default_factory=list)
-    blank: list[tuple[Place, str]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     tasks: TaskFinder = field(default_factory=TaskFinder)
     _random: random.Random = field(default_factory=lambda: random.Random(_SEED))
@@ -94,30 +139,26 @@ class DatasetProfile:
     def add(self, place: Place, row: Row) -> None:
         """Remembers one example."""
         self.tasks.add_row(row)
-        prompt, path, answer = _input_and_output(row)
+        prompt, path, answer = input_and_output(row)
         level = level_text(prompt)
         self.sketches.append(sketch(level))
         self.examples.append(
             ExampleDigest(
                 place,
-                exact=_digest(f"{len(prompt)} {prompt}{answer}"),
-                input=_digest(level),
-                output=_digest(level_text(answer)),
+                exact=digest(f"{len(prompt)} {prompt}{answer}"),
+                input=digest(level),
+                output=digest(level_text(answer)),
                 output_path=path,
                 output_start=answer[:_OUTPUT_CHARACTERS],
                 label=answer.strip() if can_be_label(answer) else "",
             )
         )
-        self.input_characters.append(len(prompt))
+        self.input_characters.add(len(prompt))
         if isinstance(row, ChatRow):
-            self.output_characters += (len(message.content) for _, message in answers(row))
-            pairs = sum(message.author == "user" for message in row.messages)
-            self.pairs[pairs] += 1
-            if not ADVISED_PAIRS[0] <= pairs <= ADVISED_PAIRS[1]:
-                self.unusual_lengths.append((place, pairs))
+            self.output_characters.update(len(message.content) for _, message in answers(row))
+            self.pairs[count_pairs(row)] += 1
         else:
-            self.output_characters.append(len(answer))
-        self.blank += [(place, name) for name, text in _texts(row) if text.isspace()]
+            self.output_characters.add(len(answer))
         self._sample(place, row)
 
     def _sample(self, place: Place, row: Row) -> None:
@@ -130,26 +171,9 @@ class DatasetProfile:
             self.samples[slot] = _sample_of(place, row)
 
 
-def level_text(text: str) -> str:
-    """Levels differences of case and white space."""
-    return " ".join(text.casefold().split())
-
-
-def _input_and_output(row: Row) -> tuple[str, str, str]:
-    """Gives what is asked, the field of what is answered (of conversations last), and that."""
-    if isinstance(row, TextRow):
-        return row.input_text, "output_text", row.output_text
-    context = "" if row.context is UNSET else str(row.context)
-    last = len(row.messages) - 1
-    position, answer = max(answers(row), default=(last, row.messages[last]))
-    history = [f"{message.author}: {message.content}" for message in row.messages[:position]]
-    return "\n".join([context, *history]), f"messages[{position}].content", answer.content
-
-
-def _texts(row: Row) -> list[tuple[str, str]]:
-    if isinstance(row, TextRow):
-        return [("input_text", row.input_text), ("output_text", row.output_text)]
-    return [(f"messages[{i}].content", m.content) for i, m in enumerate(row.messages)]
+def count_pairs(row: ChatRow) -> int:
+    """Counts a conversation's user-assistant pairs."""
+    return sum(message.author == "user" for message in row.messages)
 
 
 def _sample_of(place: Place, row: Row) -> Sample:
@@ -163,7 +187,3 @@ def _sample_of(place: Place, row: Row) -> Sample:
 
 def _cut(text: str) -> str:
     return text if len(text) <= SAMPLE_CHARACTERS else text[: SAMPLE_CHARACTERS - 1] + "…"
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -21,6 +21,7 @@ from kfp_llm_tuning.components.parameters.reading import limit_problems
 from kfp_llm_tuning.components.parameters.tuner import read_further
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import check_engine
+from kfp_llm_tuning.components.validation.evaluation_source import SOURCES, held_out_twice
 from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS, PipelineParameters
 from kfp_llm_tuning.components.validation.platform_checks import (
     check_compiled_accelerator,
@@ -162,6 +163,11 @@ def _check_epochs(parameters: PipelineParameters) -> list[Problem]:
     return [Problem(what, "epochs, train_steps", fix="Give one of them.")]
 
 
+def _check_evaluation(parameters: PipelineParameters) -> list[Problem]:
+    both = parameters.evaluation_data_uri and parameters.evaluation_fraction
+    return [held_out_twice()] if both else []
+
+
 def _check_learning_rate(parameters: PipelineParameters) -> list[Problem]:
     problems: list[Problem] = []
     with collect(problems):
@@ -174,9 +180,9 @@ def _check_tuner_arguments(parameters: PipelineParameters) -> list[Problem]:
 
 
 def _check_gate(parameters: PipelineParameters) -> list[Problem]:
-    if parameters.gate_metric and not parameters.evaluation_data_uri:
+    if parameters.gate_metric and not parameters.has_evaluation:
         what = "a gate needs an evaluation set: without one nothing would ever be registered."
-        return [Problem(what, "gate_metric", fix="Give evaluation_data_uri.")]
+        return [Problem(what, "gate_metric", fix=f"Give {SOURCES}.")]
     threshold = parameters.gate_threshold
     if threshold and math.isfinite(threshold) and not parameters.gate_metric:
         what = f"{threshold!r} limits nothing without a metric."
@@ -192,6 +198,7 @@ CHECKS: tuple[Callable[[PipelineParameters], list[Problem]], ...] = (
     check_engine,
     _check_dataset,
     _check_epochs,
+    _check_evaluation,
     _check_learning_rate,
     _check_tuner_arguments,
     _check_gate,

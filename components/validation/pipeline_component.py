@@ -15,6 +15,7 @@ def validate_pipeline(
     api_endpoint: str = "aiplatform.googleapis.com/ui",
     encryption_spec_key_name: str = "",
     evaluation_data_uri: str = "",
+    evaluation_fraction: float = 0.0,
     evaluation_output_root_dir: str = "",
     location: str = "",
     pipeline_region: str = "",
@@ -83,6 +84,8 @@ def validate_pipeline(
         api_endpoint: Vertex AI endpoint without its region, or a whole URL.
         encryption_spec_key_name: Customer-managed encryption key.
         evaluation_data_uri: Evaluation data, JSONL.
+        evaluation_fraction: Share of the training data that is held out to evaluate on, in the
+            place of evaluation_data_uri; what is nearly the same stays on one side.
         evaluation_output_root_dir: Where batch evaluation output goes.
         location: Region that the model is uploaded to; empty means the pipeline's.
         pipeline_region: Region that the pipeline runs in.

@@ -49,6 +49,11 @@ class PipelineParameters(RootInputs):
         return platform_named(self.platform)
 
     @property
+    def has_evaluation(self) -> bool:
+        """Whether there is an evaluation set: one of its own, or a share of the training set."""
+        return bool(self.evaluation_data_uri) or self.evaluation_fraction > 0
+
+    @property
     def registry(self) -> str:
         """Where the model is registered: an MLflow tracking URI; empty for the Model Registry."""
         return self.registry_uri or self.platform_registry_uri

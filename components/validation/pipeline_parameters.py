@@ -151,7 +151,7 @@ def _settings(
         regional_endpoint=_regional_endpoint(parameters),
         service_account=parameters.service_account,
         use_tpu=accelerator_of(parameters) == "TPU",
-        with_batch_prediction_and_evaluation=bool(parameters.evaluation_data_uri),
+        with_batch_prediction_and_evaluation=parameters.has_evaluation,
         with_tensorboard=bool(parameters.tensorboard_resource_id),
         machine=machine,
         registry_uri=parameters.registry,

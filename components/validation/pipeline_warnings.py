@@ -13,6 +13,7 @@ from kfp_llm_tuning.components.parameters.tuner import (
     EARLY_STOPPING,
     FURTHER_ARGUMENTS,
 )
+from kfp_llm_tuning.components.validation.evaluation_source import SOURCES
 from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS, PipelineParameters
 
 # Why what the table gives to other platforms has no effect, where more can be said than that.
@@ -56,7 +57,7 @@ def warnings_about(parameters: PipelineParameters, reference: ModelReference) ->
 
 
 def _unused_arguments(parameters: PipelineParameters, reference: ModelReference) -> Iterator[str]:
-    early_stopping = parameters.enable_early_stopping and bool(parameters.evaluation_data_uri)
+    early_stopping = parameters.enable_early_stopping and parameters.has_evaluation
     there_is = {ADAPTER: reference.tuning == "adapter", EARLY_STOPPING: early_stopping}
     for name in parameters.tuner_arguments:
         needs = FURTHER_ARGUMENTS[name].needs
@@ -89,7 +90,7 @@ def _given(parameters: PipelineParameters, *names: str) -> Iterator[str]:
 
 
 def _evaluation_warnings(parameters: PipelineParameters, steps: int | None) -> list[str]:
-    if parameters.evaluation_data_uri:
+    if parameters.has_evaluation:
         if steps is not None and parameters.evaluation_interval > steps:
             return [
                 f"evaluation_interval {parameters.evaluation_interval} is more than train_steps "
@@ -99,4 +100,4 @@ def _evaluation_warnings(parameters: PipelineParameters, steps: int | None) -> l
     unused = [*_given(parameters, "evaluation_interval", "evaluation_output_root_dir")]
     if parameters.enable_checkpoint_selection.lower() == "true":
         unused.insert(0, "enable_checkpoint_selection")
-    return [f"{name} has no effect without evaluation_data_uri." for name in unused]
+    return [f"{name} has no effect without {SOURCES}." for name in unused]

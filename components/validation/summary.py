@@ -4,59 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy
 
 from kfp_llm_tuning.components.data.tasks import Task
 from kfp_llm_tuning.components.validation.dataset_profile import Sample
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """The distribution of a length.
-
-    Attributes:
-        count: How many were measured.
-        mean: Their mean.
-        minimum: The shortest.
-        percentile_50: The median.
-        percentile_90: Nine tenths are at most as long.
-        percentile_99: All but a hundredth are at most as long.
-        maximum: The longest.
-        limit: Longer ones are truncated; 0 where nothing is.
-        over_limit: How many are longer than the limit.
-    """
-
-    count: int
-    mean: float
-    minimum: int
-    percentile_50: int
-    percentile_90: int
-    percentile_99: int
-    maximum: int
-    limit: int = 0
-    over_limit: int = 0
-
-    @classmethod
-    def of(cls, values: Sequence[int], limit: int = 0) -> Lengths | None:
-        """Measures values; None where there are none."""
-        if not values:
-            return None
-        # "higher" gives lengths that occur, so that "90% are at most" is true.
-        middle, high, highest = numpy.percentile(values, [50, 90, 99], method="higher")
-        return cls(
-            count=len(values),
-            mean=round(float(numpy.mean(values)), 2),
-            minimum=min(values),
-            percentile_50=int(middle),
-            percentile_90=int(high),
-            percentile_99=int(highest),
-            maximum=max(values),
-            limit=limit,
-            over_limit=sum(value > limit for value in values) if limit else 0,
-        )
+from kfp_llm_tuning.components.validation.lengths import Lengths
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, Un
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Row, RowFormat
 from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.validation.lengths import LengthCounts
 from kfp_llm_tuning.components.validation.text_advice import TextAdvice
 
 _BATCH = 256
@@ -35,15 +36,12 @@ class TokenCounts:
         inputs: One a counted example: its prompt, of chat the last and longest.
         outputs: One a counted completion.
         uncounted: Examples that were not counted since their bytes are within the limits.
-        findings: An error for every row that cannot be written for the model; a warning for every
-            text that will be cut or that spells control tokens.
         has_reasoning: Whether any answer has reasoning that the model's template knows.
     """
 
-    inputs: list[int] = field(default_factory=list)
-    outputs: list[int] = field(default_factory=list)
+    inputs: LengthCounts = field(default_factory=LengthCounts)
+    outputs: LengthCounts = field(default_factory=LengthCounts)
     uncounted: int = 0
-    findings: list[Finding] = field(default_factory=list)
     has_reasoning: bool = False
 
 
@@ -83,16 +81,19 @@ class TokenCounter:
         self._counted_bytes = 0
         self._counts = TokenCounts()
 
-    def start(self, uri: str, row_format: RowFormat) -> None:
+    def start(self, uri: str, row_format: RowFormat, report: Callable[[Finding], object]) -> None:
         """Begins a dataset.
 
         Args:
             uri: The dataset.
             row_format: What its rows are.
+            report: Called with an error for every row that cannot be written for the model, and a
+                warning for every text that will be cut or that spells control tokens.
 
         Raises:
             UserError: If the tokenizer's template cannot be used.
         """
+        self._report = report
         self._formatter: PromptFormatter = formatter_for_dataset(self._tokenizer, uri, row_format)
         self._tokens = Tokenization(self._tokenizer, self._formatter, _NO_LIMIT, _NO_LIMIT)
         self._advice = TextAdvice(self._formatter, self._tokens.stop_text)
@@ -110,7 +111,7 @@ class TokenCounter:
         Raises:
             UserError: If the model's template cannot be used any further.
         """
-        self._counts.findings += self._advice.of_row(place, row)
+        self._report_all(self._advice.of_row(place, row))
         self._renderer.add(place, row)
 
     def finish(self) -> TokenCounts:
@@ -132,7 +133,7 @@ class TokenCounter:
             problems = (replace(problem, where=where) for problem in example.problems)
             raise UnusableTemplateError(*problems)
         if isinstance(example, UserError):
-            self._counts.findings += refused_row(example, place.line, place.path)
+            self._report_all(refused_row(example, place.line, place.path))
             return
         if self._row is None or self._row.place != place:
             self._close_row()
@@ -171,9 +172,13 @@ class TokenCounter:
         completions = iter([len(tokens.ids) - 1 for tokens in self._tokens.completions(flat)])
         for texts, prompt in zip(batch, prompts, strict=True):
             outputs = [next(completions) for _ in texts.answers]
-            self._counts.inputs.append(len(prompt.ids))
-            self._counts.outputs += outputs
-            self._counts.findings += self._find_truncated(texts, len(prompt.ids), outputs)
+            self._counts.inputs.add(len(prompt.ids))
+            self._counts.outputs.update(outputs)
+            self._report_all(self._find_truncated(texts, len(prompt.ids), outputs))
+
+    def _report_all(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._report(finding)
 
     def _find_truncated(self, texts: _Texts, prompt: int, outputs: list[int]) -> Iterator[Finding]:
         limit = self._model.max_input_tokens

@@ -56,7 +56,7 @@ def _charts(validation: Validation) -> list[str]:
         if lengths:
             # The limit is drawn where it helps: next to texts that come near it.
             limit = lengths.limit if lengths.maximum > lengths.limit / 2 else None
-            charts.append(histogram(tokens, title, "tokens", counted, limit))
+            charts.append(histogram(tokens.values(), title, "tokens", counted, limit))
     return charts + _bar_charts(summary)
 
 

@@ -38,6 +38,13 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
     help="Evaluation set.",
 )
 @click.option(
+    "--evaluation-fraction",
+    type=float,
+    default=0.0,
+    help="Share of FILE that is held out to evaluate on, instead of --evaluation.",
+)
+@click.option("--seed", type=int, default=0, help="Of the choice of what is held out.")
+@click.option(
     "--model",
     default="",
     metavar="REF",
@@ -70,6 +77,8 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 def validate(
     file: str,
     evaluation: str,
+    evaluation_fraction: float,
+    seed: int,
     model: str,
     default_context: str,
     train_steps: int | None,
@@ -92,6 +101,8 @@ def validate(
             Request(
                 dataset_uri=file,
                 evaluation_data_uri=evaluation,
+                evaluation_fraction=evaluation_fraction,
+                seed=seed,
                 large_model_reference=reference,
                 default_context=default_context,
                 **_run_length(reference, train_steps, epochs),

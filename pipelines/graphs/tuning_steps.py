@@ -21,7 +21,7 @@ DATASET_INPUTS = {
         OURS.dataset_encoder,
         OURS.evaluation_dataset_encoder,
     )
-    if name not in ("preprocessed", "export_directory")
+    if name not in ("preprocessed", "export_directory", "held_out_from")
 }
 
 
@@ -84,7 +84,8 @@ def add_datasets(platform: Platform, parts: Parts = OURS, **inputs: Any) -> Data
         **of(OURS.preprocess_dataset, dataset_uri=training_uri)
     ).after(validated)
     evaluation = parts.preprocess_dataset(
-        **of(OURS.preprocess_dataset, dataset_uri=inputs["evaluation_data_uri"])
+        held_out_from=training_uri,
+        **of(OURS.preprocess_dataset, dataset_uri=inputs["evaluation_data_uri"]),
     ).after(validated)
     evaluation.set_display_name("preprocess-eval-dataset")
     encoded = parts.dataset_encoder(

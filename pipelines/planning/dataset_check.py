@@ -88,6 +88,8 @@ def _validate(run: PlannedRun) -> Summary:
         Request(
             dataset_uri=str(run.value("dataset_uri")),
             evaluation_data_uri=str(run.value("evaluation_data_uri")),
+            evaluation_fraction=float(run.value("evaluation_fraction")),
+            seed=int(run.value("seed")),
             large_model_reference=str(run.value("large_model_reference")),
             default_context=str(run.value("default_context")),
             train_steps=int(run.value("train_steps")),

@@ -92,6 +92,25 @@ class Scan:
     visited: int = 0
     ignored_fields: Counter[str] = field(default_factory=Counter)
 
+    def part(self, rows: int, messages: int, *, with_bad: bool) -> Scan:
+        """Gives the counts of a part of the dataset.
+
+        Args:
+            rows: Good examples in the part.
+            messages: Their messages.
+            with_bad: Whether the bad examples belong to it too.
+        """
+        bad = (self.examples - self.good_examples) * with_bad
+        bad_messages = (self.messages - self.good_messages) * with_bad
+        return replace(
+            self,
+            examples=rows + bad,
+            good_examples=rows,
+            messages=messages + bad_messages,
+            good_messages=messages,
+            visited=rows,
+        )
+
 
 def scan(
     uri: str,

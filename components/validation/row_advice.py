@@ -1,0 +1,64 @@
+"""Warnings that a single row deserves, told when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
+from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
+from kfp_llm_tuning.components.data.reading.scan import Place
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow
+from kfp_llm_tuning.components.validation.dataset_profile import count_pairs
+
+
+def advise_row(place: Place, row: Row) -> Iterator[Finding]:
+    """Looks at one good row.
+
+    Args:
+        place: Where it stands.
+        row: The row.
+
+    Yields:
+        Warnings, each with its place.
+    """
+    for name, text in _texts(row):
+        if text.isspace():
+            yield warning("blank_text", f"{name} is white space only.", place, name)
+    if isinstance(row, ChatRow):
+        pairs, (low, high) = count_pairs(row), ADVISED_PAIRS
+        if not low <= pairs <= high:
+            what = f"the conversation has {pairs} user-assistant pair{'s' if pairs > 1 else ''}."
+            advised = f"any number; {low} to {high} are advised"
+            yield warning("unusual_conversation", what, place, "messages", advised)
+
+
+def warning(
+    kind: str,
+    what: str,
+    place: Place | None = None,
+    path: str = "",
+    allowed: str = "",
+    fix: str = "",
+) -> Finding:
+    """Makes a warning.
+
+    Args:
+        kind: Its short name.
+        what: What is worth a look.
+        place: Where the example stands; None for the dataset as a whole.
+        path: The field within the example.
+        allowed: What would be better.
+        fix: What to do.
+
+    Returns:
+        The finding.
+    """
+    line = place.line if place else 0
+    full = ".".join(part for part in (place.path if place else "", path) if part)
+    return Finding(kind, what, allowed, fix, Severity.WARNING, line, full)
+
+
+def _texts(row: Row) -> list[tuple[str, str]]:
+    if isinstance(row, TextRow):
+        return [("input_text", row.input_text), ("output_text", row.output_text)]
+    return [(f"messages[{i}].content", m.content) for i, m in enumerate(row.messages)]
