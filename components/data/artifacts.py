@@ -79,10 +79,11 @@ class Encoding(msgspec.Struct, frozen=True):
         longest: Tokens of the longest example.
         truncated_inputs: Prompts cut to `max_input_tokens`.
         truncated_outputs: Completions cut to `max_output_tokens`.
-        truncated_input_lines: Source lines of the cut prompts, ascending, each once.
-        truncated_output_lines: Source lines of the cut completions, ascending, each once.
+        truncated_input_lines: Source lines of the cut prompts, ascending, each once: the first
+            10,000 of them.
+        truncated_output_lines: Source lines of the cut completions, likewise.
         empty_outputs: Records left out because their completion has no token.
-        empty_output_lines: Source lines of those.
+        empty_output_lines: Source lines of those, likewise.
         max_input_tokens: Limit of a prompt.
         max_output_tokens: Limit of a completion, its end not counted.
         prompt_format: As in `RecordsInfo`.

@@ -38,8 +38,9 @@ _BATCH_CHARACTERS = 4 * 2**20
 # Part of the content hash: raise it when the same records come to have other tokens.
 _ENCODING_VERSION = 2
 
-# Lines that a log message or an error names; encoding.json has them all.
+# Lines that a log message or an error names, and those that encoding.json lists.
 _LINES_NAMED = 10
+_LINES_LISTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,19 @@ class _Example(NamedTuple):
 
 @dataclass
 class _Lines:
-    """How many records something happened to, and on which lines."""
+    """How many records something happened to, and on which lines first: these ascend."""
 
     count: int = 0
-    numbers: set[int] = field(default_factory=set)
+    numbers: list[int] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
         self.count += 1
-        self.numbers.add(record.line)
+        if len(self.numbers) < _LINES_LISTED and record.line not in self.numbers[-1:]:
+            self.numbers.append(record.line)
 
     def __str__(self) -> str:
-        numbers = sorted(self.numbers)
-        more = ", ..." if len(numbers) > _LINES_NAMED else ""
-        return f"{self.count} (lines {', '.join(map(str, numbers[:_LINES_NAMED]))}{more})"
+        more = ", ..." if len(self.numbers) > _LINES_NAMED else ""
+        return f"{self.count} (lines {', '.join(map(str, self.numbers[:_LINES_NAMED]))}{more})"
 
 
 @dataclass
@@ -106,11 +107,11 @@ class _Tally:
             "label_tokens": self.label_tokens,
             "longest": self.longest,
             "truncated_inputs": self.truncated_inputs.count,
-            "truncated_input_lines": sorted(self.truncated_inputs.numbers),
+            "truncated_input_lines": self.truncated_inputs.numbers,
             "truncated_outputs": self.truncated_outputs.count,
-            "truncated_output_lines": sorted(self.truncated_outputs.numbers),
+            "truncated_output_lines": self.truncated_outputs.numbers,
             "empty_outputs": self.empty_outputs.count,
-            "empty_output_lines": sorted(self.empty_outputs.numbers),
+            "empty_output_lines": self.empty_outputs.numbers,
         }
 
 

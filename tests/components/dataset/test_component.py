@@ -27,7 +27,15 @@ def output_folder(tmp_path):
         ),
         (
             "preprocess_dataset",
-            {"large_model_reference", "dataset_uri", "default_context", "data_version"},
+            {
+                "large_model_reference",
+                "dataset_uri",
+                "default_context",
+                "held_out_from",
+                "evaluation_fraction",
+                "seed",
+                "data_version",
+            },
             {"preprocessed"},
         ),
         (

@@ -21,6 +21,7 @@ from kfp_llm_tuning.components.dataset.preprocess import (
     preprocess_dataset,
     write_no_records,
 )
+from kfp_llm_tuning.components.dataset.stages import preprocess_for_model
 
 ROW = {"input_text": "2 + 2 =", "output_text": "4"}
 CHAT = {
@@ -224,3 +225,19 @@ def test_real_conversations(shared_data: Path, byte_tokenizer, tmp_path):
         assert record.completion == row["messages"][2 * record.turn + 1]["content"]
         assert record.prompt[: record.head] == row.get("context", "Default.") + "\n\n"
         assert record.prompt.count("assistant:\n") >= record.turn + 1
+
+
+def test_two_tasks_share_a_training_set(tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    rows = [{"input_text": f"{n * 7919} {n * 104729}", "output_text": str(n)} for n in range(60)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for folder, uri, held_out_from in (("training", str(file), ""), ("evaluation", "", str(file))):
+        preprocess_for_model(
+            uri, str(tmp_path / folder), "byte-tiny", "", held_out_from, 0.25, seed=3
+        )
+    lines = [
+        {record.line for record in read_records(tmp_path / folder)}
+        for folder in ("training", "evaluation")
+    ]
+    assert lines[0] | lines[1] == set(range(1, 61))
+    assert (len(lines[0]), len(lines[1])) == (45, 15)

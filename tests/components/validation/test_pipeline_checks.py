@@ -47,6 +47,22 @@ MISTAKES = {
         "dataset_uri and dataset_name exclude one another",
         "Give one of them",
     ),
+    "steps and epochs": Mistake(
+        LOCAL,
+        {"train_steps": 20, "epochs": -1},
+        "epochs -1 and train_steps 20 exclude one another",
+        "Give one of them",
+    ),
+    "endless epochs": Mistake(LOCAL, {"epochs": 1e6}, "1000000.0 is out of range", "up to 1,000"),
+    "two evaluation sets": Mistake(
+        LOCAL,
+        {"evaluation_data_uri": "evaluation.jsonl", "evaluation_fraction": 0.1},
+        "evaluation_data_uri and evaluation_fraction exclude one another",
+        "Give one of them",
+    ),
+    "most rows held out": Mistake(
+        LOCAL, {"evaluation_fraction": 0.6}, "0.6 is out of range", "from 0 to 0.5"
+    ),
     "managed dataset elsewhere": Mistake(
         LOCAL,
         {"dataset_uri": "", "dataset_name": f"{PREFIX}/datasets/1"},
