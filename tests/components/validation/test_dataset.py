@@ -677,7 +677,7 @@ class TestHeldOut:
 
     def test_both_parts_are_told_and_nothing_leaks(self, write: Write) -> None:
         rows = text_rows(200)
-        near = [row | {"input_text": row["input_text"] + "!"} for row in rows[:50]]
+        near = [row | {"input_text": row["input_text"] + "!"} for row in rows[100:150]]
         file = write([*rows, *near, *rows[:7], {"input_text": 1}])
         summary = check(file, evaluation_fraction=0.2).summary
         assert summary.evaluation is not None
