@@ -39,7 +39,7 @@ CORE = [
 
 # What every process with a model in it needs.
 MODELS = [
-    "torch>=2.9,<2.15",  # instruction sets and fused norms are asked by private names
+    "torch>=2.9,<2.15",  # fused norms are asked by a private name
     "transformers>=5.20,<5.24",  # the trainer subclass overrides methods that a minor may rename
     "tokenizers>=0.22",
     "huggingface-hub>=1.31,<3",  # a major renames its errors

@@ -47,11 +47,11 @@ from kfp_llm_tuning.components.models.label_only_loss import (
     label_logits,
     label_loss,
 )
+from kfp_llm_tuning.components.models.precision import has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.run_settings import RunSettings
-from kfp_llm_tuning.components.tuning.trainable_model import has_fast_bf16
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 

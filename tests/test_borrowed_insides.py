@@ -186,9 +186,3 @@ def test_transformers_warns_of_tied_weights() -> None:
     from transformers import Trainer
 
     assert "tied" not in inspect.getsource(Trainer._issue_warnings_after_load)
-
-
-def test_torch_says_nothing_public_of_bfloat16_on_processors() -> None:
-    import torch
-
-    assert [name for name in vars(torch.cpu) if "bf16" in name and name[0] != "_"] == []

@@ -28,6 +28,7 @@ from kfp_llm_tuning.components.generation.request_limits import within_limits
 from kfp_llm_tuning.components.generation.rows import RowModel
 from kfp_llm_tuning.components.generation.scoring import Scorer
 from kfp_llm_tuning.components.models.causal_model import load_causal_model
+from kfp_llm_tuning.components.models.precision import fastest_dtype
 from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class TransformersEngine:
         model: The model, in evaluation mode.
         tokenizer: The folder's tokenizer.
         device: Where the model is.
-        precision: "bfloat16" where the processor computes with it, else "float32".
+        precision: "bfloat16" where that is the fastest, else "float32".
         context_length: Most tokens that prompt and answer may have together.
     """
 
@@ -50,7 +51,7 @@ class TransformersEngine:
         """Loads model and tokenizer from a folder in Hugging Face layout; safetensors only."""
         prepare_to_compute()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = _fastest_dtype(self.device)
+        dtype = fastest_dtype()
         self.precision = str(dtype).removeprefix("torch.")
         self.tokenizer = load_tokenizer(folder)
         self.model: Any = load_causal_model(folder, dtype)
@@ -121,14 +122,6 @@ class TransformersEngine:
 
     def _checked(self, request: GenerationRequest) -> GenerationRequest:
         return within_limits(request, self.context_length, self._vocabulary)
-
-
-def _fastest_dtype(device: str) -> torch.dtype:
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    # Without these instructions bfloat16 is emulated, several times slower than float32.
-    has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if has_bfloat16 else torch.float32
 
 
 def _pad_token_id(tokenizer: Any) -> int:

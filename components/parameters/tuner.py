@@ -147,7 +147,7 @@ class TunerInputs:
     )
     precision: str = row(
         "auto",
-        help='"bf16" or "fp32" arithmetic; "auto" is bf16 where the processor has it.',
+        help='"bf16" or "fp32" arithmetic; "auto" is the one that the machine is faster in.',
         choices=("auto", "bf16", "fp32"),
         source="TrainingArguments.bf16",
     )

@@ -12,6 +12,7 @@ import torch
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.models.causal_model import load_causal_model, load_config
+from kfp_llm_tuning.components.models.precision import has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 
@@ -28,13 +29,6 @@ class TrainableModel:
     model: Any
     dtype: torch.dtype
     bf16: bool
-
-
-def has_fast_bf16() -> bool:
-    """Tells whether this machine computes in bfloat16 faster than in float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def load_trainable(folder: Path, arguments: TuningArguments) -> TrainableModel:

@@ -44,7 +44,7 @@ def engine(model_folder):
     import torch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transformers_engine, "_fastest_dtype", lambda device: torch.float32)
+        patch.setattr(transformers_engine, "fastest_dtype", lambda: torch.float32)
         opened = TransformersEngine(model_folder)
     yield opened
     opened.close()

@@ -21,7 +21,7 @@ def open_exactly() -> Callable[[Path], TransformersEngine]:
 
     def open_engine(folder: Path) -> TransformersEngine:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(transformers_engine, "_fastest_dtype", lambda device: torch.float32)
+            patch.setattr(transformers_engine, "fastest_dtype", lambda: torch.float32)
             return TransformersEngine(folder)
 
     return open_engine
