@@ -21,12 +21,13 @@ from kfp_llm_tuning.pipelines.terminal import terminal_output
 # no subcommand.
 SUBCOMMANDS = {
     "run": ("run", "Tune, evaluate and register a model on this machine."),
+    "runs": ("runs", "List, show or delete the runs on this machine."),
     "validate": ("validate", "Check a dataset and say all that is wrong with it."),
     "plan": ("plan", "Check all that a run needs, and estimate it, before anything is spent."),
     "submit": ("submit", "Tune, evaluate, register and deploy a model on Vertex AI or Kubeflow."),
     "schedule": ("schedule", "Run pipelines by the clock on Vertex AI or Kubeflow."),
     "jobs": ("jobs", "List, show or cancel pipeline jobs on Vertex AI or Kubeflow."),
-    "models": ("models", "List, show or delete registered models."),
+    "models": ("models", "List, show, compare or delete registered models."),
     "predict": ("predict", "Ask a tuned model."),
     "serve": ("serve", "Answer over HTTP with a tuned model."),
     "compile": ("compile", "Write the templates and the components as YAML."),

@@ -35,6 +35,7 @@ NOT_IMPORTED = {
     "boto3": "MLflow's artifacts in S3",
     "gcsfs": "fsspec opens gs:// by it",
     "google-cloud-pipeline-components": "its launcher is a command of the images",
+    "ipykernel": "notebooks are executed by it",
     "s3fs": "fsspec opens s3:// by it",
 }
 # vLLM has an environment of its own; what benchmarks compare with comes with `make bench`.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from kfp_llm_tuning.components.common.registry_location import local_artifacts, 
 from kfp_llm_tuning.components.tracking.connection import connect, discard_run, exclusive
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from kfp_llm_tuning.components.upload.names import DEPLOYED_ALIAS, ModelAddress
+from kfp_llm_tuning.components.upload.run_content import EVALUATION_FILE, REPORTS_PATH
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -128,6 +131,30 @@ def download(registry_uri: str, version: Version) -> Path:
         return Path(download_artifacts(artifact_uri=version.location, tracking_uri=tracking_uri))
     except (MlflowException, OSError) as error:
         raise _no_weights(version) from error
+
+
+def read_evaluation(registry_uri: str, version: Version) -> dict[str, Any]:
+    """Reads how a version was evaluated when it was tuned.
+
+    Args:
+        registry_uri: The registry.
+        version: From ``find_version``.
+
+    Returns:
+        The content of its evaluation.json; empty where the registry keeps none.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = connect(registry_uri, create=False)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = client.download_artifacts(
+                version.run_id, f"{REPORTS_PATH}/{EVALUATION_FILE}", folder
+            )
+            content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (MlflowException, OSError, ValueError):
+            return {}
+    return content
 
 
 def delete(registry_uri: str, versions: list[Version]) -> None:

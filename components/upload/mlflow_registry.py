@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.models.model_references import ModelReference
 
 MODEL_PATH = "model"
-REPORTS_PATH = "reports"
 RUN_TAG = "kfp_llm_tuning.pipeline_run_id"
 _CONTENT_TAG = "kfp_llm_tuning.content_sha256"
 
@@ -218,7 +217,7 @@ def _store_reports(client: MlflowClient, run: Run, upload: Upload) -> None:
         for name, source in sources.items():
             if source.is_file():
                 (Path(folder) / name).write_bytes(source.read_bytes())
-        client.log_artifacts(run.info.run_id, folder, REPORTS_PATH)
+        client.log_artifacts(run.info.run_id, folder, run_content.REPORTS_PATH)
 
 
 def _store_model(

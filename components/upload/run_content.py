@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 EVALUATION_FILE = "evaluation.json"
+# Where it stands among the artifacts of an MLflow run, with the reports.
+REPORTS_PATH = "reports"
 HISTORY_FILE = "history.jsonl"
 
 

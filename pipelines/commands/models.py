@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from kfp_llm_tuning.components.common.platforms import VERTEX
+from kfp_llm_tuning.pipelines.commands.compared_models import print_comparison
 from kfp_llm_tuning.pipelines.commands.completion import complete_registered_models
 from kfp_llm_tuning.pipelines.commands.place_options import place_options, vertex_typed
 from kfp_llm_tuning.pipelines.commands.registry_option import registry_option
@@ -40,7 +41,7 @@ _LISTED_METRIC_COUNT = 2
 
 @click.group()
 def models() -> None:
-    """List, show or delete registered models."""
+    """List, show, compare or delete registered models."""
 
 
 def _registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,6 +173,26 @@ def _show_values(title: str, values: Mapping[str, Any]) -> None:
     width = max(map(len, values))
     for name in sorted(values):
         click.echo(f"  {name:<{width}}  {values[name]}")
+
+
+@models.command()
+@click.argument("model", shell_complete=complete_registered_models)
+@click.argument("other", shell_complete=complete_registered_models)
+@_registry_options
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def compare(model: str, other: str, registry: Registry, as_json: bool) -> None:
+    """Compare two versions: metrics, data and parameters.
+
+    MODEL and OTHER are as for `models show`. Which is better is said of metrics on the same
+    evaluation data only.
+    """
+    from kfp_llm_tuning.pipelines.registries.model_comparison import compare as compared
+
+    comparison = compared(registry, *map(registry.find_version, (model, other)))
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(comparison), indent=2))
+    else:
+        print_comparison(comparison)
 
 
 @models.command()

@@ -12,6 +12,14 @@ from kfp_llm_tuning.pipelines.commands.completion import complete_runs
 from kfp_llm_tuning.pipelines.local_runs import run_directory
 from kfp_llm_tuning.pipelines.local_runs.run_directory import FoundRun
 
+output_dir_option = click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of all runs and of the model registry.",
+)
+
 
 def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --output-dir and --resume.
@@ -31,13 +39,7 @@ def run_directory_options(command: Callable[..., Any]) -> Callable[..., Any]:
             shell_complete=complete_runs,
             help="Continue a run that failed or was killed: the last one, or the one named.",
         ),
-        click.option(
-            "--output-dir",
-            type=click.Path(path_type=Path),
-            default=Path("runs"),
-            show_default=True,
-            help="Folder of all runs and of the model registry.",
-        ),
+        output_dir_option,
     ):
         command = option(command)
     return command

@@ -19,6 +19,7 @@ from kfp_llm_tuning.pipelines.local_runs import run_record
 from kfp_llm_tuning.pipelines.local_runs.run_record import RunRecord
 
 LATEST = "latest"
+_LOCK = ".lock"
 # Below a run's folder: data that lies nowhere else, such as that of a data frame.
 DATA = "data"
 # Of the runs in a folder, so many are named where another was asked for.
@@ -111,7 +112,7 @@ def find(output_directory: Path, name: str, templates: Collection[str]) -> Found
     """
     if name == LATEST:
         return _latest(output_directory, templates)
-    directory = _named(output_directory, name)
+    directory = named(output_directory, name, "--resume")
     template = run_record.read(directory).template
     if template not in templates:
         raise UserError(
@@ -125,7 +126,20 @@ def find(output_directory: Path, name: str, templates: Collection[str]) -> Found
     return FoundRun(directory)
 
 
-def _named(output_directory: Path, name: str) -> Path:
+def named(output_directory: Path, name: str, where: str) -> Path:
+    """Finds a run.
+
+    Args:
+        output_directory: The folder of all runs.
+        name: A run's name, or its folder.
+        where: The option or argument that names it, for messages.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        UserError: If there is none.
+    """
     for directory in (output_directory / name, Path(name)):
         try:
             if (directory / run_record.FILE).is_file():
@@ -134,12 +148,12 @@ def _named(output_directory: Path, name: str) -> Path:
             if error.errno != errno.ENAMETOOLONG:
                 raise
     what = f"no run {name!r} in {output_directory}."
-    raise UserError(Problem(what, "--resume", allowed=_known(output_directory)))
+    raise UserError(Problem(what, where, allowed=_known(output_directory)))
 
 
 def _latest(output_directory: Path, templates: Collection[str]) -> FoundRun:
     unfinished, passed_over = [], []
-    for directory in _runs(output_directory):
+    for directory in runs_in(output_directory):
         try:
             record = run_record.read(directory)
         except UserError as error:
@@ -154,14 +168,27 @@ def _latest(output_directory: Path, templates: Collection[str]) -> FoundRun:
     return FoundRun(max(unfinished)[1].resolve(), tuple(passed_over))
 
 
-def _runs(output_directory: Path) -> list[Path]:
+def runs_in(output_directory: Path) -> list[Path]:
+    """Lists the folders of the runs in a folder, by name."""
     return sorted(record.parent for record in output_directory.glob(f"*/{run_record.FILE}"))
 
 
 def _known(output_directory: Path) -> str:
-    names = [directory.name for directory in _runs(output_directory)]
+    names = [directory.name for directory in runs_in(output_directory)]
     more = [f"and {len(names) - _NAMED} older ones"] if len(names) > _NAMED else []
     return ", ".join(names[-_NAMED:] + more) or "none yet"
+
+
+def is_at_work(directory: Path) -> bool:
+    """Tells whether a command holds a run's folder."""
+    try:
+        with (directory / _LOCK).open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 @contextmanager
@@ -177,14 +204,14 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         UserError: If another command holds it.
     """
-    with (directory / ".lock").open("w") as stream:
+    with (directory / _LOCK).open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
                 Problem(
                     f"the run {directory.name} is still at work in another command.",
-                    fix="Wait until it ends, or name another run: --resume RUN.",
+                    fix="Wait until it ends, or name another run.",
                 )
             ) from error
         yield

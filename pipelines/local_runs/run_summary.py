@@ -49,7 +49,21 @@ class RunSummary:
     @property
     def primary_metric(self) -> str:
         """Name of the metric that counts for the task; empty without an evaluation."""
-        return next(iter(self.evaluation["metrics"]), "")
+        primary = self.evaluation.get("primary") or {}
+        return str(primary.get("name") or next(iter(self.evaluation["metrics"]), ""))
+
+    @property
+    def primary_change(self) -> str:
+        """The metric that counts, of base and tuned model; empty without an evaluation."""
+        if not self.primary_metric:
+            return ""
+        metric = self.evaluation["metrics"][self.primary_metric]
+        return f"{self.primary_metric} {metric['base']:.4g} -> {metric['tuned']:.4g}"
+
+    @property
+    def registered_as(self) -> str:
+        """``NAME@VERSION``; empty where the gate refused the model."""
+        return self.model_resource_name.removeprefix("models/")
 
 
 def summarise(directory: Path, outputs: Mapping[str, Mapping[str, Any]]) -> RunSummary:
@@ -62,33 +76,49 @@ def summarise(directory: Path, outputs: Mapping[str, Mapping[str, Any]]) -> RunS
     Returns:
         The summary.
     """
+    for task, name in _REPORTS.items():
+        target = _report(directory, name)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(outputs[task]["report"], target)
+    return read_summary(directory, outputs)
+
+
+def read_summary(directory: Path, outputs: Mapping[str, Mapping[str, Any]]) -> RunSummary:
+    """Reads a finished run's outputs again.
+
+    Args:
+        directory: The run's folder.
+        outputs: Those of each task by its name.
+
+    Returns:
+        The summary.
+
+    Raises:
+        KeyError: If the run was none of a tuning pipeline.
+        OSError: If what it made is gone.
+        ValueError: If what it made is damaged.
+    """
     tuner = outputs["large-language-model-tuner"]
     evaluation = Path(outputs["evaluate-model"]["evaluation"])
+    deployed = outputs["create-endpoint-and-deploy-model"]
     return RunSummary(
         evaluation=_read(evaluation / "evaluation.json"),
         provenance=_read(Path(tuner["saved_model"]) / PROVENANCE),
-        reports=tuple(
-            _collect(Path(outputs[task]["report"]), directory / "reports" / f"{name}.html")
-            for task, name in _REPORTS.items()
-        ),
+        reports=tuple(_report(directory, name) for name in _REPORTS.values()),
         tensorboard=Path(tuner["tensorboard_metrics"]),
         saved_model=Path(tuner["saved_model"]),
         model_resource_name=outputs["upload-llm-model"]["model_resource_name"],
-        endpoint_resource_name=outputs["create-endpoint-and-deploy-model"][
-            "endpoint_resource_name"
-        ],
+        endpoint_resource_name=deployed["endpoint_resource_name"],
     )
+
+
+def _report(directory: Path, name: str) -> Path:
+    return directory / "reports" / f"{name}.html"
 
 
 def _read(path: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
-
-
-def _collect(source: Path, target: Path) -> Path:
-    target.parent.mkdir(exist_ok=True)
-    shutil.copyfile(source, target)
-    return target
 
 
 def print_summary(console: Console, summary: RunSummary, registry_uri: str, seconds: float) -> None:
@@ -102,6 +132,17 @@ def print_summary(console: Console, summary: RunSummary, registry_uri: str, seco
     """
     console.print("\nDone", style="bold green", end="")
     console.print(f" in {format_seconds(seconds)}.\n")
+    print_outcome(console, summary, registry_uri)
+
+
+def print_outcome(console: Console, summary: RunSummary, registry_uri: str) -> None:
+    """Prints what a run made, and what to type next.
+
+    Args:
+        console: Where to.
+        summary: What to tell.
+        registry_uri: Where the model is registered.
+    """
     failures = summary.evaluation["failures"]
     for failure in failures:
         console.print("Evaluation: ", style="yellow", end="")

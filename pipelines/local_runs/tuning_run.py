@@ -17,6 +17,7 @@ from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.pipelines.local_runs import run_directory, run_record
+from kfp_llm_tuning.pipelines.local_runs.default_model import unnamed_model_problem
 from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
 from kfp_llm_tuning.pipelines.local_runs.run_directory import FoundRun
 from kfp_llm_tuning.pipelines.local_runs.run_summary import RunSummary, summarise
@@ -129,6 +130,8 @@ def _checked(request: Request, output_dir: Path) -> dict[str, Any]:
     platform = local_platform(output_dir, default_registry_uri(output_dir), request.labels)
     problems: list[Problem] = []
     parameters: dict[str, Any] = {}
+    if unnamed := unnamed_model_problem(request):
+        problems.append(unnamed)
     with collect(problems):
         parameters, _ = checked_parameters(request, platform.facts)
         problems += _model_problems(request.template, parameters)

@@ -36,6 +36,9 @@ class Registry(Protocol):
     def find_versions(self, address: str) -> Sequence[Version]:
         """Finds the version that an address points at, or all of a model without a version."""
 
+    def evaluation(self, version: Any) -> Mapping[str, Any]:
+        """Reads evaluation.json of a version that was found; empty where it is not kept."""
+
     def delete(self, versions: Sequence[Any]) -> None:
         """Deletes versions that ``find_versions`` found."""
 
@@ -79,6 +82,12 @@ class MlflowRegistry:
             return [found]
         return [version for version in self.list_versions({}) if version.name == parsed.name]
 
+    def evaluation(self, version: Any) -> Mapping[str, Any]:
+        """Reads evaluation.json of a version that was found; empty where it is not kept."""
+        from kfp_llm_tuning.components.upload.catalogue import read_evaluation
+
+        return read_evaluation(self.uri, version)
+
     def delete(self, versions: Sequence[Any]) -> None:
         """Deletes versions with their runs and weights."""
         from kfp_llm_tuning.components.upload.catalogue import delete
@@ -119,6 +128,10 @@ class VertexRegistry:
         from kfp_llm_tuning.pipelines.vertex.model_catalogue import find_versions
 
         return find_versions(self.vertex, address)
+
+    def evaluation(self, version: Any) -> Mapping[str, Any]:
+        """Gives nothing: Vertex AI keeps figures, and those stand on the version itself."""
+        return {}
 
     def delete(self, versions: Sequence[Any]) -> None:
         """Deletes versions that are deployed nowhere."""

@@ -39,6 +39,7 @@ class Request:
         cloud: What the request says of Google Cloud, in the words of the REST body.
         problems: What is wrong with how it was given, to be told with what is wrong with its
             values.
+        published: Whether it is a published REST body: what it does not say, it means as published.
     """
 
     template: str
@@ -48,6 +49,7 @@ class Request:
     pipeline_root: str = ""
     cloud: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    published: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -131,6 +133,7 @@ def read_request(path: Path) -> Request:
         pipeline_root=str(config.get("gcsOutputDirectory") or ""),
         cloud=cloud,
         problems=tuple(problems),
+        published=True,
     )
 
 

@@ -69,6 +69,14 @@ def test_list(registry_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "yes" in lines[3] and "yes" not in lines[2]
 
 
+def test_two_models_are_compared(registry_uri: str) -> None:
+    output = call(registry_uri, "compare", "intents@1", "alerts").output
+    assert "It is not known what data they were evaluated on" in output
+    assert output.splitlines()[-1].split() == ["exact_match", "0.75", "0.75"]
+    with pytest.raises(UserError, match="both are models/intents@1"):
+        call(registry_uri, "compare", "intents@1", "intents")
+
+
 @pytest.mark.parametrize(
     ("words", "incomplete", "completed"),
     [
