@@ -72,6 +72,18 @@ class InputStream(io.RawIOBase):
         except Exception as error:  # those of fsspec's packages have no base of their own
             raise self._broken(error) from error
 
+    def rewound(self) -> IO[bytes]:
+        """Gives the stream below, at its beginning: for readers that seek.
+
+        Raises:
+            BrokenInput: If it cannot go back.
+        """
+        try:
+            self._stream.seek(0)
+        except Exception as error:  # as above
+            raise self._broken(error) from error
+        return self._stream
+
     def close(self) -> None:
         """Closes the stream below too."""
         if not self.closed:

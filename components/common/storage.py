@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -260,6 +260,52 @@ def file_state(uri: str, where: str = "") -> str:
     except Exception as error:  # as above
         raise UserError(_cannot_open(uri, where, error)) from error
     return state
+
+
+def file_kind(uri: str, where: str = "") -> Literal["file", "directory", ""]:
+    """Asks what stands at a URI.
+
+    Args:
+        uri: Local path or any URI that fsspec opens.
+        where: The parameter that named it, for the error message.
+
+    Returns:
+        Empty where there is nothing.
+
+    Raises:
+        UserError: If it cannot be asked: no permission, no package, no network.
+    """
+    try:
+        filesystem, path = locate(uri)
+        return "directory" if filesystem.info(path)["type"] == "directory" else "file"
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except Exception as error:  # as above
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return ""
+        raise UserError(_cannot_open(uri, where, error)) from error
+
+
+def find_files(pattern: str, where: str = "") -> list[str]:
+    """Finds the files that match a pattern.
+
+    Args:
+        pattern: Local path or any URI with ``*``, ``?``, ``[...]`` or ``**``, as fsspec has them.
+        where: The parameter that named it, for the error message.
+
+    Returns:
+        Their paths or URIs, sorted; none where nothing matches.
+
+    Raises:
+        UserError: As :func:`file_kind`.
+    """
+    try:
+        filesystem, path = locate(pattern)
+        found = filesystem.glob(path, detail=True)
+    except Exception as error:  # as above
+        raise UserError(_cannot_open(pattern, where, error)) from error
+    names = sorted(name for name, info in found.items() if info["type"] == "file")
+    return names if is_local(pattern) else [filesystem.unstrip_protocol(name) for name in names]
 
 
 def check_reachable(uri: str, where: str = "") -> None:

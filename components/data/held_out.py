@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.reading.findings import Findings
-from kfp_llm_tuning.components.data.reading.scan import Place, scan
+from kfp_llm_tuning.components.data.reading.places import Place
+from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rows import Row, RowFormat
 from kfp_llm_tuning.components.data.similarity.files import SketchFile
 from kfp_llm_tuning.components.data.similarity.inputs import digest, input_and_output, level_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -26,12 +26,14 @@ from kfp_llm_tuning.components.data.reading.findings import (
     name_files,
     refused_row,
 )
-from kfp_llm_tuning.components.data.reading.scan import Place, scan
+from kfp_llm_tuning.components.data.reading.places import Place
+from kfp_llm_tuning.components.data.reading.row_format import detect_format
+from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
 from kfp_llm_tuning.components.data.rows import Row, RowFormat
 from kfp_llm_tuning.components.data.tasks import TaskFinder
-from kfp_llm_tuning.components.dataset.source_file import SourceFile, inspect_source
+from kfp_llm_tuning.components.dataset.source_digest import digest_source
 from kfp_llm_tuning.components.models.model_references import resolve
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Source:
     """A dataset and how it is read.
 
     Attributes:
-        uri: The JSONL file, plain or .gz.
+        uri: The dataset, as `data.sources.files.list_files` takes it.
         model_reference: The model whose prompts are written.
         default_context: Context of conversations that have none of their own.
         part: Which rows are written.
@@ -99,11 +101,11 @@ def preprocess_dataset(
             refuses (all are counted, the first are listed), has no row at all, if the template
             cannot be used, or if a default context is given for text.
     """
-    facts = inspect_source(source.uri)
-    _check_context(source, facts)
-    formatter = formatter_for_dataset(tokenizer, source.uri, facts.row_format)
+    row_format = detect_format(source.uri)
+    _check_context(source, row_format)
+    formatter = formatter_for_dataset(tokenizer, source.uri, row_format)
     folder.mkdir(parents=True, exist_ok=True)
-    info = _write_records(source, facts, formatter, folder / RECORDS_FILE)
+    info = _write_records(source, row_format, formatter, folder / RECORDS_FILE)
     write_records_info(folder, info)
     return info
 
@@ -126,7 +128,7 @@ def write_no_records(model_reference: str, folder: Path) -> RecordsInfo:
 
 
 def _write_records(
-    source: Source, facts: SourceFile, formatter: PromptFormatter, path: Path
+    source: Source, row_format: RowFormat, formatter: PromptFormatter, path: Path
 ) -> RecordsInfo:
     findings = Findings(MAX_PROBLEMS_LISTED)
     with path.open("wb") as stream:
@@ -134,20 +136,22 @@ def _write_records(
         renderer = RowRenderer(formatter, source.default_context, writer.take)
         task = TaskFinder()
 
-        is_written = _chooser(source, facts)
+        is_written = _chooser(source, row_format)
 
         def visit(place: Place, row: Row) -> None:
             if is_written():
                 task.add_row(row)
                 renderer.add(place, row)
 
-        scan(source.uri, facts.row_format, findings, visit)
+        only_lines = bool(resolve(source.model_reference).substitute_for)
+        scan(source.uri, row_format, findings, visit, jsonl_only=only_lines)
         renderer.finish()
     raise_all(list_problems(findings))
     if not writer.examples:
         raise UserError(
             Problem("the file has no examples.", source.uri, fix="Write one JSON object a line.")
         )
+    digest = digest_source(source.uri)
     uri = hide_credentials(source.uri)
     _logger.info("%s: %d examples, %s.", uri, writer.examples, formatter.prompt_format)
     return RecordsInfo(
@@ -158,25 +162,25 @@ def _write_records(
         conversations=writer.conversations,
         default_context=source.default_context,
         source_uri=uri,
-        source_sha256=facts.sha256,
-        source_bytes=facts.byte_count,
+        source_sha256=digest.sha256,
+        source_bytes=digest.byte_count,
         task=task.task,
     )
 
 
-def _chooser(source: Source, facts: SourceFile) -> Callable[[], bool]:
+def _chooser(source: Source, row_format: RowFormat) -> Callable[[], bool]:
     """Gives what says, of one row after the other, whether it is written."""
     part = source.part
     if not part.fraction:
         return lambda: True
     limits = resolve(source.model_reference).dataset_limits
-    held_out = hold_out(source.uri, facts.row_format, part.fraction, part.seed, limits)
+    held_out = hold_out(source.uri, row_format, part.fraction, part.seed, limits)
     rows = iter(held_out if part.held_out else ~held_out)
     return lambda: bool(next(rows))
 
 
-def _check_context(source: Source, facts: SourceFile) -> None:
-    if source.default_context and facts.row_format == RowFormat.TEXT:
+def _check_context(source: Source, row_format: RowFormat) -> None:
+    if source.default_context and row_format == RowFormat.TEXT:
         raise UserError(
             Problem(
                 "a default context is given, but the dataset holds text examples.",
@@ -197,26 +201,25 @@ class _RecordWriter:
         self._name = name
         self._findings = findings
         self._encode = msgspec.json.Encoder().encode
-        self._line = 0
+        # The file and line of the last example.
+        self._at = ("", 0)
         self._turn = 0
 
     def take(self, written: RowExample[Place]) -> None:
         """Writes an example, or takes note of why it cannot be."""
         place, example = written.place, written.example
         if isinstance(example, UserError):
-            found = [
-                replace(finding, file=self._name)
-                for finding in refused_row(example, place.line, place.path)
-            ]
+            found = [finding.of(self._name) for finding in refused_row(example, place)]
             if isinstance(example, UnusableTemplateError):
                 raise UnusableTemplateError(*(finding.problem() for finding in found))
             for finding in found:
                 self._findings.add(finding)
             return
-        if place.line != self._line:
-            self._line, self._turn = place.line, 0
+        at = (place.file, place.line)
+        if at != self._at:
+            self._at, self._turn = at, 0
         self.conversations += written.path == _FIRST_ANSWER
-        record = Record(*example, self._line, self._turn, written.head)
+        record = Record(*example, place.line, self._turn, written.head)
         self._stream.write(self._encode(record) + b"\n")
         self._turn += 1
         self.examples += 1

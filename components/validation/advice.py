@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from unicodedata import normalize
 
 import numpy
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from kfp_llm_tuning.components.common.wording import nearest
 from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding
-from kfp_llm_tuning.components.data.reading.scan import Place
 from kfp_llm_tuning.components.data.similarity.files import ChainedSketches
 from kfp_llm_tuning.components.data.similarity.inputs import level_text
 from kfp_llm_tuning.components.data.similarity.near_duplicates import NearDuplicates, sampled
@@ -55,19 +54,19 @@ def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     for dataset in (training, evaluation):
         if dataset:
             for finding in _repetitions(dataset.profile.examples):
-                yield replace(finding, file=dataset.name)
+                yield finding.of(dataset.name)
     yield from _one_class(training, evaluation)
     if evaluation:
         for finding in _leakage(training.profile, evaluation.profile):
-            yield replace(finding, file=evaluation.name)
+            yield finding.of(evaluation.name)
     yield from _near_duplicates(training, evaluation)
     labels = training.profile.tasks.labels
     if len(labels) > 1:
         for finding in _advise_labels(training.profile, labels):
-            yield replace(finding, file=training.name)
+            yield finding.of(training.name)
         if evaluation:
             for finding in _unknown_labels(evaluation.profile, labels):
-                yield replace(finding, file=evaluation.name)
+                yield finding.of(evaluation.name)
 
 
 def _one_class(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
@@ -80,7 +79,7 @@ def _one_class(training: Dataset, evaluation: Dataset | None) -> Iterator[Findin
         if dataset and len(labels) == 1:
             what = f"every output is {quote(labels[0])}: {consequence}."
             finding = warning("one_class", what, fix="Add examples with other outputs.")
-            yield replace(finding, file=dataset.name)
+            yield finding.of(dataset.name)
 
 
 def _repetitions(examples: ExampleFile) -> Iterator[Finding]:
@@ -89,16 +88,16 @@ def _repetitions(examples: ExampleFile) -> Iterator[Finding]:
         example = examples[number]
         place = numpy.searchsorted(same, number)
         if place < len(same) and same[place] == number:
-            what = f"the same example stands at {_show(examples[same_firsts[place]].place)}."
+            what = f"the same example stands at {examples[same_firsts[place]].place}."
             yield warning("duplicate", what, example.place)
             continue
         first = examples[first_number]
         if first.output == example.output:
-            what = f"the same but for case or white space stands at {_show(first.place)}."
+            what = f"the same but for case or white space stands at {first.place}."
             yield warning("near_duplicate", what, example.place)
         else:
             what = (
-                f"the same input has another output at {_show(first.place)}: "
+                f"the same input has another output at {first.place}: "
                 f"{quote(first.output_start)} there, {quote(example.output_start)} here."
             )
             yield warning("conflict", what, example.place)
@@ -123,7 +122,7 @@ def _leakage(training: DatasetProfile, evaluation: DatasetProfile) -> Iterator[F
     places = numpy.minimum(numpy.searchsorted(known, asked), len(known) - 1)
     for number in numpy.flatnonzero(known[places] == asked):
         place = training.examples[int(firsts[places[number]])].place
-        what = f"the same input is trained on, at {_show(place)} of the training set."
+        what = f"the same input is trained on, at {place} of the training set."
         fix = "Remove it from one of the sets: it makes the evaluation look too good."
         yield warning("leakage", what, evaluation.examples[int(number)].place, fix=fix)
 
@@ -140,15 +139,15 @@ def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[
         )
         share = f"{pair.likeness:.0%} alike"
         if first_set is second_set:
-            what = f"nearly the same input ({share}) stands at {_show(first.place)}."
+            what = f"nearly the same input ({share}) stands at {first.place}."
             kind = "near_duplicate"
         else:
             what = (
-                f"nearly the same input ({share}) is trained on, at {_show(first.place)} "
+                f"nearly the same input ({share}) is trained on, at {first.place} "
                 "of the training set."
             )
             kind = "near_leakage"
-        yield replace(warning(kind, what, second.place), file=second_set.name)
+        yield warning(kind, what, second.place).of(second_set.name)
 
 
 def _advise_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[Finding]:
@@ -231,7 +230,3 @@ def _unknown_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator
             fix = f"Did you mean {_quoted_label(near, looks_alike)}?" if near else ""
             fix += f" {_NORMALIZE}" if looks_alike else ""
             yield warning("unknown_label", what, example.place, example.output_path, fix=fix)
-
-
-def _show(place: Place) -> str:
-    return f"line {place.line}" + (f", {place.path}" if place.path else "")

@@ -26,7 +26,7 @@ def check_training_counts(
         Errors for what the tuner refuses, a warning for few examples; nothing where the file is no
         JSONL, since that is told already.
     """
-    if not scan.is_jsonl:
+    if not scan.is_read:
         return
     is_text = row_format == RowFormat.TEXT
     name = "examples" if is_text else "conversations"
@@ -56,7 +56,7 @@ def check_evaluation_counts(scan: Scan, allowed: DatasetLimits) -> Iterator[Find
     Yields:
         An error or a warning; nothing where the file is no JSONL.
     """
-    if not scan.is_jsonl:
+    if not scan.is_read:
         return
     low, high = allowed.minimum_examples, allowed.maximum_evaluation_examples
     range_text = f"at least {low} examples" if high is None else f"{low} to {high:,} examples"

@@ -12,7 +12,6 @@ import numpy
 from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
-from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.data.held_out import hold_out
 from kfp_llm_tuning.components.data.reading.findings import (
     Finding,
@@ -20,10 +19,12 @@ from kfp_llm_tuning.components.data.reading.findings import (
     Severity,
     name_files,
 )
+from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.reading.row_format import row_format_for
-from kfp_llm_tuning.components.data.reading.scan import Place, scan
+from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
 from kfp_llm_tuning.components.data.rows import Row, RowFormat, count_messages
+from kfp_llm_tuning.components.data.sources.files import check_source
 from kfp_llm_tuning.components.data.training_steps import RunLength, training_steps
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.models.model_references import resolve
@@ -69,7 +70,7 @@ class Request:
     """What is to be checked.
 
     Attributes:
-        dataset_uri: The training set: any URI that fsspec opens, plain or .gz.
+        dataset_uri: The training set, as `data.sources.files.list_files` takes it.
         evaluation_data_uri: The evaluation set; empty for none.
         evaluation_fraction: The share of the training set that is held out, in the place of an
             evaluation set; 0 for none.
@@ -161,8 +162,8 @@ class _Validator:
                 request.max_context_length,
             )
         for uri in filter(None, (request.dataset_uri, request.evaluation_data_uri)):
-            with collect(problems), open_input(uri):
-                pass
+            with collect(problems):
+                check_source(uri)
         raise_all(problems)
         self._format = row_format_for(self._model, request.dataset_uri)
         self._findings = Findings(request.max_printed_problems)
@@ -247,7 +248,7 @@ class _Validator:
         messages = 0
 
         def report(finding: Finding) -> None:
-            self._findings.add(replace(finding, file=name))
+            self._findings.add(finding.of(name))
 
         def visit(place: Place, row: Row) -> None:
             nonlocal messages
@@ -262,7 +263,9 @@ class _Validator:
         self._uncounted_uri = uri
         findings = Findings(0) if known else self._findings
         window = self._model.dataset_limits.advised_on
-        scanned = scan(uri, self._format, findings, visit, window, name)
+        # The closed models keep what the published templates read.
+        only_lines = bool(self._model.substitute_for)
+        scanned = scan(uri, self._format, findings, visit, window, name, jsonl_only=only_lines)
         if part is not None:
             scanned = scanned.part(len(profile.examples), messages, with_bad=not known)
         checked = ScannedDataset(scanned, profile, self._finish_counting())
@@ -301,7 +304,7 @@ class _Validator:
 
     def _add(self, findings: Iterable[Finding], checked: ScannedDataset) -> None:
         for finding in findings:
-            self._findings.add(replace(finding, file=checked.scan.name))
+            self._findings.add(finding.of(checked.scan.name))
 
     def _advise(self, training: ScannedDataset, evaluation: ScannedDataset | None) -> None:
         other = Dataset(evaluation.scan.name, evaluation.profile) if evaluation else None

@@ -17,7 +17,7 @@ import numpy
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from kfp_llm_tuning.components.data.reading.scan import Place
+from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, answers
 from kfp_llm_tuning.components.data.similarity.files import RecordFile, SketchFile
 from kfp_llm_tuning.components.data.similarity.inputs import digest, input_and_output, level_text
@@ -38,13 +38,11 @@ class Sample:
     """An example as the report shows it.
 
     Attributes:
-        line: Where it stands.
-        path: "" or ``data[4]``.
+        where: Its place: ``line 3``.
         turns: Who says what: pairs of author and text, cut to ``SAMPLE_CHARACTERS``.
     """
 
-    line: int
-    path: str
+    where: str
     turns: tuple[tuple[str, str], ...]
 
 
@@ -182,7 +180,7 @@ def _sample_of(place: Place, row: Row) -> Sample:
     else:
         turns = [] if row.context is UNSET else [("context", str(row.context))]
         turns += [(message.author, message.content) for message in row.messages]
-    return Sample(place.line, place.path, tuple((who, _cut(text)) for who, text in turns))
+    return Sample(str(place), tuple((who, _cut(text)) for who, text in turns))
 
 
 def _cut(text: str) -> str:

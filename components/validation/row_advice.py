@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
-from kfp_llm_tuning.components.data.reading.scan import Place
+from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow
 from kfp_llm_tuning.components.validation.dataset_profile import count_pairs
 
@@ -53,9 +53,8 @@ def warning(
     Returns:
         The finding.
     """
-    line = place.line if place else 0
-    full = ".".join(part for part in (place.path if place else "", path) if part)
-    return Finding(kind, what, allowed, fix, Severity.WARNING, line, full)
+    found = Finding(kind, what, allowed, fix, Severity.WARNING)
+    return found.at(place, path) if place else found
 
 
 def _texts(row: Row) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kfp_llm_tuning.components.data.reading.field_names import list_names, quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
-from kfp_llm_tuning.components.data.reading.scan import Place
+from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning
 from kfp_llm_tuning.components.data.rows import Message, Row, TextRow
@@ -41,9 +41,8 @@ class TextAdvice:
             Warnings.
         """
         for field, message in _messages(row):
-            path = ".".join(part for part in (place.path, field) if part)
             for kind, what, fix in self._of_message(message):
-                yield Finding(kind, what, "", fix, Severity.WARNING, place.line, path)
+                yield Finding(kind, what, "", fix, Severity.WARNING).at(place, field)
 
     def _of_message(self, message: Message) -> Iterator[tuple[str, str, str]]:
         spelled = self._formatter.spelled_tokens(message)

@@ -9,7 +9,7 @@ from typing import Any
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.reading.dataset_formatter import formatter_for_dataset
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity, refused_row
-from kfp_llm_tuning.components.data.reading.scan import Place
+from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
@@ -129,11 +129,11 @@ class TokenCounter:
         """Collects the examples of one row after the other."""
         place, example = written.place, written.example
         if isinstance(example, UnusableTemplateError):
-            where = f"line {place.line}"
+            where = str(replace(place, path=""))
             problems = (replace(problem, where=where) for problem in example.problems)
             raise UnusableTemplateError(*problems)
         if isinstance(example, UserError):
-            self._report_all(refused_row(example, place.line, place.path))
+            self._report_all(refused_row(example, place))
             return
         if self._row is None or self._row.place != place:
             self._close_row()
@@ -192,11 +192,6 @@ class TokenCounter:
 
 
 def _truncated(kind: str, name: str, place: Place, path: str, tokens: int, limit: int) -> Finding:
-    return Finding(
-        kind,
-        f"{name} has {tokens:,} tokens: {tokens - limit:,} are cut off.",
-        f"at most {limit:,} tokens",
-        severity=Severity.WARNING,
-        line=place.line,
-        path=".".join(part for part in (place.path, path) if part),
-    )
+    what = f"{name} has {tokens:,} tokens: {tokens - limit:,} are cut off."
+    allowed = f"at most {limit:,} tokens"
+    return Finding(kind, what, allowed, severity=Severity.WARNING).at(place, path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.data.reading.findings import Findings
-from kfp_llm_tuning.components.data.reading.scan import Place, scan
+from kfp_llm_tuning.components.data.reading.places import Place
+from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning

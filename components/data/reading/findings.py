@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.data.reading.places import Place
 
 
 class Severity(StrEnum):
@@ -28,10 +29,11 @@ class Finding:
         allowed: What would be accepted.
         fix: What to do.
         severity: Errors refuse the dataset, warnings do in strict mode, notes never.
-        line: Line of the file, from 1; 0 for the dataset as a whole.
+        line: Line or row of the file, from 1; 0 for the dataset as a whole.
         path: Field within the line: ``messages[2].author``.
         file: The dataset, as :func:`name_files` names it.
         repeated: How many further lines have just the same to be said.
+        unit: What ``line`` counts: ``line`` or ``row``.
     """
 
     kind: str
@@ -43,13 +45,28 @@ class Finding:
     path: str = ""
     file: str = ""
     repeated: int = 0
+    unit: str = "line"
+
+    def at(self, place: Place, field: str = "") -> Finding:
+        """Puts it where an example stands.
+
+        Args:
+            place: Where.
+            field: Of the example; empty for all of it.
+        """
+        path = ".".join(part for part in (place.path, field) if part)
+        return replace(self, line=place.line, path=path, file=place.file, unit=place.unit)
+
+    def of(self, dataset: str) -> Finding:
+        """Names the dataset, unless one of its files is named."""
+        return self if self.file else replace(self, file=dataset)
 
     @property
     def where(self) -> str:
         """The file's name, line and field: ``train.jsonl line 3, messages[2].author``."""
-        line = f"line {self.line}" if self.line else ""
+        line = f"{self.unit} {self.line}" if self.line else ""
         if self.repeated:
-            line += f" and {self.repeated:,} more line{'s' if self.repeated > 1 else ''}"
+            line += f" and {self.repeated:,} more {self.unit}{'s' if self.repeated > 1 else ''}"
         return ", ".join(part for part in (f"{self.file} {line}".strip(), self.path) if part)
 
     def problem(self) -> Problem:
@@ -57,19 +74,21 @@ class Finding:
         return Problem(self.what, self.where, self.allowed, self.fix)
 
 
-def name_files(*uris: str) -> list[str]:
-    """Names files by the last parts of their URIs: as few as tell different ones apart.
+def name_files(*uris: str, least: int = 1) -> list[str]:
+    """Names datasets by the last parts of their URIs: as few as tell different ones apart.
 
     Args:
-        uris: The files.
+        uris: Files, or several files with commas between.
+        least: How many parts a name has at least, where the URI has as many.
 
     Returns:
         One name each: ``train.jsonl``, or ``train/data.jsonl`` beside ``evaluation/data.jsonl``.
     """
-    parts = [uri.rstrip("/").split("/") for uri in uris]
+    parts = [[one.rstrip("/").split("/") for one in uri.split(",")] for uri in uris]
     names = list(uris)
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-depth:]) for part in parts]
+    deepest = max(len(one) for several in parts for one in several)
+    for depth in range(least, max(least, deepest) + 1):
+        names = [",".join("/".join(one[-depth:]) for one in several) for several in parts]
         if len(set(names)) == len(set(uris)):
             break
     return names
@@ -152,22 +171,19 @@ def _stricter(severity: Severity) -> Severity:
     return Severity.ERROR if severity == Severity.WARNING else severity
 
 
-def refused_row(error: UserError, line: int, path: str = "") -> Iterator[Finding]:
+def refused_row(error: UserError, place: Place) -> Iterator[Finding]:
     """Makes findings of what keeps a row from being written for the model.
 
     Args:
         error: Why it cannot be; each problem's ``where`` is a place within the row.
-        line: The row's line.
-        path: Where the row stands in it: "" or ``data[4]``.
+        place: Where the row stands.
 
     Yields:
         An error for each problem.
     """
     for problem in error.problems:
-        full = ".".join(part for part in (path, problem.where) if part)
-        yield Finding(
-            "row_refused", problem.what, problem.allowed, problem.fix, line=line, path=full
-        )
+        refusal = Finding("row_refused", problem.what, problem.allowed, problem.fix)
+        yield refusal.at(place, problem.where)
 
 
 def list_problems(findings: Findings, severity: Severity = Severity.ERROR) -> Sequence[Problem]:

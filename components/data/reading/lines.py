@@ -86,8 +86,8 @@ def read_chunks(
     Yields:
         Chunks and skipped lines in the file's order; a broken end is the last.
     """
-    pending = _Pending(maximum_line, maximum_values)
-    blocks = _blocks(stream, chunk_bytes)
+    pending = PendingLine(maximum_line, maximum_values)
+    blocks = read_blocks(stream, chunk_bytes)
     for block in blocks:
         if isinstance(block, BrokenEnd):
             # The half line before the break is not judged: only the break is worth telling.
@@ -153,19 +153,29 @@ def count_values(line: bytes) -> int:
     return int(numpy.count_nonzero(counted & outside))
 
 
-class _Pending:
+class PendingLine:
     """The beginning of a line whose end is not yet read; forgets what exceeds the limit."""
 
-    def __init__(self, maximum: int, maximum_values: int) -> None:
+    def __init__(
+        self, maximum: int = MAXIMUM_LINE_BYTES, maximum_values: int = MAXIMUM_LINE_VALUES
+    ) -> None:
+        """Starts empty.
+
+        Args:
+            maximum: Longer lines are forgotten.
+            maximum_values: Lines that hold more values are not handed out.
+        """
         self.maximum = maximum
         self.maximum_values = maximum_values
         self.clear()
 
     def clear(self) -> None:
+        """Forgets the line."""
         self._parts: list[bytes] = []
         self.size = 0
 
     def add(self, part: bytes) -> None:
+        """Takes the line's next bytes."""
         self.size += len(part)
         if self.too_long:
             self._parts.clear()
@@ -173,12 +183,14 @@ class _Pending:
             self._parts.append(part)
 
     def take(self, rest: bytes | memoryview) -> bytes:
+        """Gives the line with its last bytes, and forgets it."""
         whole = b"".join([*self._parts, rest])
         self.clear()
         return whole
 
     @property
     def too_long(self) -> bool:
+        """Whether it is longer than the limit already."""
         return self.size > self.maximum
 
     def long_line(self, rest: bytes) -> LongLine | None:
@@ -193,7 +205,16 @@ class _Pending:
         return LongLine(size, values) if values > self.maximum_values else None
 
 
-def _blocks(stream: BinaryReader, size: int) -> Iterator[bytes | BrokenEnd]:
+def read_blocks(stream: BinaryReader, size: int = CHUNK_BYTES) -> Iterator[bytes | BrokenEnd]:
+    """Reads a stream block by block.
+
+    Args:
+        stream: Any binary stream.
+        size: How much is read at a time, at most.
+
+    Yields:
+        Blocks that are not empty; a broken end is the last.
+    """
     total = 0
     while True:
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.data.reading.fast_check import DECODE_ERRORS
-from kfp_llm_tuning.components.data.reading.lines import BYTE_ORDER_MARK, Chunk, read_chunks
 from kfp_llm_tuning.components.data.rows import RowFormat
+from kfp_llm_tuning.components.data.sources.parts import Rows
+from kfp_llm_tuning.components.data.sources.reader import read_source
 from kfp_llm_tuning.components.models.model_references import ModelReference
 
 
@@ -49,35 +49,26 @@ def row_format_for(model: ModelReference, uri: str) -> RowFormat:
 
 
 def detect_format(uri: str) -> RowFormat:
-    """Reads a file up to its first telling row.
+    """Reads a dataset up to its first telling row.
 
     Args:
-        uri: Any URI that fsspec opens.
+        uri: The dataset, as `data.sources.files.list_files` takes it.
 
     Returns:
         The format of the first row that has a field of one; text where none has.
 
     Raises:
-        UserError: If the file cannot be opened.
+        UserError: If a file cannot be opened.
     """
-    with open_input(uri) as stream:
-        chunks = (part.data for part in read_chunks(stream) if isinstance(part, Chunk))
-        return next(filter(None, map(format_of_lines, chunks)), RowFormat.TEXT)
+    lines = (part.lines for part in read_source(uri, "") if isinstance(part, Rows))
+    return next(filter(None, map(_format_of_lines, lines)), RowFormat.TEXT)
 
 
-def format_of_lines(data: bytes) -> RowFormat | None:
-    """Looks for the first telling row.
-
-    Args:
-        data: Whole lines; what is no JSON object tells nothing.
-
-    Returns:
-        Its format; None where no row tells.
-    """
+def _format_of_lines(data: bytes) -> RowFormat | None:
+    """Gives the format of the first telling row; what is no JSON object tells nothing."""
     if b"{" not in data:
         return None
-    lines = data.removeprefix(BYTE_ORDER_MARK).split(b"\n")
-    return next(filter(None, map(_format_of_line, lines)), None)
+    return next(filter(None, map(_format_of_line, data.split(b"\n"))), None)
 
 
 def _format_of_line(line: bytes) -> RowFormat | None:

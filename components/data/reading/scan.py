@@ -11,49 +11,19 @@ from typing import TypeAlias
 
 import msgspec
 
-from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.data.reading.careful_check import LineReport, check_line
 from kfp_llm_tuning.components.data.reading.fast_check import FastCheck
-from kfp_llm_tuning.components.data.reading.file_formats import (
-    HEAD_BYTES,
-    recognise_other_format,
-)
-from kfp_llm_tuning.components.data.reading.findings import (
-    Finding,
-    Findings,
-    Severity,
-    name_files,
-)
+from kfp_llm_tuning.components.data.reading.findings import Findings, name_files
 from kfp_llm_tuning.components.data.reading.json_syntax import JSON_WHITESPACE
 from kfp_llm_tuning.components.data.reading.limits import (
     MAXIMUM_FIELD_NAME_CHARACTERS,
     MAXIMUM_FIELD_NAMES,
-    MAXIMUM_LINE_BYTES,
-    MAXIMUM_LINE_VALUES,
 )
-from kfp_llm_tuning.components.data.reading.lines import (
-    BYTE_ORDER_MARK,
-    BrokenEnd,
-    Chunk,
-    LongLine,
-    read_chunks,
-)
+from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.reading.row_sizes import may_be_too_large, too_large
 from kfp_llm_tuning.components.data.rows import READ_FIELDS, Row, RowFormat, count_messages
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an example stands.
-
-    Attributes:
-        line: Its line, from 1.
-        path: "" or ``data[4]``.
-    """
-
-    line: int
-    path: str = ""
-
+from kfp_llm_tuning.components.data.sources.parts import Part, Rows
+from kfp_llm_tuning.components.data.sources.reader import read_source
 
 # Under this name fields are counted together that are not told apart.
 OTHER_FIELDS = "(other fields)"
@@ -65,11 +35,11 @@ class Scan:
     """What was read of a dataset.
 
     Attributes:
-        uri: The file.
+        uri: What names it.
         name: What it is called in findings.
-        is_jsonl: Whether it was read; False where it is a table, an archive or the like.
-        bytes: Its size, decompressed, as far as it was read.
-        lines: Lines, blank ones included.
+        is_read: Whether every file was read; False where one is an archive or the like.
+        bytes: Size of its files, decompressed, as far as they were read.
+        lines: Lines or rows, blank lines included.
         blank_lines: Lines of nothing but white space.
         examples: Examples, bad ones included.
         good_examples: Examples without an error.
@@ -81,7 +51,7 @@ class Scan:
 
     uri: str
     name: str
-    is_jsonl: bool = True
+    is_read: bool = True
     bytes: int = 0
     lines: int = 0
     blank_lines: int = 0
@@ -119,30 +89,36 @@ def scan(
     visit: Visitor,
     window: int | None = None,
     name: str = "",
+    *,
+    jsonl_only: bool = False,
 ) -> Scan:
-    """Checks every row of a file.
+    """Checks every row of a dataset.
 
     Args:
-        uri: Local path or any URI that fsspec opens, plain or .gz.
+        uri: A file, a folder, a pattern ...: what ``sources.files.list_files`` takes.
         row_format: What the rows must be.
         findings: Takes what is found.
         visit: Called with each of the first ``window`` good examples.
         window: How many good examples are visited; None for all.
-        name: What the file is called in findings; empty for the last part of its URI.
+        name: What the dataset is called in findings; empty for the last part of its URI.
+        jsonl_only: Whether it must be one JSONL file.
 
     Returns:
         The counts.
 
     Raises:
-        UserError: If the file cannot be opened.
+        UserError: If a file cannot be found or opened.
     """
     scanned = Scan(uri, name or name_files(uri)[0])
-    _Scanner(scanned, row_format, findings, visit, sys.maxsize if window is None else window).run()
+    most = sys.maxsize if window is None else window
+    scanner = _Scanner(scanned, row_format, findings, visit, most)
+    for part in read_source(uri, scanned.name, jsonl_only=jsonl_only):
+        scanner.check(part)
     return scanned
 
 
 class _Scanner:
-    """One pass over one file."""
+    """One pass over one dataset."""
 
     def __init__(
         self,
@@ -160,43 +136,19 @@ class _Scanner:
         self._names = _FieldNames(row_format)
         self._scan = scanned
 
-    def run(self) -> None:
-        with open_input(self._scan.uri) as stream:
-            parts = read_chunks(stream)
-            first = next(parts, None)
-            if isinstance(first, Chunk):
-                first = self._check_beginning(first)
-            if first:
-                for part in chain([first], parts):
-                    self._check_part(part)
+    def check(self, part: Part) -> None:
+        """Checks the next part."""
+        self._scan.bytes += part.size
+        if isinstance(part, Rows):
+            self._check_rows(part)
+            return
+        self._scan.is_read &= not part.unread
+        self._scan.lines += part.rows
+        self._scan.examples += part.rows
+        self._findings.add(part.finding)
 
-    def _check_beginning(self, chunk: Chunk) -> Chunk | None:
-        """Strips the byte order mark; gives None where the file is not JSONL at all."""
-        other = recognise_other_format(chunk.data[:HEAD_BYTES])
-        if other:
-            self._scan.is_jsonl = False
-            self._add(other)
-            return None
-        if not chunk.data.startswith(BYTE_ORDER_MARK):
-            return chunk
-        what = "the file begins with a byte order mark, which is skipped."
-        self._add(Finding("byte_order_mark", what, severity=Severity.NOTE))
-        self._scan.bytes += len(BYTE_ORDER_MARK)
-        return replace(chunk, data=chunk.data.removeprefix(BYTE_ORDER_MARK))
-
-    def _check_part(self, part: Chunk | LongLine | BrokenEnd) -> None:
-        if isinstance(part, Chunk):
-            self._scan.bytes += len(part.data) - part.newline_added
-            self._check_chunk(part.data)
-        elif isinstance(part, LongLine):
-            self._scan.bytes += part.size + 1
-            self._scan.lines += 1
-            self._scan.examples += 1
-            self._add(_long_line(part), self._scan.lines)
-        else:
-            self._add(_broken_end(part), self._scan.lines + 1)
-
-    def _check_chunk(self, data: bytes) -> None:
+    def _check_rows(self, part: Rows) -> None:
+        data = part.lines
         if not data.strip(JSON_WHITESPACE):
             blank = data.count(b"\n")
             self._scan.lines += blank
@@ -204,21 +156,23 @@ class _Scanner:
             return
         rows = self._fast.accept_chunk(data)
         if rows is None or may_be_too_large(len(data), rows):
-            for line in data[:-1].split(b"\n"):
-                self._check_line(line)
+            for offset, line in enumerate(data[:-1].split(b"\n")):
+                self._check_line(line, self._place(part, offset))
             return
         if self._scan.visited < self._window:
             room = self._window - self._scan.visited
             self._note_ignored(self._names.of_lines(data, room))
-            first = self._scan.lines + 1
-            self._visit_rows((Place(first + offset), row) for offset, row in enumerate(rows))
+            self._visit_rows((self._place(part, offset), row) for offset, row in enumerate(rows))
         self._scan.messages += self._count(rows)
         self._scan.lines += len(rows)
         self._scan.examples += len(rows)
 
-    def _check_line(self, line: bytes) -> None:
+    def _place(self, part: Rows, offset: int) -> Place:
+        file = "" if part.file == self._scan.name else part.file
+        return Place(part.number(offset), "", file, part.unit)
+
+    def _check_line(self, line: bytes, place: Place) -> None:
         self._scan.lines += 1
-        number = self._scan.lines
         if not line.strip(JSON_WHITESPACE):
             self._scan.blank_lines += 1
             return
@@ -231,10 +185,10 @@ class _Scanner:
             report.ignored += self._names.of_line(line)
         _refuse_large(report)
         for finding in report.findings:
-            self._add(finding, number)
+            self._findings.add(finding.at(place, finding.path).of(self._scan.name))
         if self._scan.visited < self._window:
             self._note_ignored(report.ignored)
-            self._visit_rows((Place(number, path), row) for path, row in report.rows)
+            self._visit_rows((replace(place, path=path), row) for path, row in report.rows)
         self._count([row for _, row in report.rows])
         self._scan.examples += report.examples
         self._scan.messages += report.messages
@@ -261,9 +215,6 @@ class _Scanner:
         for place, row in islice(rows, self._window - self._scan.visited):
             self._visit(place, row)
             self._scan.visited += 1
-
-    def _add(self, finding: Finding, line: int = 0) -> None:
-        self._findings.add(replace(finding, file=self._scan.name, line=line))
 
 
 class _FieldNames:
@@ -292,24 +243,3 @@ def _refuse_large(report: LineReport) -> None:
     found = [(path, row, too_large(row, path)) for path, row in report.rows]
     report.rows = [(path, row) for path, row, finding in found if not finding]
     report.findings += [finding for _, _, finding in found if finding]
-
-
-def _long_line(part: LongLine) -> Finding:
-    if part.values:
-        return Finding(
-            "line_too_long",
-            f"the line holds {part.values:,} values and is not read.",
-            f"at most {MAXIMUM_LINE_VALUES:,} values a line",
-            "Write a long data list as several lines.",
-        )
-    return Finding(
-        "line_too_long",
-        f"the line has {part.size:,} bytes and is not read.",
-        f"at most {MAXIMUM_LINE_BYTES:,} bytes a line",
-        "Write a long data list as several lines.",
-    )
-
-
-def _broken_end(part: BrokenEnd) -> Finding:
-    what = f"{part.reason}. {part.size:,} bytes were read before."
-    return Finding("broken_compression", what, fix=part.fix)

@@ -9,7 +9,7 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.held_out import RowInputs
-from kfp_llm_tuning.components.data.reading.scan import Place
+from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.rows import TextRow
 from kfp_llm_tuning.components.models.dataset_limits import OPEN, PUBLISHED, DatasetLimits
 from tests.components.data.similarity.texts import words

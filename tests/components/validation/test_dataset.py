@@ -371,10 +371,10 @@ def test_sets_of_one_name_are_told_apart(write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_tokenizer")
-def test_file_that_is_no_jsonl_is_not_called_too_small(tmp_path: Path) -> None:
-    table = tmp_path / "train.jsonl"
-    table.write_text("input_text,output_text\na,b\n")
-    assert check(str(table), str(table)).summary.errors_by_kind == {"other_file_format": 2}
+def test_file_that_holds_no_rows_is_not_called_too_small(tmp_path: Path) -> None:
+    document = tmp_path / "train.jsonl"
+    document.write_bytes(b"%PDF-1.7\n")
+    assert check(str(document), str(document)).summary.errors_by_kind == {"other_file_format": 2}
 
 
 @pytest.mark.usefixtures("no_tokenizer")
@@ -526,9 +526,8 @@ def test_files_and_model_that_are_not_there_are_told_together(tmp_path: Path) ->
     with pytest.raises(UserError) as caught:
         check(str(tmp_path), str(tmp_path / "none.jsonl"), large_model_reference="text-bisn")
     shown = [str(problem) for problem in caught.value.problems]
-    assert ["no model is called" in shown[0], "is a folder" in shown[1], "no file" in shown[2]] == [
-        True, True, True,
-    ]  # fmt: skip
+    expected = ["no model is called", "has no file of rows", "no file at"]
+    assert [text in problem for text, problem in zip(expected, shown, strict=True)] == [True] * 3
 
 
 @pytest.mark.usefixtures("no_tokenizer")

@@ -11,6 +11,7 @@ from kfp_llm_tuning.components.data.reading.findings import Findings, Severity, 
 from kfp_llm_tuning.components.data.reading.limits import MAXIMUM_LINE_BYTES
 from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rows import RowFormat
+from kfp_llm_tuning.components.data.sources.containers import READ
 
 GOOD = {
     RowFormat.TEXT: b'{"input_text": "in", "output_text": "out"}',
@@ -423,8 +424,6 @@ def test_broken_row_has_its_exact_message(
     assert scanned.lines == 3
 
 
-TABLE = ("a table (CSV or TSV)", "Write one JSON object a line, with the columns as fields.")
-ARRAY = ("one JSON array", "Convert it: jq -c '.[]' FILE > FILE.jsonl")
 UTF_16 = ("UTF-16 text", "Save it as UTF-8.")
 PACKED = "Decompress it, or compress it with gzip."
 # Content, what the file is called, what is to be done.
@@ -433,13 +432,9 @@ WHOLE_FILES = {
         b"\x1f\x8b\x08\x00",
         ("gzip data", "Give it a name that ends in .gz."),
     ),
-    "Parquet": (
-        b"PAR1\x00",
-        ("a Parquet file", "Write JSONL: pandas to_json(orient='records', lines=True)."),
-    ),
     "Excel": (
         b"PK\x03\x04",
-        ("a ZIP archive or an Excel file", "Unpack it or export it as JSONL."),
+        ("a ZIP archive or an Excel file", "Unpack it, or export it as CSV (UTF-8)."),
     ),
     "UTF-16 little-endian": ("\ufeff{}".encode("utf-16-le"), UTF_16),
     "UTF-16 without a mark": ('{"input_text": "a"}'.encode("utf-16-le"), UTF_16),
@@ -448,19 +443,25 @@ WHOLE_FILES = {
     "PDF": (b"%PDF-1.7\n", ("a PDF document", "Write its text as JSONL.")),
     "bzip2": (b"BZh91AY", ("bzip2 data", PACKED)),
     "Zstandard": (b"\x28\xb5\x2f\xfd", ("Zstandard data", PACKED)),
-    "array over lines": (b'[\n  {"input_text": "a"}\n]\n', ARRAY),
-    "array, one object a line": (b'[{"input_text": "a"},\n{"input_text": "b"}]\n', ARRAY),
     "pretty-printed": (
         b'{\n  "input_text": "a"\n}\n',
         ("pretty-printed JSON", "Convert it: jq -c . FILE > FILE.jsonl"),
     ),
-    "CSV": (b'\xef\xbb\xbf"input_text","output_text"\r\na,b\r\n', TABLE),
-    "TSV": (b"text\tlabel\na\tb\n", TABLE),
+}
+# What else holds rows, where the published templates' JSONL alone is read.
+OTHER_CONTAINERS = {
+    "Parquet": (b"PAR1\x00", "a Parquet file", "published"),
+    "array": (b'[\n  {"input_text": "a"}\n]\n', "a JSON array", "jq -c '.[]'"),
+    "CSV": (
+        b'\xef\xbb\xbf"input_text","output_text"\r\na,b\r\n',
+        "a table (CSV or TSV)",
+        "one JSON object a line",
+    ),
 }
 
 
 @pytest.mark.parametrize(("content", "expected"), WHOLE_FILES.values(), ids=WHOLE_FILES)
-def test_file_that_is_no_jsonl_gets_one_message(
+def test_file_that_holds_no_rows_gets_one_message(
     content: bytes, expected: tuple[str, str], tmp_path: Path
 ) -> None:
     file = tmp_path / "train.jsonl"
@@ -469,8 +470,26 @@ def test_file_that_is_no_jsonl_gets_one_message(
     scan(str(file), RowFormat.TEXT, findings, lambda place, row: None)
     what, fix = expected
     assert [str(problem) for problem in list_problems(findings)] == [
-        f"train.jsonl: the file is {what}. Allowed: JSONL: one JSON object a line. {fix}"
+        f"train.jsonl: the file is {what}. Allowed: {READ}. {fix}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "fix"), OTHER_CONTAINERS.values(), ids=OTHER_CONTAINERS
+)
+def test_published_models_keep_their_jsonl(
+    content: bytes, what: str, fix: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(content)
+    findings = Findings(20)
+    scanned = scan(str(file), RowFormat.TEXT, findings, lambda place, row: None, jsonl_only=True)
+    assert not scanned.is_read
+    (problem,) = list_problems(findings)
+    assert str(problem).startswith(
+        f"train.jsonl: the file is {what}. Allowed: JSONL: one JSON object a line."
+    )
+    assert fix in problem.fix
 
 
 def test_long_line_is_skipped_and_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.data.reading import row_sizes
 from kfp_llm_tuning.components.data.reading import scan as scanning
-from kfp_llm_tuning.components.data.reading.findings import Findings
+from kfp_llm_tuning.components.data.reading.findings import Findings, Severity
 from kfp_llm_tuning.components.data.reading.row_sizes import may_be_too_large, too_large
 from kfp_llm_tuning.components.data.reading.scan import OTHER_FIELDS, scan
 from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, RowFormat, TextRow
@@ -38,7 +38,7 @@ def found(tmp_path: Path, row_format: RowFormat, *rows: dict[str, Any]) -> tuple
     scanned = scan(str(path), row_format, findings, lambda _, row: visited.append(row))
     assert scanned.good_examples == len(visited)
     assert scanned.examples == len(rows)
-    kept = findings.printed(scanning.Severity.ERROR)
+    kept = findings.printed(Severity.ERROR)
     assert {finding.kind for finding in kept} <= {"example_too_large"}
     return [str(finding.problem()) for finding in kept], len(visited)
 
@@ -70,7 +70,7 @@ def test_examples_of_a_data_list_are_refused_by_path(tmp_path: Path) -> None:
     findings = Findings(20)
     scanned = scan(str(path), RowFormat.TEXT, findings, lambda _place, _row: None)
     assert (scanned.examples, scanned.good_examples) == (2, 1)
-    (finding,) = findings.printed(scanning.Severity.ERROR)
+    (finding,) = findings.printed(Severity.ERROR)
     assert finding.where == "rows.jsonl line 1, data[1]"
 
 
