@@ -88,7 +88,7 @@ def is_better(evaluation: Input[Artifact], metric: str, beyond_chance: bool) -> 
     import logging
     from pathlib import Path
 
-    from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+    from kfp_llm_tuning.components.common.metrics import METRICS
 
     text = (Path(evaluation.path) / "evaluation.json").read_text(encoding="utf-8")
     found = json.loads(text)["metrics"].get(metric)
@@ -101,7 +101,7 @@ def is_better(evaluation: Input[Artifact], metric: str, beyond_chance: bool) -> 
     if beyond_chance:
         return bool(found["verdict"] == "better")
     gain = found["tuned"] - found["base"]
-    return bool(gain > 0 if GATE_METRICS[metric] else gain < 0)
+    return bool(gain > 0 if METRICS[metric] else gain < 0)
 
 
 def champion_challenger(platform: Platform) -> dsl.base_component.BaseComponent:

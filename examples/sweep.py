@@ -60,14 +60,14 @@ def pick_best(
     import logging
     from pathlib import Path
 
-    from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+    from kfp_llm_tuning.components.common.metrics import METRICS
 
     values = []
     for multiplier, evaluation in zip(multipliers, evaluations, strict=True):
         text = (Path(evaluation.path) / "evaluation.json").read_text(encoding="utf-8")
         values.append(json.loads(text)["metrics"][metric]["tuned"])
         logging.info("%s of multiplier %s: %g", metric, multiplier, values[-1])
-    best = values.index(max(values) if GATE_METRICS[metric] else min(values))
+    best = values.index(max(values) if METRICS[metric] else min(values))
     best_model.uri = saved_models[best].uri
     best_model.metadata.update(saved_models[best].metadata)
     best_tensorboard_metrics.uri = tensorboard_metrics[best].uri

@@ -44,6 +44,7 @@ def _environment() -> Environment:
     )
     environment.filters["number"] = _number
     environment.filters["svg"] = Markup
+    environment.filters["json"] = Markup
     return environment
 
 
@@ -68,7 +69,8 @@ def render(template: str, title: str, **context: Any) -> str:
     """Renders a component's report.
 
     Every value is escaped, since reports show rows of other people's data; only charts, which
-    come from this package, pass through the filter ``svg`` unescaped.
+    come from this package, pass through the filter ``svg`` unescaped, and JSON without ``<``, ``>``
+    and ``&`` through the filter ``json``.
 
     Args:
         template: The template's path below ``components/``; it extends ``base.html.j2``.

@@ -31,6 +31,8 @@ class Record(msgspec.Struct, frozen=True):
             0. Line and turn together name a record.
         head: Characters at the prompt's start (a conversation's context) that stay when an
             over-long prompt loses its oldest part; None where the start is what stays (text).
+        question: Where in the prompt the last message stands, from its first character to that
+            behind its last; None where the format has changed it.
     """
 
     prompt: str
@@ -38,6 +40,13 @@ class Record(msgspec.Struct, frozen=True):
     line: int
     turn: int = 0
     head: int | None = None
+    question: tuple[int, int] | None = None
+
+    @property
+    def question_text(self) -> str:
+        """The last message of the prompt alone; empty where the format has changed it."""
+        start, end = self.question or (0, 0)
+        return self.prompt[start:end]
 
 
 class RecordsInfo(msgspec.Struct, frozen=True):

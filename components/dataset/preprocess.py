@@ -219,7 +219,7 @@ class _RecordWriter:
         if at != self._at:
             self._at, self._turn = at, 0
         self.conversations += written.path == _FIRST_ANSWER
-        record = Record(*example, place.line, self._turn, written.head)
+        record = Record(*example, place.line, self._turn, written.head, written.question)
         self._stream.write(self._encode(record) + b"\n")
         self._turn += 1
         self.examples += 1

@@ -34,6 +34,8 @@ class Prediction(msgspec.Struct, frozen=True):
         finished: Whether the model ended its answer; False where ``max_new_tokens`` cut it.
         reference_log_likelihood: Natural logarithm of the reference's probability, end included.
         reference_tokens: Tokens of the reference, its end included.
+        question: The last message of the prompt alone, without what was said before it and without
+            what the format puts around it; empty where it is not known.
     """
 
     line: int
@@ -45,6 +47,7 @@ class Prediction(msgspec.Struct, frozen=True):
     finished: bool
     reference_log_likelihood: float
     reference_tokens: int
+    question: str = ""
 
 
 class LabelScores(msgspec.Struct, frozen=True):

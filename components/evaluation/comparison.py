@@ -1,83 +1,71 @@
-"""Base against tuned: every metric of both, how sure the difference is, and the gate's verdict."""
+"""Base against tuned: every metric of both, the one that decides first, and what comes of it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+from kfp_llm_tuning.components.common.errors import Problem, UserError, error_sentence, raise_all
+from kfp_llm_tuning.components.common.metrics import (
+    METRICS,
+    PRIMARY,
+    is_own_metric,
+    primary_metric_problem,
+)
 from kfp_llm_tuning.components.data.tasks import Task
+from kfp_llm_tuning.components.evaluation.alarms import Alarm, find_alarms
+from kfp_llm_tuning.components.evaluation.baseline_comparison import (
+    Baseline,
+    Scale,
+    fits_text,
+    measure_baselines,
+)
 from kfp_llm_tuning.components.evaluation.classification_metrics import Classification, classify
-from kfp_llm_tuning.components.evaluation.classification_resampling import (
-    RESAMPLED_METRICS,
-    bootstrap_intervals,
-    paired_p_values,
+from kfp_llm_tuning.components.evaluation.gate import Gate, Verdict, judge
+from kfp_llm_tuning.components.evaluation.metric_comparison import (
+    MetricComparison,
+    PairedValues,
+    compare_classifications,
+    compare_corpus_metrics,
+    compare_losses,
+    compare_means,
+    label_accuracy,
+    probabilities,
 )
-from kfp_llm_tuning.components.evaluation.gate import Verdict, judge
+from kfp_llm_tuning.components.evaluation.own_metric import OwnMetric, own_metric_name
 from kfp_llm_tuning.components.evaluation.paired_answers import Example, pair_answers
-from kfp_llm_tuning.components.evaluation.statistics import (
-    Interval,
-    mean_interval,
-    paired_p_value,
-    ratio_interval,
-    sacrebleu_interval_and_p_value,
-)
-from kfp_llm_tuning.components.evaluation.text_metrics import (
-    CORPUS_METRICS,
-    EXAMPLE_METRICS,
-    TextScores,
-    score_texts,
+from kfp_llm_tuning.components.evaluation.primary_metric import default_metric
+from kfp_llm_tuning.components.evaluation.text_metrics import score_texts
+from kfp_llm_tuning.components.evaluation.training_sample import (
+    TrainingSample,
+    read_training_sample,
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from kfp_llm_tuning.components.evaluation.artifacts import PredictionInfo, PredictionSet
 
-# Below this a difference is called more than chance.
-SIGNIFICANCE = 0.05
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class MetricComparison:
-    """One metric of both models.
+class Criteria:
+    """What the user judges a model by.
 
     Attributes:
-        name: Name of the metric.
-        base: The base model's value.
-        tuned: The tuned model's value.
-        base_interval: 95 % confidence interval of ``base``.
-        tuned_interval: The same of ``tuned``.
-        p_value: Of the paired test.
+        primary_metric: A name of ``METRICS``, or ``module:function``; empty for the task's own.
+        gate: What guards the registration.
     """
 
-    name: str
-    base: float
-    tuned: float
-    base_interval: Interval
-    tuned_interval: Interval
-    p_value: float
+    primary_metric: str = ""
+    gate: Gate = Gate()
 
     @property
-    def better(self) -> bool:
-        """Whether the tuned model's value is the better one."""
-        if GATE_METRICS[self.name]:
-            return self.tuned > self.base
-        return self.tuned < self.base
-
-    @property
-    def verdict(self) -> str:
-        """Says ``better``, ``worse``, ``equal``, or that the difference may be chance."""
-        if self.tuned == self.base:
-            return "equal"
-        if self.p_value >= SIGNIFICANCE:
-            return "no clear difference"
-        return "better" if self.better else "worse"
+    def needs_primary(self) -> bool:
+        """Whether the registration hangs on the primary metric."""
+        return self.gate.metric == PRIMARY
 
 
 @dataclass(frozen=True)
@@ -104,8 +92,12 @@ class Evaluation:
     Attributes:
         examples: Rows of the evaluation set; 0 where none was given.
         task: What the data ask for; None without an evaluation set.
-        metrics: Every metric of both models.
+        metrics: Every metric of both models, the primary one first.
         gate: The verdict.
+        baselines: What takes no model, in the primary metric, or in the task's own where only a
+            model has a value of that.
+        baseline_metric: The metric that they are measured in; empty where there are none.
+        alarms: What says that the model is not worth keeping.
         base: Facts of the base model's predictions; None without an evaluation set.
         tuned: The same of the tuned model.
         references_without_rouge_tokens: References in which ROUGE sees nothing.
@@ -115,69 +107,67 @@ class Evaluation:
 
     examples: int
     task: Task | None
-    metrics: list[MetricComparison]
+    metrics: Sequence[MetricComparison]
     gate: Verdict
+    baselines: Sequence[Baseline] = ()
+    baseline_metric: str = ""
+    alarms: Sequence[Alarm] = ()
     base: ModelFacts | None = None
     tuned: ModelFacts | None = None
     references_without_rouge_tokens: int = 0
     rows: Sequence[Example] = ()
     failures: Sequence[str] = ()
 
+    @property
+    def primary(self) -> MetricComparison | None:
+        """The metric that decides; None where nothing was compared."""
+        return self.metrics[0] if self.metrics else None
+
 
 def compare(
-    base: PredictionSet, tuned: PredictionSet, gate_metric: str, gate_threshold: float
+    base: PredictionSet,
+    tuned: PredictionSet,
+    criteria: Criteria = Criteria(),
+    training_records: Path | None = None,
+    *,
+    continue_on_failure: bool = False,
 ) -> Evaluation:
     """Computes every metric of both models and judges the tuned one.
 
     Args:
         base: Predictions of the base model.
         tuned: Predictions of the tuned model for the same evaluation set.
-        gate_metric: A name of ``GATE_METRICS``; empty for no gate.
-        gate_threshold: The least value that passes, the greatest for losses.
+        criteria: What the user judges by.
+        training_records: Output folder of ``preprocess-dataset`` for the training set, which the
+            trivial baselines know; None: they know nothing.
+        continue_on_failure: Do without a metric of the user's own that fails, and say so, unless
+            the gate needs it.
 
     Returns:
         The evaluation; without metrics where there are no predictions.
 
     Raises:
-        UserError: If the predictions are not of the same evaluation set, or if the gate's metric
-            is unknown.
+        UserError: If the predictions are not of the same evaluation set, if a metric is unknown, or
+            if the user's own fails.
     """
+    problem = primary_metric_problem(criteria.primary_metric)
+    raise_all([problem] if problem else [])
     if failures := [model.info.failure for model in (base, tuned) if model.info.failure]:
-        return not_compared(failures, gate_metric, gate_threshold)
+        return not_compared(failures, criteria)
     _check_same_set(base, tuned)
     if not tuned.predictions:
-        return Evaluation(0, None, [], judge(gate_metric, gate_threshold, {}))
-    references = [prediction.reference for prediction in tuned.predictions]
-    scores = [
-        score_texts(references, [prediction.prediction for prediction in model.predictions])
-        for model in (base, tuned)
-    ]
-    facts = [_facts(model) for model in (base, tuned)]
-    metrics = [
-        *_example_metrics(*scores),
-        *_corpus_metrics(base, tuned),
-        *_loss_metrics(base, tuned),
-        *_classification_metrics(base, tuned, facts[0].classification, facts[1].classification),
-    ]
-    return Evaluation(
-        examples=len(references),
-        task=tuned.info.task,
-        metrics=metrics,
-        gate=judge(gate_metric, gate_threshold, {m.name: m.tuned for m in metrics}),
-        base=facts[0],
-        tuned=facts[1],
-        references_without_rouge_tokens=scores[1].without_rouge_tokens,
-        rows=pair_answers(base, tuned, *scores),
-    )
+        return Evaluation(0, None, [], judge(criteria.gate, {}))
+    return _Comparison(
+        base, tuned, criteria, training_records, continue_on_failure and not criteria.needs_primary
+    ).run()
 
 
-def not_compared(failures: Sequence[str], gate_metric: str, gate_threshold: float) -> Evaluation:
+def not_compared(failures: Sequence[str], criteria: Criteria) -> Evaluation:
     """Judges a tuned model of which nothing is known, because its evaluation failed.
 
     Args:
         failures: What failed.
-        gate_metric: A name of ``GATE_METRICS``; empty for no gate.
-        gate_threshold: The least value that passes, the greatest for losses.
+        criteria: What the user judges by.
 
     Returns:
         An evaluation without metrics.
@@ -185,8 +175,147 @@ def not_compared(failures: Sequence[str], gate_metric: str, gate_threshold: floa
     Raises:
         UserError: If the gate's metric is unknown.
     """
-    gate = judge(gate_metric, gate_threshold, {}, " ".join(failures))
+    gate = judge(criteria.gate, {}, failure=" ".join(failures))
     return Evaluation(0, None, [], gate, failures=tuple(failures))
+
+
+class _Comparison:
+    """One comparison of two models that have answered."""
+
+    def __init__(
+        self,
+        base: PredictionSet,
+        tuned: PredictionSet,
+        criteria: Criteria,
+        training_records: Path | None,
+        tolerant: bool,
+    ) -> None:
+        self._base, self._tuned, self._criteria = base, tuned, criteria
+        self._training_records, self._tolerant = training_records, tolerant
+        self._references = [prediction.reference for prediction in tuned.predictions]
+        self._failures: list[str] = []
+        self._own: OwnMetric | None = None
+
+    def run(self) -> Evaluation:
+        base, tuned = self._base, self._tuned
+        scores = [
+            score_texts(self._references, [row.prediction for row in model.predictions])
+            for model in (base, tuned)
+        ]
+        facts = [_facts(model) for model in (base, tuned)]
+        values = {
+            name: PairedValues(scores[0].examples[name], scores[1].examples[name])
+            for name in scores[0].examples
+        }
+        chosen = self._chosen_metric(values)
+        metrics = self._metrics(values, facts[0].classification, facts[1].classification)
+        if chosen not in metrics:
+            raise _no_value(chosen)
+        ordered = [metrics.pop(chosen), *metrics.values()]
+        row_metric = chosen if chosen in values else _row_metric(tuned)
+        rows = pair_answers(base, tuned, row_metric, values[row_metric])
+        metric, baselines = self._baselines(chosen, ordered, values)
+        return Evaluation(
+            examples=len(self._references),
+            task=tuned.info.task,
+            metrics=ordered,
+            gate=judge(self._criteria.gate, {m.name: m.tuned for m in ordered}, primary=chosen),
+            baselines=baselines,
+            baseline_metric=metric if baselines else "",
+            alarms=find_alarms(ordered[0], baselines, rows),
+            base=facts[0],
+            tuned=facts[1],
+            references_without_rouge_tokens=scores[1].without_rouge_tokens,
+            rows=rows,
+            failures=tuple(self._failures),
+        )
+
+    def _chosen_metric(self, values: dict[str, PairedValues]) -> str:
+        """Names the metric that decides; adds the values of the user's own to the others'."""
+        given = self._criteria.primary_metric
+        if given and not is_own_metric(given):
+            return given
+        if given:
+            try:
+                return self._measure_own(given, values)
+            except UserError as error:
+                if not self._tolerant:
+                    raise
+                self._failures.append(
+                    f"The primary metric could not be computed, and the task's own stands in its "
+                    f"place: {error}"
+                )
+        return self._task_metric()
+
+    def _measure_own(self, given: str, values: dict[str, PairedValues]) -> str:
+        own = OwnMetric(given)
+        prompts = [row.prompt for row in self._tuned.predictions]
+        measured = [
+            own.values(self._references, [row.prediction for row in model.predictions], prompts)
+            for model in (self._base, self._tuned)
+        ]
+        values[own_metric_name(given)] = PairedValues(*measured)
+        self._own = own
+        return own_metric_name(given)
+
+    def _task_metric(self) -> str:
+        return default_metric(self._tuned.info.task, self._references)
+
+    def _metrics(
+        self,
+        values: dict[str, PairedValues],
+        first: Classification | None,
+        second: Classification | None,
+    ) -> dict[str, MetricComparison]:
+        base, tuned = self._base, self._tuned
+        labelled: list[MetricComparison] = []
+        if first and second:
+            values["accuracy"] = label_accuracy(base, tuned)
+            labelled = compare_classifications(base, tuned, first, second)
+        found = [
+            *compare_means(values),
+            *compare_corpus_metrics(base, tuned),
+            *compare_losses(base, tuned),
+            *labelled,
+        ]
+        named = {metric.name: metric for metric in found}
+        order = [*METRICS, *(name for name in named if name not in METRICS)]
+        return {name: named[name] for name in order if name in named}
+
+    def _baselines(
+        self,
+        chosen: str,
+        metrics: Sequence[MetricComparison],
+        values: Mapping[str, PairedValues],
+    ) -> tuple[str, tuple[Baseline, ...]]:
+        """Measures the baselines, and names the metric that they are measured in."""
+        own = self._own
+        metric = chosen if own or fits_text(chosen) else self._task_metric()
+        tuned = next(found.tuned for found in metrics if found.name == metric)
+        each = values[metric].tuned if metric in values else None
+        try:
+            scale = Scale(metric, tuned, each, own)
+            training = TrainingSample()
+            if self._training_records:
+                training = read_training_sample(self._training_records)
+            return metric, measure_baselines(scale, self._tuned, training)
+        except Exception as error:
+            # What takes no model is good to know, and no condition of the others' metrics.
+            _log.exception("The trivial baselines could not be measured.")
+            self._failures.append(
+                f"The trivial baselines could not be measured: {error_sentence(error)}"
+            )
+            return metric, ()
+
+
+def _row_metric(predicted: PredictionSet) -> str:
+    """Names what single answers are held against where the primary metric is of the whole set."""
+    return "exact_match" if predicted.info.task == Task.CLASSIFICATION else "token_f1"
+
+
+def _no_value(metric: str) -> UserError:
+    what = f"{metric} has a value for classification only, which this evaluation set is not."
+    return UserError(Problem(what, "primary_metric", fix="Name another, or none."))
 
 
 def _check_same_set(base: PredictionSet, tuned: PredictionSet) -> None:
@@ -202,134 +331,13 @@ def _check_same_set(base: PredictionSet, tuned: PredictionSet) -> None:
         )
 
 
-def _example_metrics(base: TextScores, tuned: TextScores) -> list[MetricComparison]:
-    return [
-        _mean_comparison(name, base.examples[name], tuned.examples[name])
-        for name in EXAMPLE_METRICS
-    ]
-
-
-def _mean_comparison(
-    name: str, base: NDArray[np.float64], tuned: NDArray[np.float64]
-) -> MetricComparison:
-    return MetricComparison(
-        name,
-        float(base.mean()),
-        float(tuned.mean()),
-        mean_interval(base),
-        mean_interval(tuned),
-        paired_p_value(base, tuned),
-    )
-
-
-def _corpus_metrics(base: PredictionSet, tuned: PredictionSet) -> list[MetricComparison]:
-    references = [prediction.reference for prediction in tuned.predictions]
-    texts = [[prediction.prediction for prediction in m.predictions] for m in (base, tuned)]
-    comparisons = []
-    for name in CORPUS_METRICS:
-        first, second, p_value = sacrebleu_interval_and_p_value(name, references, *texts)
-        comparisons.append(
-            MetricComparison(
-                name, first.value, second.value, first.interval, second.interval, p_value
-            )
-        )
-    return comparisons
-
-
-def _loss_metrics(base: PredictionSet, tuned: PredictionSet) -> list[MetricComparison]:
-    """Computes the mean loss of a reference token, in nats, and its exponential."""
-    tokens = np.array([float(row.reference_tokens) for row in tuned.predictions])
-    before, after = (
-        np.array([-row.reference_log_likelihood for row in model.predictions])
-        for model in (base, tuned)
-    )
-    loss = _loss_comparison("loss", before, after, tokens)
-    first, second = loss.base_interval, loss.tuned_interval
-    perplexity = MetricComparison(
-        "perplexity",
-        _exponential(loss.base),
-        _exponential(loss.tuned),
-        Interval(_exponential(first.low), _exponential(first.high)),
-        Interval(_exponential(second.low), _exponential(second.high)),
-        loss.p_value,
-    )
-    return [loss, perplexity]
-
-
-def _loss_comparison(
-    name: str,
-    base: NDArray[np.float64],
-    tuned: NDArray[np.float64],
-    weights: NDArray[np.float64],
-) -> MetricComparison:
-    return MetricComparison(
-        name,
-        float(base.sum() / weights.sum()),
-        float(tuned.sum() / weights.sum()),
-        ratio_interval(base, weights),
-        ratio_interval(tuned, weights),
-        paired_p_value(base, tuned),
-    )
-
-
-def _exponential(value: float) -> float:
-    try:
-        return math.exp(value)
-    except OverflowError:
-        return math.inf
-
-
-def _classification_metrics(
-    base: PredictionSet,
-    tuned: PredictionSet,
-    first: Classification | None,
-    second: Classification | None,
-) -> list[MetricComparison]:
-    if first is None or second is None:
-        return []
-    numbers = {label: number for number, label in enumerate(tuned.info.labels)}
-    truth = np.array([numbers[row.reference.strip()] for row in tuned.predictions])
-    before, after = _probabilities(base), _probabilities(tuned)
-    right, losses = zip(*(_label_outcomes(truth, model) for model in (before, after)), strict=True)
-    values = [(each.macro_f1, each.auprc, each.auroc) for each in (first, second)]
-    resampled = zip(
-        RESAMPLED_METRICS,
-        *values,
-        bootstrap_intervals(truth, before),
-        bootstrap_intervals(truth, after),
-        paired_p_values(truth, before, after),
-        strict=True,
-    )
-    return [
-        _mean_comparison("accuracy", *right),
-        *(MetricComparison(*facts) for facts in resampled),
-        _loss_comparison("logLoss", losses[0], losses[1], np.ones(len(truth))),
-    ]
-
-
-def _label_outcomes(
-    truth: NDArray[np.int_], probabilities: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Tells for each example whether its most likely label is right, and its log loss."""
-    rows = np.arange(len(probabilities))
-    # The same bound as scikit-learn's log_loss.
-    least = np.finfo(probabilities.dtype).eps
-    loss = -np.log(probabilities[rows, truth].clip(least, 1 - least))
-    return (probabilities.argmax(axis=1) == truth).astype(float), loss
-
-
-def _probabilities(predicted: PredictionSet) -> NDArray[np.float64]:
-    return np.array([row.probabilities for row in predicted.label_scores])
-
-
 def _facts(predicted: PredictionSet) -> ModelFacts:
     labels = predicted.info.labels
-    known = set(labels)
     answers = [row.prediction.strip() for row in predicted.predictions]
     references = [row.reference.strip() for row in predicted.predictions]
     return ModelFacts(
         info=predicted.info,
-        outside_labels=sum(answer not in known for answer in answers) if labels else 0,
+        outside_labels=sum(answer not in labels for answer in answers) if labels else 0,
         empty=sum(not answer for answer in answers),
-        classification=classify(references, _probabilities(predicted), labels) if labels else None,
+        classification=classify(references, probabilities(predicted), labels) if labels else None,
     )

@@ -136,6 +136,8 @@ def evaluate_model(
     classification_metrics: Output[ClassificationMetrics],
     report: Output[HTML],
     evaluation: Output[Artifact],
+    training_records: Optional[Input[Dataset]] = None,  # noqa: UP045 (kfp reads no `X | None`)
+    primary_metric: str = "",
     gate_metric: str = "",
     gate_threshold: float = 0.0,
     output_root_dir: str = "",
@@ -148,11 +150,16 @@ def evaluate_model(
         base_predictions: Output of batch-predict for the base model.
         tuned_predictions: Output of batch-predict for the tuned model.
         tensorboard_metrics: The tuner's output of that name, for the training curves.
-        metrics: Every metric of the tuned model, and of the base model as base_NAME.
+        metrics: The metric that decides as primary, every metric of the tuned model, those of the
+            base model as base_NAME, and the trivial baselines as baseline_NAME.
         classification_metrics: Confusion matrix and ROC curve; empty for generation.
         report: The page for people.
         evaluation: Folder of evaluation.json and report.html.
-        gate_metric: Metric that guards the registration; empty for none.
+        training_records: Preprocessed training set: what the trivial baselines know of the task.
+        primary_metric: Metric that decides: a metric's name, or module:function of your own, which
+            must stand in this component's image; empty for the task's own.
+        gate_metric: Metric that guards the registration, "primary" for the one that decides; empty
+            for none.
         gate_threshold: The least value that passes; the greatest for losses and perplexity.
         output_root_dir: Folder, a path or URI, that gets a copy of the evaluation and of both
             models' predictions in a folder of the run's own; empty for no copy.
@@ -168,6 +175,8 @@ def evaluate_model(
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
     from kfp_llm_tuning.components.evaluation import evaluate
+    from kfp_llm_tuning.components.evaluation.comparison import Criteria
+    from kfp_llm_tuning.components.evaluation.gate import Gate
 
     with exit_on_error():
         folder = Path(evaluation.path)
@@ -176,8 +185,8 @@ def evaluate_model(
             Path(tuned_predictions.path),
             Path(tensorboard_metrics.path),
             folder,
-            gate_metric=gate_metric,
-            gate_threshold=gate_threshold,
+            training_records=Path(training_records.path) if training_records else None,
+            criteria=Criteria(primary_metric, Gate(gate_metric, gate_threshold)),
             copies=evaluate.Copies(output_root_dir, run_id),
             continue_on_failure=continue_on_failure,
         )

@@ -7,42 +7,41 @@ from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common import charts
 from kfp_llm_tuning.components.common.report import render
+from kfp_llm_tuning.components.evaluation.alarms import AlarmKind
+from kfp_llm_tuning.components.evaluation.answer_list import list_answers
 from kfp_llm_tuning.components.evaluation.comparison import (
     Evaluation,
-    MetricComparison,
     ModelFacts,
 )
+from kfp_llm_tuning.components.evaluation.headline import headline, primary_title, tone
 from kfp_llm_tuning.components.evaluation.history import Curve
-from kfp_llm_tuning.components.evaluation.paired_answers import Example
+from kfp_llm_tuning.components.evaluation.metric_comparison import MetricComparison
+from kfp_llm_tuning.components.evaluation.titles import METRIC_TITLES, metric_title
+from kfp_llm_tuning.components.evaluation.training_sample import MOST_EXAMPLES
 
+# Where no script runs; the script shows all.
 _EXAMPLES_SHOWN = 8
-_CHARACTERS_SHOWN = 700
 
 _BLEU_WORDS = 4
 
-_TITLES = {
-    "exact_match": "Exact match",
-    "token_f1": "Token F1",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "rougeLsum": "ROUGE-Lsum",
-    "bleu": "BLEU",
-    "chrf": "chrF",
-    "loss": "Loss",
-    "perplexity": "Perplexity",
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "auPrc": "Area under precision-recall",
-    "auRoc": "Area under ROC",
-    "logLoss": "Log loss",
-}
-# The metrics of the cards on top: those that say most of the task.
-_LABEL_CARDS = ("accuracy", "exact_match", "macro_f1", "logLoss")
-_TEXT_CARDS = ("exact_match", "token_f1", "rougeL", "perplexity")
 # Scales that end at a fixed value; the others have no bar.
 _SCALE = {"bleu": 100.0, "chrf": 100.0, "loss": 0.0, "perplexity": 0.0, "logLoss": 0.0}
-_TONES = {"better": "good", "worse": "bad"}
+_TONES = {
+    "better": "good",
+    "worse": "bad",
+    "tuned is better": "good",
+    "tuned is worse": "bad",
+    "tuned is above": "good",
+    "tuned is not above": "bad",
+    "tuned is not clearly above": "warn",
+}
+_ALARM_TITLES = {
+    AlarmKind.SAME_ANSWER: "Always the same answer",
+    AlarmKind.NOT_ABOVE_MAJORITY: "Not above the majority answer",
+    AlarmKind.NOT_ABOVE_BASELINE: "Not above a trivial baseline",
+    AlarmKind.WORSE_THAN_BASE: "Worse than the base model",
+    AlarmKind.EMPTY_ANSWERS: "Empty answers",
+}
 
 
 @dataclass(frozen=True)
@@ -73,25 +72,23 @@ def render_report(evaluation: Evaluation, history: Mapping[str, Curve]) -> str:
     Returns:
         A complete HTML document.
     """
-    metrics = {metric.name: metric for metric in evaluation.metrics}
-    improved, broken, worst = _pick(evaluation.rows)
+    answers = list_answers(evaluation.rows) if evaluation.rows else None
     return render(
         "evaluation/report.html.j2",
         "Evaluation report",
         evaluation=evaluation,
-        headline=_headline(evaluation),
-        cards=[
-            _row(metrics[name])
-            for name in (_LABEL_CARDS if "accuracy" in metrics else _TEXT_CARDS)
-            if metrics
-        ],
+        headline=headline(evaluation),
+        tone=tone(evaluation),
+        alarm_titles=_ALARM_TITLES,
+        primary_title=primary_title(evaluation),
+        held=_held_against(evaluation),
+        held_note=_held_note(evaluation),
+        baselines=evaluation.baselines,
+        most_known=MOST_EXAMPLES,
         metrics=[_row(metric) for metric in evaluation.metrics],
-        score_name="exact match" if evaluation.task == "classification" else "token F1",
-        improved=improved,
-        broken=broken,
-        worst=worst,
+        score_name=metric_title(evaluation.rows[0].score_name) if evaluation.rows else "",
+        answers=answers,
         shown=_EXAMPLES_SHOWN,
-        shorten=_shorten,
         curves=_curves(history),
         confusion=_confusion(evaluation),
         classes=_class_rows(evaluation),
@@ -99,22 +96,63 @@ def render_report(evaluation: Evaluation, history: Mapping[str, Curve]) -> str:
     )
 
 
-def _headline(evaluation: Evaluation) -> str:
-    verdicts = [metric.verdict for metric in evaluation.metrics]
-    if not verdicts and evaluation.failures:
-        return "The evaluation failed, so nothing is known of the model's answers."
-    if not verdicts:
-        return "There was no evaluation set, so nothing is known of the model's answers."
-    counts = {name: verdicts.count(name) for name in ("better", "worse")}
-    open_ones = len(verdicts) - sum(counts.values())
-    sentence = f"Of {len(verdicts)} metrics {counts['better']} are better after tuning"
-    sentence += f", {counts['worse']} worse" if counts["worse"] else ", none worse"
-    return sentence + (f", and {open_ones} without a clear difference." if open_ones else ".")
+@dataclass(frozen=True)
+class HeldRow:
+    """The tuned model, or what it is held against.
+
+    Attributes:
+        title: What it is.
+        value: Of the metric that decides.
+        share: Percentage of the scale; None without one.
+        verdict: What the tuned model is in comparison.
+        tone: CSS class of the verdict.
+    """
+
+    title: str
+    value: float
+    share: float | None
+    verdict: str
+    tone: str
+
+
+def _held_against(evaluation: Evaluation) -> list[HeldRow]:
+    primary = evaluation.primary
+    if primary is None:
+        return []
+    values = [primary.tuned, primary.base, *(each.value for each in evaluation.baselines)]
+    scale = _SCALE.get(primary.name, 1.0 if primary.name in METRIC_TITLES else max(values))
+    # A user's own metric may go below 0, where bars say nothing.
+    drawn = scale > 0 and min(values) >= 0
+
+    def row(title: str, value: float, verdict: str = "") -> HeldRow:
+        share = round(100 * min(value / scale, 1.0), 2) if drawn else None
+        return HeldRow(title, value, share, verdict, _TONES.get(verdict, "muted"))
+
+    baselines = evaluation.baselines if evaluation.baseline_metric == primary.name else ()
+    return [
+        row("tuned model", primary.tuned),
+        row("base model", primary.base, f"tuned is {primary.verdict}"),
+        *(row(each.title, each.value, f"tuned is {each.verdict}") for each in baselines),
+    ]
+
+
+def _held_note(evaluation: Evaluation) -> str:
+    primary = evaluation.primary
+    if primary is None:
+        return ""
+    low, high = primary.tuned_interval.low, primary.tuned_interval.high
+    note = f"The tuned model's 95 % interval: {low:.3g} to {high:.3g}."
+    if evaluation.baselines and evaluation.baseline_metric != primary.name:
+        told = ", ".join(f"{each.title} {each.value:.3g}" for each in evaluation.baselines)
+        title = metric_title(evaluation.baseline_metric)
+        tuned = evaluation.baselines[0].tuned
+        note += f" What takes no model has none; in {title}, tuned {tuned:.3g}: {told}."
+    return note
 
 
 def _row(metric: MetricComparison) -> MetricRow:
     return MetricRow(
-        _TITLES[metric.name], metric, _TONES.get(metric.verdict, "muted"), _bar(metric)
+        metric_title(metric.name), metric, _TONES.get(metric.verdict, "muted"), _bar(metric)
     )
 
 
@@ -126,25 +164,6 @@ def _bar(metric: MetricComparison) -> list[float]:
     values = (metric.base, metric.tuned, interval.low, interval.high)
     shares = [value / scale for value in values]
     return [round(100 * min(max(share, 0.0), 1.0), 2) for share in shares]
-
-
-def _pick(rows: Sequence[Example]) -> tuple[list[Example], list[Example], list[Example]]:
-    """Picks the examples that improved, those that broke, and those that are worst after tuning."""
-    improved = [row for row in rows if row.tuned_score > row.base_score]
-    broken = [row for row in rows if row.tuned_score < row.base_score]
-    worst = [row for row in rows if row.tuned_score < 1 and row.tuned_score >= row.base_score]
-    improved.sort(key=lambda row: row.base_score - row.tuned_score)
-    broken.sort(key=lambda row: row.tuned_score - row.base_score)
-    worst.sort(key=lambda row: (row.tuned_score, row.tuned_likelihood))
-    return improved, broken, worst
-
-
-def _shorten(text: str, limit: int = _CHARACTERS_SHOWN) -> str:
-    """Cuts the middle out of a long text and says how much."""
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return f"{text[:half]} […{len(text) - 2 * half:,} characters…] {text[-half:]}"
 
 
 def _curves(history: Mapping[str, Curve]) -> list[str]:

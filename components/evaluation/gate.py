@@ -7,7 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.gate_metrics import CLASSIFICATION_METRICS, GATE_METRICS
+from kfp_llm_tuning.components.common.metrics import (
+    CLASSIFICATION_METRICS,
+    GATE_METRICS,
+    METRICS,
+    PRIMARY,
+)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What guards the registration.
+
+    Attributes:
+        metric: A name of ``GATE_METRICS``; empty for no gate.
+        threshold: The least value that passes, the greatest for losses and perplexity.
+    """
+
+    metric: str = ""
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -24,14 +42,14 @@ class Verdict:
 
 
 def judge(
-    metric: str, threshold: float, values: Mapping[str, float | None], failure: str = ""
+    gate: Gate, values: Mapping[str, float | None], *, primary: str = "", failure: str = ""
 ) -> Verdict:
     """Compares the tuned model's metric with the threshold.
 
     Args:
-        metric: A name of ``GATE_METRICS``; empty for no gate.
-        threshold: The least value that passes, the greatest for losses and perplexity.
+        gate: What is asked for.
         values: The tuned model's metrics; empty where there was no evaluation set.
+        primary: Which of them is the primary one; empty where there are none.
         failure: Why the evaluation failed; empty where it did not.
 
     Returns:
@@ -40,14 +58,15 @@ def judge(
     Raises:
         UserError: If the metric is unknown.
     """
-    if not metric:
+    if not gate.metric:
         what = "No gate was set: every tuned model is registered"
         return Verdict(True, f"{what}, also without an evaluation." if failure else f"{what}.")
-    if metric not in GATE_METRICS:
+    if gate.metric not in GATE_METRICS:
         known = ", ".join(GATE_METRICS)
-        raise UserError(Problem(f"{metric!r} is no metric of the gate.", "gate_metric", known))
-    more_is_better = GATE_METRICS[metric]
-    wanted = f"{metric} {'>=' if more_is_better else '<='} {threshold:g}"
+        raise UserError(Problem(f"{gate.metric!r} is no metric of the gate.", "gate_metric", known))
+    metric = primary or gate.metric if gate.metric == PRIMARY else gate.metric
+    more_is_better = METRICS.get(metric, True)
+    wanted = f"{metric} {'>=' if more_is_better else '<='} {gate.threshold:g}"
     if failure:
         return Verdict(
             False,
@@ -62,6 +81,6 @@ def judge(
         if metric in CLASSIFICATION_METRICS:
             hint = " It has one for classification only, which this evaluation set is not."
         return Verdict(False, f"The gate asks for {wanted}, but {metric} has no value.{hint}")
-    passed = value >= threshold if more_is_better else value <= threshold
+    passed = value >= gate.threshold if more_is_better else value <= gate.threshold
     outcome = "passed" if passed else "not passed: nothing is registered or deployed"
     return Verdict(passed, f"Gate {outcome}. Asked for {wanted}, the tuned model has {value:.6g}.")

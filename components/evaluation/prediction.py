@@ -264,6 +264,7 @@ def _predictions(
             finished=answers[row].finished,
             reference_log_likelihood=likelihoods[row],
             reference_tokens=len(evaluation_set.completions[row].ids),
+            question=without_marks(record.question_text),
         )
         for row, record in enumerate(evaluation_set.records)
     ]

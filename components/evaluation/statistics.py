@@ -49,23 +49,26 @@ class Interval:
 
 
 def mean_interval(values: NDArray[np.float64]) -> Interval:
-    """Computes the interval of a mean of values between 0 and 1.
+    """Computes the interval of a mean.
 
-    Right or wrong gets Wilson's interval; so do values that are all equal, of which no resample
-    differs: it holds for any values between 0 and 1, since none vary more than right and wrong do.
+    Right or wrong gets Wilson's interval; so do values between 0 and 1 that are all equal, of which
+    no resample differs: it holds for any such values, since none vary more than right and wrong do.
 
     Args:
         values: One value an example, at least one.
 
     Returns:
-        The interval of ``CONFIDENCE``, within 0 and 1.
+        The interval of ``CONFIDENCE``; within 0 and 1 where the values are.
     """
     if np.isin(values, (0, 1)).all():
         return wilson_interval(float(values.mean()), len(values))
     estimates = np.concatenate([values[drawn].mean(axis=1) for drawn in _resamples(len(values))])
-    return interval_of_resamples(
-        estimates, float(values.mean()), (values.sum() - values) / max(len(values) - 1, 1)
-    )
+    mean, without_each = float(values.mean()), (values.sum() - values) / max(len(values) - 1, 1)
+    if values.min() >= 0 and values.max() <= 1:
+        return interval_of_resamples(estimates, mean, without_each)
+    # Of a scale without ends nothing is known where no resample differs.
+    low, high = np.quantile(estimates, _shares(estimates, mean, without_each))
+    return Interval(float(low), float(high))
 
 
 def ratio_interval(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Interval:
@@ -153,17 +156,24 @@ def interval_of_resamples(
     if np.ptp(estimates) == 0:
         found = wilson_interval(value / most, examples)
         return Interval(found.low * most, found.high * most)
-    shares = np.array(_ENDS)
-    if examples <= FEW_EXAMPLES:
-        shares = _bca_shares(estimates, value, without_each)
+    shares = _shares(estimates, value, without_each)
     low, high = np.quantile(estimates, shares).clip(0.0, most)
     return Interval(float(low), float(high))
+
+
+def _shares(
+    estimates: NDArray[np.float64], value: float, without_each: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Computes which quantiles of the resamples are the ends."""
+    if len(without_each) > FEW_EXAMPLES:
+        return np.array(_ENDS)
+    return _bca_shares(estimates, value, without_each)
 
 
 def _bca_shares(
     estimates: NDArray[np.float64], value: float, without_each: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Computes which quantiles of the resamples are the ends: Efron 1987, section 3."""
+    """Computes these quantiles as in Efron 1987, section 3."""
     from scipy.stats import norm
 
     below = (estimates < value).mean() + (estimates == value).mean() / 2

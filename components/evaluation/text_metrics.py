@@ -66,6 +66,29 @@ def score_texts(references: Sequence[str], predictions: Sequence[str]) -> TextSc
     )
 
 
+def example_values(
+    metric: str, references: Sequence[str], predictions: Sequence[str]
+) -> NDArray[np.float64]:
+    """Computes one metric of every example.
+
+    Args:
+        metric: A name of ``EXAMPLE_METRICS``.
+        references: What is right, one text an example.
+        predictions: What was answered, in the same order.
+
+    Returns:
+        Values from 0 to 1; shape (examples,).
+    """
+    measures = {"exact_match": exact_match, "token_f1": token_f1}
+
+    def value(reference: str, prediction: str) -> float:
+        if metric in measures:
+            return measures[metric](reference, prediction)
+        return rouge(reference, prediction)[metric]
+
+    return np.array(list(map(value, references, predictions)), dtype=np.float64)
+
+
 def exact_match(reference: str, prediction: str) -> float:
     """Tells whether two texts are equal, white space around them aside; case counts.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+from kfp_llm_tuning.components.common.metrics import GATE_METRICS, PRIMARY_METRICS_ALLOWED
 from kfp_llm_tuning.components.common.platforms import VERTEX
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
 
@@ -172,9 +172,16 @@ class RootInputs:
         maximum=2**32 - 1,
     )
     strict_validation: bool = _own(False, help="Refuse the dataset on warnings too.", group="data")
+    primary_metric: str = _own(
+        "",
+        help="Metric that decides whether the model is good: a name, or module:function of your "
+        "own; empty: the task's, such as exact_match for labels.",
+        group="evaluation",
+        allowed=PRIMARY_METRICS_ALLOWED,
+    )
     gate_metric: str = _own(
         "",
-        help="Metric that decides on registration, such as exact_match; empty: no gate.",
+        help="Metric that decides on registration, such as primary or exact_match; empty: no gate.",
         group="evaluation",
         choices=("", *GATE_METRICS),
     )

@@ -6,9 +6,13 @@ Each check takes the parameters and gives back the problems it finds; none depen
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 from kfp_llm_tuning.components.common.errors import Problem, collect
+from kfp_llm_tuning.components.common.metrics import is_own_metric, primary_metric_problem
 from kfp_llm_tuning.components.common.storage import (
     is_local,
     is_mounted_bucket,
@@ -179,6 +183,24 @@ def _check_tuner_arguments(parameters: PipelineParameters) -> list[Problem]:
     return read_further(parameters.tuner_arguments)[1]
 
 
+def _check_primary_metric(parameters: PipelineParameters) -> list[Problem]:
+    name = parameters.primary_metric
+    problem = primary_metric_problem(name)
+    if problem is None and is_own_metric(name) and parameters.traits.runs_here:
+        problem = _missing_module(name)
+    return [problem] if problem else []
+
+
+def _missing_module(own_metric: str) -> Problem | None:
+    """Tells, before anything is tuned, that this machine has no module of that name."""
+    module = own_metric.partition(":")[0].partition(".")[0]
+    if PathFinder.find_spec(module, [str(Path.cwd()), *sys.path]):
+        return None
+    what = f"there is no module {module}."
+    fix = "Start the run from the folder that it stands in, or put that on PYTHONPATH."
+    return Problem(what, "primary_metric", fix=fix)
+
+
 def _check_gate(parameters: PipelineParameters) -> list[Problem]:
     if parameters.gate_metric and not parameters.has_evaluation:
         what = "a gate needs an evaluation set: without one nothing would ever be registered."
@@ -201,6 +223,7 @@ CHECKS: tuple[Callable[[PipelineParameters], list[Problem]], ...] = (
     _check_evaluation,
     _check_learning_rate,
     _check_tuner_arguments,
+    _check_primary_metric,
     _check_gate,
     check_tensorboard,
     check_encryption,

@@ -48,6 +48,7 @@ def validate_pipeline(
     traffic_percentage: int = 100,
     deploy_model: bool = True,
     run_time: str = "",
+    primary_metric: str = "",
     gate_metric: str = "",
     gate_threshold: float = 0.0,
     registry_uri: str = "",
@@ -119,6 +120,8 @@ def validate_pipeline(
         traffic_percentage: Share of the endpoint's traffic, in percent.
         deploy_model: Deploy the registered model.
         run_time: When the run was created, ISO 8601; model_display_name may ask for its {date}.
+        primary_metric: Metric that decides whether the model is good: a name, or module:function;
+            empty means the task's own.
         gate_metric: Metric that decides on registration; empty means no gate.
         gate_threshold: Value that the gate metric must reach.
         registry_uri: MLflow tracking URI to register at; empty means the platform's own registry.

@@ -97,7 +97,8 @@ def _evaluation_warnings(parameters: PipelineParameters, steps: int | None) -> l
                 f"{steps}: the only evaluation is at the end."
             ]
         return []
-    unused = [*_given(parameters, "evaluation_interval", "evaluation_output_root_dir")]
+    needing = ("evaluation_interval", "evaluation_output_root_dir", "primary_metric")
+    unused = [*_given(parameters, *needing)]
     if parameters.enable_checkpoint_selection.lower() == "true":
         unused.insert(0, "enable_checkpoint_selection")
     return [f"{name} has no effect without {SOURCES}." for name in unused]

@@ -148,6 +148,7 @@ def print_outcome(console: Console, summary: RunSummary, registry_uri: str) -> N
         console.print("Evaluation: ", style="yellow", end="")
         console.print(failure)
     if summary.evaluation["examples"]:
+        _print_verdict(console, summary.evaluation)
         console.print(_metrics_table(summary.evaluation))
     elif not failures:
         console.print("There was no evaluation set: nothing was compared.")
@@ -163,6 +164,18 @@ def print_outcome(console: Console, summary: RunSummary, registry_uri: str) -> N
     console.print("\nNext:")
     for command in _next_commands(summary, registry_uri):
         console.print(f"  {command}")
+
+
+# How the verdict is coloured.
+_TONES = {"good": "bold green", "muted": "bold", "bad": "bold red"}
+
+
+def _print_verdict(console: Console, evaluation: dict[str, Any]) -> None:
+    console.print(evaluation["headline"], style=_TONES[evaluation["tone"]], highlight=False)
+    for alarm in evaluation["alarms"]:
+        console.print("✗ ", style="red", end="")
+        console.print(alarm["message"], markup=False)
+    console.print()
 
 
 def _metrics_table(evaluation: dict[str, Any]) -> Table:

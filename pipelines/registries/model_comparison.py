@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
+from kfp_llm_tuning.components.common.metrics import METRICS
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.upload.catalogue import Version
@@ -171,7 +171,7 @@ def _better(name: str, first: Figure, second: Figure, names: tuple[str, ...]) ->
             return NO_CLEAR_DIFFERENCE
     if first.value == second.value:
         return NO_CLEAR_DIFFERENCE
-    is_first = (first.value > second.value) == GATE_METRICS.get(name, True)
+    is_first = (first.value > second.value) == METRICS.get(name, True)
     return names[0] if is_first else names[1]
 
 

@@ -36,12 +36,15 @@ class RowExample(Generic[PlaceType]):
             which no more are written.
         head: Characters at the prompt's start (a conversation's context) that stay when an
             over-long prompt loses its oldest part; None where the start is what stays (text).
+        question: Where in the prompt the last message stands, from its first character to that
+            behind its last; None where the format has changed it.
     """
 
     place: PlaceType
     path: str
     example: Example | UserError
     head: int | None = None
+    question: tuple[int, int] | None = None
 
 
 class RowRenderer(Generic[PlaceType]):
@@ -102,7 +105,8 @@ class RowRenderer(Generic[PlaceType]):
             examples = map(self._last_example, (turn for _, _, turn in waiting))
         for (place, path, turn), example in zip(waiting, examples, strict=True):
             head = self._formatter.head_length(turn.context) if turn.is_chat else None
-            self._take(RowExample(place, path, _at(path, example), head))
+            question = _question(example, turn)
+            self._take(RowExample(place, path, _at(path, example), head, question))
             if isinstance(example, UnusableTemplateError):
                 raise example
 
@@ -119,6 +123,14 @@ def _at(path: str, example: Example | UserError) -> Example | UserError:
     if isinstance(example, Example):
         return example
     return type(example)(*(replace(problem, where=path) for problem in example.problems))
+
+
+def _question(example: Example | UserError, turn: Turn) -> tuple[int, int] | None:
+    if isinstance(example, UserError) or len(turn.messages) < 2:
+        return None
+    asked = turn.messages[-2].content.strip()
+    start = example.prompt.rfind(asked) if asked else -1
+    return (start, start + len(asked)) if start >= 0 else None
 
 
 def _turns(row: Row, default_context: str) -> Iterator[tuple[str, Turn]]:

@@ -7,6 +7,7 @@ import json
 import resource
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
@@ -56,7 +57,11 @@ def lines(*rows: dict[str, object]) -> bytes:
 def test_text_rows(preprocess):
     data = lines(ROW, {**ROW, "output_text": "four", "note": "ignored"})
     info, records = preprocess(data)
-    assert records == [Record("2 + 2 =\n", "4", 1, 0), Record("2 + 2 =\n", "four", 2, 0)]
+    question = (0, len("2 + 2 ="))
+    assert records == [
+        Record("2 + 2 =\n", "4", 1, 0, None, question),
+        Record("2 + 2 =\n", "four", 2, 0, None, question),
+    ]
     assert (info.prompt_format, info.examples, info.conversations) == ("plain", 2, 0)
     assert info.source_sha256 == hashlib.sha256(data).hexdigest()
     assert info.source_bytes == len(data)
@@ -100,12 +105,13 @@ def test_one_record_for_each_answer_with_the_whole_history(preprocess):
     first = "user:\nhi\nassistant:\n"
     second = first + "hello\nuser:\nbye\nassistant:\n"
     head = len("Be kind.\n\n")
-    assert records == [
+    assert [msgspec.structs.replace(record, question=None) for record in records] == [
         Record(first, "hello", 1, 0, 0),
         Record(second, "so long", 1, 1, 0),
         Record("Be kind.\n\n" + first, "hello", 2, 0, head),
         Record("Be kind.\n\n" + second, "so long", 2, 1, head),
     ]
+    assert [record.question_text for record in records] == ["hi", "bye"] * 2
     assert (info.examples, info.conversations) == (4, 2)
 
 
@@ -121,7 +127,8 @@ def test_chat_template_is_used_where_there_is_one(preprocess, chat_tokenizers):
     info, records = preprocess(lines(ROW), tokenizer=chat_tokenizers["chatml"])
     assert info.prompt_format == "chat_template"
     prompt = "<|im_start|>user\n2 + 2 =<|im_end|>\n<|im_start|>assistant\n"
-    assert records == [Record(prompt, "4", 1, 0)]
+    start = prompt.index("2 + 2 =")
+    assert records == [Record(prompt, "4", 1, 0, None, (start, start + len("2 + 2 =")))]
 
 
 def test_default_context_with_text_is_refused(preprocess):

@@ -11,7 +11,9 @@ from kfp_llm_tuning.components.evaluation.artifacts import (
     read_predictions,
     write_predictions,
 )
+from kfp_llm_tuning.components.evaluation.comparison import Criteria
 from kfp_llm_tuning.components.evaluation.evaluate import Copies, evaluate_model, flat_metrics
+from kfp_llm_tuning.components.evaluation.gate import Gate
 
 
 def test_writes_figures_and_page(make_predictions, history_folder, tmp_path):
@@ -26,8 +28,7 @@ def test_writes_figures_and_page(make_predictions, history_folder, tmp_path):
         tmp_path / "tuned",
         history_folder,
         tmp_path / "output",
-        gate_metric="exact_match",
-        gate_threshold=0.5,
+        criteria=Criteria(gate=Gate("exact_match", 0.5)),
     )
     content = json.loads((tmp_path / "output/evaluation.json").read_text())
     assert content["examples"] == 2
@@ -45,7 +46,24 @@ def test_writes_figures_and_page(make_predictions, history_folder, tmp_path):
     }
     assert content["tuned"]["info"]["model"] == "byte-tiny"
     assert "<!doctype html>" in (tmp_path / "output/report.html").read_text()
+    assert content["headline"] == (
+        "Token F1 1 (base 0, copied input 0): no clear difference from the base model."
+    )
+    primary = content["primary"]
+    assert (primary["name"], primary["base"], primary["tuned"]) == ("token_f1", 0.0, 1.0)
+    assert list(content["metrics"])[0] == "token_f1"
+    assert primary["baselines"] == [
+        {
+            "name": "copied_input",
+            "title": "copied input",
+            "value": 0.0,
+            "tuned": 1.0,
+            "p_value": 0.5,
+            "verdict": "not clearly above",
+        }
+    ]
     flat = flat_metrics(found)
+    assert list(flat)[:3] == ["primary", "base_primary", "baseline_copied_input"]
     assert (flat["exact_match"], flat["base_exact_match"], flat["examples"]) == (1.0, 0.0, 2.0)
     assert "base_perplexity" not in flat  # infinite
 
@@ -78,7 +96,7 @@ def test_a_failed_prediction_is_told_and_stands_against_a_gate_only(
     page = (tmp_path / "output/report.html").read_text()
     assert "The evaluation failed" in page
     assert "The tuned model could not be asked: no memory." in page
-    gated = evaluate_model(*folders, gate_metric="bleu", gate_threshold=1.0)
+    gated = evaluate_model(*folders, criteria=Criteria(gate=Gate("bleu", 1.0)))
     assert not gated.gate.passed
     assert gated.gate.reason.endswith("The tuned model could not be asked: no memory.")
 
@@ -95,7 +113,8 @@ def test_a_comparison_that_fails_is_told_where_no_gate_needs_it(
     with pytest.raises(UserError):
         evaluate_model(*folders)
     with pytest.raises(UserError):
-        evaluate_model(*folders, gate_metric="bleu", continue_on_failure=True)
+        criteria = Criteria(gate=Gate("bleu"))
+        evaluate_model(*folders, criteria=criteria, continue_on_failure=True)
     (history_folder / "history.jsonl").unlink()
     found = evaluate_model(*folders, continue_on_failure=True)
     assert "holds no training history" in found.failures[0]
@@ -107,8 +126,8 @@ def test_a_copy_that_cannot_be_written_is_told(make_predictions, history_folder,
     (tmp_path / "file").touch()
     copies = Copies(str(tmp_path / "file"), "run-1")
     folders = (tmp_path / "base", tmp_path / "tuned", history_folder, tmp_path / "output")
-    gate = {"gate_metric": "exact_match", "gate_threshold": 1.0}
-    found = evaluate_model(*folders, **gate, copies=copies, continue_on_failure=True)
+    criteria = Criteria(gate=Gate("exact_match", 1.0))
+    found = evaluate_model(*folders, criteria=criteria, copies=copies, continue_on_failure=True)
     assert found.gate.passed
     assert found.examples == 1
     assert "evaluation_output_root_dir" in found.failures[0]

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.common.gate_metrics import GATE_METRICS
-from kfp_llm_tuning.components.evaluation.gate import judge
+from kfp_llm_tuning.components.common.metrics import METRICS
+from kfp_llm_tuning.components.evaluation.gate import Gate, judge
 
 
 def test_without_a_metric_everything_passes():
-    assert judge("", 0.0, {}).passed
+    assert judge(Gate(), {}).passed
 
 
 @pytest.mark.parametrize(
@@ -25,24 +25,33 @@ def test_without_a_metric_everything_passes():
     ],
 )
 def test_threshold(metric, threshold, value, passed):
-    verdict = judge(metric, threshold, {metric: value})
+    verdict = judge(Gate(metric, threshold), {metric: value})
     assert verdict.passed is passed
     assert f"{threshold:g}" in verdict.reason
     assert ("nothing is registered" in verdict.reason) is not passed
 
 
-@pytest.mark.parametrize("metric", GATE_METRICS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_without_an_evaluation_set_no_metric_passes(metric):
-    verdict = judge(metric, 0.0, {})
+    verdict = judge(Gate(metric), {})
     assert not verdict.passed
     assert "no evaluation set" in verdict.reason
 
 
 def test_a_metric_without_a_value_does_not_pass():
-    assert "classification only" in judge("accuracy", 0.5, {"bleu": 1.0}).reason
-    assert not judge("loss", 0.5, {"loss": float("nan")}).passed
+    assert "classification only" in judge(Gate("accuracy", 0.5), {"bleu": 1.0}).reason
+    assert not judge(Gate("loss", 0.5), {"loss": float("nan")}).passed
 
 
 def test_an_unknown_metric_is_the_users_mistake():
     with pytest.raises(UserError, match=r"gate_metric.*'blue'.*bleu"):
-        judge("blue", 1.0, {})
+        judge(Gate("blue", 1.0), {})
+
+
+def test_the_primary_metric_is_called_by_its_name():
+    values = {"loss": 0.3, "own": -4.0}
+    assert judge(Gate("primary", 0.5), values, primary="loss").passed
+    verdict = judge(Gate("primary", -3.0), values, primary="own")
+    assert not verdict.passed
+    assert "own >= -3" in verdict.reason
+    assert "primary >= 1" in judge(Gate("primary", 1.0), {}, failure="No memory.").reason
