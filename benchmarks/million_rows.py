@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy
 from common import record
 
 MODEL = "byte-tiny"
@@ -43,12 +44,12 @@ def make_rows(path: Path, rows: int) -> None:
         path: The JSONL file.
         rows: How many.
     """
-    source = random.Random(11)
+    source, numbers = random.Random(11), numpy.random.default_rng(11)
     letters = "etaoinshrdlucmfw"
     words = ["".join(source.choices(letters, k=source.randint(2, 10))) for _ in range(30_000)]
     # Words of a language: the n-th most frequent one is n times as rare (Zipf).
-    weights = [1 / (rank + 1) for rank in range(len(words))]
-    pool = source.choices(words, weights, k=2_000_000)
+    shares = 1 / numpy.arange(1, len(words) + 1)
+    bounds = numpy.cumsum(shares / shares.sum())
     kept: list[str] = []
     with path.open("w", encoding="utf-8") as stream:
         for _ in range(rows):
@@ -58,9 +59,9 @@ def make_rows(path: Path, rows: int) -> None:
             elif kept and chance < _REPEATED + _NEAR:
                 text = f"{source.choice(kept)} please"
             else:
-                start, length = source.randrange(len(pool) - 80), source.randint(15, 60)
-                subject = source.choice(_SUBJECTS)
-                text = f"My {subject}: {' '.join(pool[start : start + length])}"
+                chosen = numpy.searchsorted(bounds, numbers.random(source.randint(15, 60)))
+                picked = " ".join(words[number] for number in chosen)
+                text = f"My {source.choice(_SUBJECTS)}: {picked}"
                 if len(kept) < 10_000:
                     kept.append(text)
             answer = f"{source.choice(_TEAMS)}: {' '.join(text.split()[1:12])}"
