@@ -87,10 +87,10 @@ def check_steps(steps: StepsSummary) -> Iterator[Finding]:
         f"{f' ({steps.reason})' if steps.reason else ''}."
     )
     if steps.epochs < low:
-        fix = "A part of the data is never seen: raise train_steps, or give epochs."
+        fix = "A part of the data is never seen: raise train_steps or epochs."
         yield Finding("few_epochs", what, fix=fix, severity=Severity.WARNING)
     elif steps.epochs > high:
-        fix = "The model will learn it by heart: lower train_steps or add examples."
+        fix = "The model will learn it by heart: lower train_steps or epochs, or add examples."
         yield Finding("many_epochs", what, fix=fix, severity=Severity.WARNING)
     else:
         yield Finding("epochs", what, severity=Severity.NOTE)

@@ -47,6 +47,12 @@ def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate 
         checks.insert(0, Check("dataset", "ok", text))
     elif not any(check.status == "problem" for check in checks):
         checks.append(Check("dataset", "problem", "strict_validation refuses its warnings."))
+    if summary.steps and summary.steps.reason:
+        what = f"{summary.steps.train_steps:,} steps: {summary.steps.reason}."
+        checks.append(Check("steps", "ok", what))
+    if summary.evaluation and run.value("evaluation_fraction"):
+        what = f"{summary.evaluation.good_examples:,} examples are held out to evaluate on."
+        checks.append(Check("evaluation", "ok", what))
     return checks, _estimate(run, summary, tuner)
 
 
