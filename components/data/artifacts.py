@@ -20,19 +20,21 @@ _INFO_FILE = "info.json"
 _ENCODING_FILE = "encoding.json"
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """One training example as text: a line of records.jsonl.
 
     Attributes:
         prompt: What the model is given, whole and rendered.
         completion: What follows the prompt, without an end-of-sequence token.
         line: Line of the source, from 1.
-        turn: Which assistant message of the conversation, or which example of a `data` list, from
+        turn: Which learned answer of the conversation, or which example of a `data` list, from
             0. Line and turn together name a record.
         head: Characters at the prompt's start (a conversation's context) that stay when an
             over-long prompt loses its oldest part; None where the start is what stays (text).
         question: Where in the prompt the last message stands, from its first character to that
             behind its last; None where the format has changed it.
+        end: What the format writes behind it where that is another end than usual, as that of some
+            templates behind calls of tools; else empty.
     """
 
     prompt: str
@@ -41,6 +43,7 @@ class Record(msgspec.Struct, frozen=True):
     turn: int = 0
     head: int | None = None
     question: tuple[int, int] | None = None
+    end: str = ""
 
     @property
     def question_text(self) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeAlias
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 FilledText: TypeAlias = Annotated[str, Meta(min_length=1)]
+Author: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
 class RowFormat(StrEnum):
@@ -58,7 +60,7 @@ class Message(Struct, gc=False):
         learned: Of an assistant's message, whether it is learned or only history.
     """
 
-    author: Literal["system", "user", "assistant", "tool"]
+    author: Author
     content: str
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
@@ -92,6 +94,26 @@ def answers(row: ChatRow) -> Iterator[tuple[int, Message]]:
         for position, message in enumerate(row.messages)
         if message.author == "assistant" and message.learned
     )
+
+
+def count_characters(row: Row) -> int:
+    """Counts the characters of a row's texts; those of tools and calls as JSON."""
+    if isinstance(row, TextRow):
+        return len(row.input_text) + len(row.output_text)
+    context = 0 if row.context is UNSET else len(str(row.context))
+    return context + _count_json(row.tools) + count_message_characters(row.messages)
+
+
+def count_message_characters(messages: Iterable[Message]) -> int:
+    """Counts the characters of messages, those of calls as JSON."""
+    return sum(
+        len(message.content) + len(message.reasoning) + _count_json(message.tool_calls)
+        for message in messages
+    )
+
+
+def _count_json(values: Sequence[Any]) -> int:
+    return len(msgspec.json.encode(values)) if values else 0
 
 
 def count_messages(rows: Sequence[Row]) -> int:

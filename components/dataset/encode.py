@@ -208,9 +208,11 @@ def _encode_batch(
     prompts = tokenization.prompts(
         [record.prompt for record in batch], [record.head for record in batch]
     )
-    completions = tokenization.completions([record.completion for record in batch])
+    completions = tokenization.completions(
+        [record.completion for record in batch], [record.end for record in batch]
+    )
     for record, prompt, completion in zip(batch, prompts, completions, strict=True):
-        if completion.ids == [tokenization.end_id]:
+        if len(completion.ids) == 1 and not completion.truncated:
             tally.empty_outputs.add(record)
             continue
         if prompt.truncated:

@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# Where a conversation's first answer stands.
-_FIRST_ANSWER = "messages[1].content"
-
 # Every bad row is counted; so many are told in full.
 MAX_PROBLEMS_LISTED = 20
 
@@ -85,8 +82,8 @@ def preprocess_dataset(
 ) -> RecordsInfo:
     """Writes records.jsonl and info.json, row by row in flat memory.
 
-    A text row gives one record, a conversation one for each assistant message, with the whole
-    history before it.
+    A text row gives one record, a conversation one for each assistant message that is learned, with
+    the whole history before it.
 
     Args:
         source: What to read.
@@ -204,6 +201,7 @@ class _RecordWriter:
         # The file and line of the last example.
         self._at = ("", 0)
         self._turn = 0
+        self._place: Place | None = None
 
     def take(self, written: RowExample[Place]) -> None:
         """Writes an example, or takes note of why it cannot be."""
@@ -218,8 +216,18 @@ class _RecordWriter:
         at = (place.file, place.line)
         if at != self._at:
             self._at, self._turn = at, 0
-        self.conversations += written.path == _FIRST_ANSWER
-        record = Record(*example, place.line, self._turn, written.head, written.question)
+        if place != self._place:
+            self._place = place
+            self.conversations += written.head is not None
+        record = Record(
+            example.prompt,
+            example.answer,
+            place.line,
+            self._turn,
+            head=written.head,
+            question=written.question,
+            end=example.end,
+        )
         self._stream.write(self._encode(record) + b"\n")
         self._turn += 1
         self.examples += 1

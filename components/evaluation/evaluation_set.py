@@ -71,7 +71,7 @@ def encode_evaluation_set(
         prompts=tokenization.prompts(
             [record.prompt for record in records], [record.head for record in records]
         ),
-        completions=tokenization.completions(completions),
+        completions=tokenization.completions(completions, [record.end for record in records]),
         stop_tokens=tokenization.stop_token_ids,
         task=finder.task,
         labels=[without_marks(label) for label in labels],

@@ -25,14 +25,16 @@ class Instance:
     """What the model is asked.
 
     Attributes:
-        messages: The conversation so far, the user's message last; one message for plain text.
+        messages: The conversation so far, the message that asks last; one message for plain text.
         context: What the assistant is told beforehand.
         is_chat: Whether it is a conversation; a plain text is written as training wrote it.
+        tools: Definitions of the tools that may be called.
     """
 
     messages: tuple[Message, ...]
     context: str = ""
     is_chat: bool = False
+    tools: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses what is no text.

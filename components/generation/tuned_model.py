@@ -187,7 +187,7 @@ class TunedModel:
 
     @cached_property
     def _as_it_stands(self) -> Tokenization:
-        from kfp_llm_tuning.components.data.rendering.prompts import PlainFormatter
+        from kfp_llm_tuning.components.data.rendering.plain import PlainFormatter
         from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 
         tokenizer = self.engine.tokenizer
@@ -195,8 +195,10 @@ class TunedModel:
 
     def _prompt(self, instance: Instance) -> str:
         if instance.is_chat:
-            return self._formatter.chat_prompt(instance.messages, instance.context)
+            return self._formatter.chat_prompt(instance.messages, instance.context, instance.tools)
         return self._formatter.text_prompt(instance.messages[0].content)
 
     def _head(self, instance: Instance) -> int | None:
-        return self._formatter.head_length(instance.context) if instance.is_chat else None
+        if not instance.is_chat:
+            return None
+        return self._formatter.head_length(instance.context, instance.tools)

@@ -8,7 +8,7 @@ from kfp_llm_tuning.components.data.reading.field_names import list_names, quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
-from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning
+from kfp_llm_tuning.components.data.rendering.reasoning import thinks
 from kfp_llm_tuning.components.data.rows import Message, Row, TextRow
 
 
@@ -59,8 +59,8 @@ class TextAdvice:
                 "an end."
             )
             yield "end_marker", what, "Take it out, or choose a model that has a token for it."
-        answers = message.author == "assistant"
-        if self.expects_reasoning and answers and not has_reasoning(message.content):
+        is_answer = message.author == "assistant" and message.learned
+        if self.expects_reasoning and is_answer and not thinks(message):
             what = "the answer has no reasoning, which others have: an empty one is trained."
             yield "no_reasoning", what, ""
 

@@ -130,10 +130,19 @@ def _train(sentencepiece: bool, specials: Sequence[str]) -> Tokenizer:
 def build_chat_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """A tokenizer for one of the templates."""
     template, specials, eos = TEMPLATES[name]
-    backend = _train("sentencepiece" in name, ["<s>", eos, *specials])
+    return build_with_template(template, specials, eos, sentencepiece="sentencepiece" in name)
+
+
+def build_with_template(
+    template: str, specials: Sequence[str], eos: str, *, sentencepiece: bool = False
+) -> PreTrainedTokenizerFast:
+    """A tokenizer with a chat template and the special tokens that it writes."""
+    backend = _train(sentencepiece, ["<s>", eos, *specials])
     # No special tokens: Qwen 3's tags are kept when an answer is decoded.
-    tags = [tag for tag in ("<think>", "</think>") if tag in template]
-    backend.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in tags])
+    tags = [tag for name in ("think", "tool_call") for tag in (f"<{name}>", f"</{name}>")]
+    backend.add_tokens(
+        [AddedToken(tag, special=False, normalized=False) for tag in tags if tag in template]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token="<s>",

@@ -9,7 +9,7 @@ from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
-from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning
+from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning, thinks
 from kfp_llm_tuning.components.data.rows import Row, RowFormat, TextRow, answers
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _any_answer_has_reasoning(uri: str, row_format: RowFormat) -> bool:
         if isinstance(row, TextRow):
             found = has_reasoning(row.output_text)
         else:
-            found = any(has_reasoning(message.content) for _, message in answers(row))
+            found = any(thinks(message) for _, message in answers(row))
         if found:
             raise _Found
 

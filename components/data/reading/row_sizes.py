@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET
-
 from kfp_llm_tuning.components.data.reading.findings import Finding
 from kfp_llm_tuning.components.data.reading.limits import (
     MAXIMUM_EXAMPLE_CHARACTERS,
     MAXIMUM_HISTORY_CHARACTERS,
 )
-from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, answers
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, answers, count_characters
 
 
 def may_be_too_large(size: int, rows: Sequence[Row]) -> bool:
@@ -38,7 +36,7 @@ def too_large(row: Row, path: str) -> Finding | None:
     Returns:
         The finding, or None.
     """
-    characters = _count_characters(row)
+    characters = count_characters(row)
     if characters > MAXIMUM_EXAMPLE_CHARACTERS:
         what = f"the example has {characters:,} characters."
         allowed = f"at most {MAXIMUM_EXAMPLE_CHARACTERS:,} characters"
@@ -57,10 +55,3 @@ def too_large(row: Row, path: str) -> Finding | None:
 
 def _count_answers(row: Row) -> int:
     return sum(1 for _ in answers(row)) if isinstance(row, ChatRow) else 1
-
-
-def _count_characters(row: Row) -> int:
-    if isinstance(row, TextRow):
-        return len(row.input_text) + len(row.output_text)
-    context = 0 if row.context is UNSET else len(str(row.context))
-    return context + sum(len(message.content) for message in row.messages)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from kfp_llm_tuning.components.common.errors import Problem
+from msgspec.structs import replace
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokenMask, ControlTokens
+from kfp_llm_tuning.components.data.rendering.omissions import (
+    OmissionFinder,
+    Part,
+    refuse_omissions,
+)
 from kfp_llm_tuning.components.data.rendering.prompts import (
     Example,
     PromptFormat,
@@ -18,10 +26,11 @@ from kfp_llm_tuning.components.data.rendering.prompts import (
     Turn,
     UnusableTemplateError,
 )
-from kfp_llm_tuning.components.data.rendering.reasoning import (
-    CLOSING,
-    has_reasoning,
-    split_reasoning,
+from kfp_llm_tuning.components.data.rendering.reasoning import split_reasoning, thinks
+from kfp_llm_tuning.components.data.rendering.template_dialect import PROBE_CALL, find_dialect
+from kfp_llm_tuning.components.data.rendering.template_messages import (
+    TemplateDialect,
+    TemplateMessages,
 )
 from kfp_llm_tuning.components.data.rendering.template_process import (
     Conversation,
@@ -54,12 +63,12 @@ _PROBE_ANSWER = "Probe answer"
 class TemplateFormatter(PromptFormatter):
     """Writes prompts with the tokenizer's own chat template.
 
-    A template that knows no system message gets the context at the start of the first user message,
-    with a blank line between. Words that the template puts before every answer (such as an empty
-    thinking block) belong to the prompt: the model is not asked to write them.
+    Words that the template puts before every answer (such as an empty thinking block) belong to the
+    prompt: the model is not asked to write them. Tags of reasoning are text like any other.
     """
 
     prompt_format: ClassVar[PromptFormat] = "chat_template"
+    _tags_are_text: ClassVar[bool] = True
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """Finds out by probes what the template writes around a message.
@@ -72,7 +81,7 @@ class TemplateFormatter(PromptFormatter):
         self._template = _DATE_MACRO + template if "strftime_now" in template else template
         named = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
         self._variables = {**named, "date_string": _DATE_STRING}
-        self._lead = self.end = ""
+        self._lead = self.end = self.call_end = ""
         try:
             self._probe(tokenizer, template_process().literals(template))
         except RowRefusedError as error:
@@ -83,26 +92,39 @@ class TemplateFormatter(PromptFormatter):
 
     def text_prompt(self, input_text: str) -> str:
         """Writes the input as the user's first message."""
-        return self.chat_prompt([Message("user", input_text)])
+        return self._prompt(Turn([Message("user", input_text)]))
 
-    def chat_prompt(self, messages: Sequence[Message], context: str = "") -> str:
+    def chat_prompt(
+        self,
+        messages: Sequence[Message],
+        context: str = "",
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         """Renders the history and the opening of the assistant's message."""
-        [prompt] = self._render([(messages, context)])
-        if isinstance(prompt, RowRefusedError):
-            raise prompt
-        return prompt + self._lead
+        return self._prompt(Turn(messages, context, tools=tools))
 
     def examples(self, turns: Sequence[Turn]) -> list[Example | RowRefusedError]:
         """Cuts prompt and end off the rendered conversation: the exact rest is the answer."""
-        prompts = [(turn.messages[:-1], turn.context) for turn in turns]
-        wholes = [(turn.messages, turn.context) for turn in turns]
-        rendered = self._render([*prompts, *wholes])
-        pairs = zip(rendered[: len(turns)], rendered[len(turns) :], strict=True)
-        return [self._cut(asked, whole) for asked, whole in pairs]
+        omitted = self._omissions.find(turns)
+        prompts = self._render([turn.history for turn in turns], asks=True)
+        wholes = self._render(turns, asks=False)
+        return [
+            refuse_omissions(_TEMPLATE, parts) or self._cut(asked, whole)
+            for parts, asked, whole in zip(omitted, prompts, wholes, strict=True)
+        ]
 
-    def head_length(self, context: str) -> int:
+    def head_length(self, context: str, tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """Counts what the template writes before the first message's own words."""
-        return self._cached_head_length(context)
+        return self._cached_head_length(context, json.dumps(tools))
+
+    def _prompt(self, turn: Turn) -> str:
+        [parts] = self._omissions.find([turn])
+        if refused := refuse_omissions(_TEMPLATE, parts):
+            raise refused
+        [prompt] = self._render([turn], asks=True)
+        if isinstance(prompt, RowRefusedError):
+            raise prompt
+        return prompt + self._lead
 
     def _cut(
         self, asked: str | RowRefusedError, whole: str | RowRefusedError
@@ -116,50 +138,79 @@ class TemplateFormatter(PromptFormatter):
             what = "writes an answer that does not continue the prompt that asks for it."
             fix = "Remove what it takes out of the answer or the history."
             return RowRefusedError(Problem(f"{_TEMPLATE} {what}", fix=fix))
-        if not whole.endswith(self.end):
-            what = "writes something else behind this answer than behind others."
-            return RowRefusedError(f"{_TEMPLATE} {what}")
-        return Example(prompt, whole[len(prompt) : len(whole) - len(self.end)])
+        if whole.endswith(self.end):
+            return Example(prompt, whole[len(prompt) : len(whole) - len(self.end)])
+        if whole.endswith(self.call_end):
+            answer = whole[len(prompt) : len(whole) - len(self.call_end)]
+            return Example(prompt, answer, self.call_end)
+        what = "writes something else behind this answer than behind others."
+        return RowRefusedError(f"{_TEMPLATE} {what}")
 
     def _probe(self, tokenizer: PreTrainedTokenizerBase, template_text: str) -> None:
         self.control_tokens = ControlTokens(tokenizer, template_text)
-        self.takes_reasoning = CLOSING in template_text
+        mask = ControlTokenMask(self.control_tokens)
+        self._dialect = find_dialect(self._rendered, mask, template_text)
+        self.takes_reasoning = self._dialect.knows_reasoning
+        whole = partial(self._render, asks=False)
+        self._omissions = OmissionFinder(whole, list(_unwritten(self._dialect)))
         question = Message("user", _PROBES[0])
-        self._has_system = self._knows_system_message(question)
-        _, answer = self.chat_example([question, Message("assistant", _PROBE_ANSWER)])
-        lead, found, self.end = answer.partition(_PROBE_ANSWER)
+        turn = Turn([question, Message("assistant", _PROBE_ANSWER)])
+        example = self._cut(*self._render([turn.history], asks=True), *whole([turn]))
+        if isinstance(example, RowRefusedError):
+            raise example
+        lead, found, self.end = example.answer.partition(_PROBE_ANSWER)
         if not found:
             raise _unusable_template("it does not write the assistant's messages.")
         # White space alone stays with the answer: tokenizers join it to the word that follows.
         self._lead = lead if lead.strip() else ""
+        self.call_end = self._find_call_end(question) if self._dialect.calls else self.end
         self.anchor = _common_end(*(self.text_prompt(probe) for probe in _PROBES))
         self._cached_head_length = lru_cache(maxsize=1024)(self._measure_head)
 
-    def _measure_head(self, context: str) -> int:
-        prompts = [self.chat_prompt([Message("user", probe)], context) for probe in _PROBES]
-        return len(os.path.commonprefix(prompts))
+    def _find_call_end(self, question: Message) -> str:
+        """Finds what stands behind calls of tools: their last control token and what follows."""
+        calls = [replace(PROBE_CALL, arguments={"argument": word}) for word in _PROBES]
+        answers = [Message("assistant", "", tool_calls=(call,)) for call in calls]
+        texts = self._render([Turn([question, answer]) for answer in answers], asks=False)
+        common = _common_end(*map(str, texts))
+        tokens = [found.start() for found in self.control_tokens.pattern.finditer(common)]
+        return self.end if common.endswith(self.end) or not tokens else common[tokens[-1] :]
 
-    def _knows_system_message(self, question: Message) -> bool:
-        conversation = [_role("system", _PROBES[1]), _role("user", question.content)]
-        [rendered] = self._rendered([(conversation, False)])
-        # Some templates pass over a system message without a word.
-        return isinstance(rendered, str) and _PROBES[1] in rendered
+    def _measure_head(self, context: str, tools: str) -> int:
+        # Some templates write tools behind the first messages, before the last question.
+        behind = [Message("assistant", _PROBE_ANSWER), Message("user", "A last one.")]
+        turns = [
+            Turn([Message("user", probe), *behind], context, tools=json.loads(tools))
+            for probe in _PROBES
+        ]
+        prompts = self._render(turns, asks=True)
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        return len(os.path.commonprefix(texts))
 
-    def _render(
-        self, histories: Sequence[tuple[Sequence[Message], str]]
-    ) -> list[str | RowRefusedError]:
-        """Renders histories with their contexts; one that ends with the user asks for an answer."""
-        masks = [ControlTokenMask(self.control_tokens) for _ in histories]
+    def _render(self, turns: Sequence[Turn], *, asks: bool) -> list[str | RowRefusedError]:
+        """Renders conversations, with the opening of the assistant's message where one is asked."""
+        masks = [ControlTokenMask(self.control_tokens) for _ in turns]
         conversations = [
-            (self._roles(messages, context, mask), messages[-1].author == "user")
-            for (messages, context), mask in zip(histories, masks, strict=True)
+            self._conversation(turn, mask, asks) for turn, mask in zip(turns, masks, strict=True)
         ]
+        rendered = iter(
+            self._rendered([one for one in conversations if isinstance(one, Conversation)])
+        )
         return [
-            mask.reveal(text)
-            if isinstance(text, str)
-            else RowRefusedError(f"{_TEMPLATE} refuses the conversation: {_sentence(text)}")
-            for text, mask in zip(self._rendered(conversations), masks, strict=True)
+            conversation
+            if isinstance(conversation, RowRefusedError)
+            else _revealed(next(rendered), mask)
+            for conversation, mask in zip(conversations, masks, strict=True)
         ]
+
+    def _conversation(
+        self, turn: Turn, mask: ControlTokenMask, asks: bool
+    ) -> Conversation | RowRefusedError:
+        written = TemplateMessages(self._dialect, mask, tags_are_text=self._tags_are_text)
+        try:
+            return Conversation(written.messages(turn), written.tools(turn), asks)
+        except UserError as error:
+            return RowRefusedError(*error.problems)
 
     def _rendered(self, conversations: Sequence[Conversation]) -> list[str | TemplateError]:
         try:
@@ -167,29 +218,16 @@ class TemplateFormatter(PromptFormatter):
         except (TemplateError, TemplateLimitError) as error:
             raise _unusable_template(_sentence(error)) from error
 
-    def _roles(
-        self, messages: Sequence[Message], context: str, mask: ControlTokenMask
-    ) -> list[dict[str, str]]:
-        roles = [_role(said.author, self._mask_text(said, mask)) for said in messages]
-        if not context:
-            return roles
-        told = mask.hide(context)
-        if self._has_system:
-            return [_role("system", told), *roles]
-        return [_role("user", f"{told}\n\n{roles[0]['content']}"), *roles[1:]]
-
-    def _mask_text(self, message: Message, mask: ControlTokenMask) -> str:
-        return mask.hide(message.content)
-
 
 class ReasoningTemplateFormatter(TemplateFormatter):
-    """Writes prompts for data whose answers begin with reasoning.
+    """Writes prompts for data whose answers have reasoning.
 
     The tags around it are the model's own, and the template sees them. A prompt ends before the
     empty thinking block that other answers get: whether to think is the model's to write.
     """
 
     prompt_format = "chat_template_reasoning"
+    _tags_are_text = False
 
     def _probe(self, tokenizer: PreTrainedTokenizerBase, template_text: str) -> None:
         super()._probe(tokenizer, template_text)
@@ -199,20 +237,24 @@ class ReasoningTemplateFormatter(TemplateFormatter):
 
     def spelled_tokens(self, message: Message) -> list[str]:
         """Lists the control tokens that a message spells, besides the tags of its reasoning."""
-        if message.author == "user" or not has_reasoning(message.content):
+        if message.reasoning or not thinks(message):
             return super().spelled_tokens(message)
         _, reasoning, _, rest = split_reasoning(message.content)
-        return self.control_tokens.spelled_in(f"{reasoning}\n{rest}")
-
-    def _mask_text(self, message: Message, mask: ControlTokenMask) -> str:
-        if message.author == "user" or not has_reasoning(message.content):
-            return super()._mask_text(message, mask)
-        opening, reasoning, closing, rest = split_reasoning(message.content)
-        return f"{opening}{mask.hide(reasoning)}{closing}{mask.hide(rest)}"
+        return super().spelled_tokens(replace(message, content=f"{reasoning}\n{rest}"))
 
 
-def _role(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
+def _unwritten(dialect: TemplateDialect) -> Iterator[Part]:
+    """Lists what a template never writes."""
+    if not dialect.calls:
+        yield from (Part.CALLS, Part.TOOL_ANSWERS)
+    if not dialect.knows_reasoning:
+        yield Part.REASONING
+
+
+def _revealed(text: str | TemplateError, mask: ControlTokenMask) -> str | RowRefusedError:
+    if isinstance(text, TemplateError):
+        return RowRefusedError(f"{_TEMPLATE} refuses the conversation: {_sentence(text)}")
+    return mask.reveal(text)
 
 
 def _sentence(error: Exception) -> str:

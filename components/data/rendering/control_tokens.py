@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _FIRST_SIGN, _LAST_SIGN = 0xDC00, 0xDFFF
 _SIGNS = re.compile(f"[{chr(_FIRST_SIGN)}-{chr(_LAST_SIGN)}]")
 
+# Schemas of functions have about ten levels. A template's indentation grows with each.
+_MAXIMUM_DEPTH = 64
+
 
 class ControlTokens:
     """The control tokens of one tokenizer and its chat template.
@@ -76,6 +79,30 @@ class ControlTokenMask:
         """Puts a sign in the place of every control token."""
         start, end = _marks()
         return self._tokens.pattern.sub(self._sign, text.replace(start, "").replace(end, ""))
+
+    def hide_within(self, value: Any, depth: int = 0) -> Any:
+        """Hides the control tokens of all texts within a JSON value, names of fields included.
+
+        Args:
+            value: Arguments of a call, or the definition of a tool.
+            depth: Lists and objects around it.
+
+        Returns:
+            A copy.
+
+        Raises:
+            UserError: If lists and objects stand deeper in each other than templates can write.
+        """
+        if isinstance(value, str):
+            return self.hide(value)
+        if not isinstance(value, dict | list):
+            return value
+        if depth == _MAXIMUM_DEPTH:
+            what = f"lists and objects stand more than {_MAXIMUM_DEPTH} deep in each other."
+            raise UserError(Problem(what, fix="Write it with fewer levels."))
+        if isinstance(value, list):
+            return [self.hide_within(item, depth + 1) for item in value]
+        return {self.hide(name): self.hide_within(item, depth + 1) for name, item in value.items()}
 
     def reveal(self, rendered: str) -> str:
         """Puts the marked control tokens in the places of their signs."""

@@ -12,10 +12,17 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.prompts import (
     Example,
     PromptFormatter,
+    RowRefusedError,
     Turn,
     UnusableTemplateError,
 )
-from kfp_llm_tuning.components.data.rows import Message, Row, TextRow, answers
+from kfp_llm_tuning.components.data.rows import (
+    Message,
+    Row,
+    TextRow,
+    answers,
+    count_message_characters,
+)
 
 PlaceType = TypeVar("PlaceType")
 
@@ -50,8 +57,8 @@ class RowExample(Generic[PlaceType]):
 class RowRenderer(Generic[PlaceType]):
     """Writes what a model learns from rows, in their order.
 
-    A text gives one example; a conversation one for each assistant message, with the whole history
-    before it.
+    A text gives one example; a conversation one for each answer that is learned, with the whole
+    history before it.
     """
 
     def __init__(
@@ -86,7 +93,7 @@ class RowRenderer(Generic[PlaceType]):
         """
         for path, turn in _turns(row, self._default_context):
             self._waiting.append((place, path, turn))
-            self._characters += sum(len(message.content) for message in turn.messages)
+            self._characters += count_message_characters(turn.messages)
             if len(self._waiting) == _TURNS or self._characters > _CHARACTERS:
                 self.finish()
 
@@ -104,11 +111,15 @@ class RowRenderer(Generic[PlaceType]):
             # One after the other: which is it?
             examples = map(self._last_example, (turn for _, _, turn in waiting))
         for (place, path, turn), example in zip(waiting, examples, strict=True):
-            head = self._formatter.head_length(turn.context) if turn.is_chat else None
+            is_written = isinstance(example, Example)
+            head = self._head(turn) if is_written and turn.is_chat else None
             question = _question(example, turn)
             self._take(RowExample(place, path, _at(path, example), head, question))
             if isinstance(example, UnusableTemplateError):
                 raise example
+
+    def _head(self, turn: Turn) -> int:
+        return self._formatter.head_length(turn.context, turn.tools)
 
     def _last_example(self, turn: Turn) -> Example | UserError:
         try:
@@ -119,10 +130,15 @@ class RowRenderer(Generic[PlaceType]):
 
 
 def _at(path: str, example: Example | UserError) -> Example | UserError:
-    """Names the answer that cannot be written."""
+    """Names the answer that cannot be written, where no other place in the row is the cause."""
     if isinstance(example, Example):
         return example
-    return type(example)(*(replace(problem, where=path) for problem in example.problems))
+    places = [
+        problem.where if isinstance(example, RowRefusedError) else ""
+        for problem in example.problems
+    ]
+    problems = zip(example.problems, places, strict=True)
+    return type(example)(*(replace(problem, where=place or path) for problem, place in problems))
 
 
 def _question(example: Example | UserError, turn: Turn) -> tuple[int, int] | None:
@@ -141,4 +157,5 @@ def _turns(row: Row, default_context: str) -> Iterator[tuple[str, Turn]]:
         return
     context = default_context if row.context is UNSET else str(row.context)
     for position, _ in answers(row):
-        yield f"messages[{position}].content", Turn(row.messages[: position + 1], context)
+        messages = row.messages[: position + 1]
+        yield f"messages[{position}].content", Turn(messages, context, tools=row.tools)

@@ -9,11 +9,8 @@ from kfp_llm_tuning.components.data.rendering.chat_template import (
     ReasoningTemplateFormatter,
     TemplateFormatter,
 )
-from kfp_llm_tuning.components.data.rendering.prompts import (
-    PlainFormatter,
-    PromptFormat,
-    PromptFormatter,
-)
+from kfp_llm_tuning.components.data.rendering.plain import PlainFormatter
+from kfp_llm_tuning.components.data.rendering.prompts import PromptFormat, PromptFormatter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

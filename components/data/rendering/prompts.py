@@ -17,6 +17,9 @@ is asked in the words it was trained on. The formats:
       assistant:
       content
 
+Tools, their calls and their answers are written by chat templates alone. Reasoning that the data
+holds apart from an answer is written where the template knows reasoning.
+
 What users write is text. Where it spells a control token, the rendered text has a mark (see
 `control_tokens.py`).
 """
@@ -24,15 +27,14 @@ What users write is text. Where it spells a control token, the rendered text has
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokens
 from kfp_llm_tuning.components.data.rows import Message
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 PromptFormat: TypeAlias = Literal["plain", "chat_template", "chat_template_reasoning"]
 
@@ -43,10 +45,13 @@ class Example(NamedTuple):
     Attributes:
         prompt: What it is asked, rendered.
         answer: What it is to write, without what the format writes behind an answer.
+        end: What the format writes behind it where that differs from other answers' end, as some
+            formats end calls of tools; else empty.
     """
 
     prompt: str
     answer: str
+    end: str = ""
 
 
 class Turn(NamedTuple):
@@ -56,11 +61,18 @@ class Turn(NamedTuple):
         messages: The history and, last, the assistant's answer.
         context: What the assistant is told beforehand.
         is_chat: Whether it is a conversation; else a text example, of two messages.
+        tools: Definitions of the tools that may be called.
     """
 
     messages: Sequence[Message]
     context: str = ""
     is_chat: bool = True
+    tools: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def history(self) -> Turn:
+        """All that was said before the answer."""
+        return self._replace(messages=self.messages[:-1])
 
 
 class RowRefusedError(UserError):
@@ -79,8 +91,9 @@ class PromptFormatter(ABC):
         template_sha256: Digest of the chat template; empty without one.
         control_tokens: What users' texts may spell, and does not count as such.
         takes_reasoning: Whether the format takes an answer's reasoning apart from the answer.
-        anchor: What every prompt ends with, whatever it asks.
+        anchor: What prompts end with, whatever a user asks.
         end: What the format itself writes behind an answer; no part of the answer.
+        call_end: What it writes behind an answer that calls tools.
     """
 
     prompt_format: ClassVar[PromptFormat]
@@ -89,18 +102,25 @@ class PromptFormatter(ABC):
     takes_reasoning: bool
     anchor: str
     end: str
+    call_end: str
 
     @abstractmethod
     def text_prompt(self, input_text: str) -> str:
         """Writes the prompt of a text example."""
 
     @abstractmethod
-    def chat_prompt(self, messages: Sequence[Message], context: str = "") -> str:
+    def chat_prompt(
+        self,
+        messages: Sequence[Message],
+        context: str = "",
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         """Writes the prompt that asks for the assistant's next message.
 
         Args:
-            messages: The history; the user's message is the last.
+            messages: The history; the message that asks is the last.
             context: What the assistant is told beforehand.
+            tools: Definitions of the tools that may be called.
 
         Raises:
             RowRefusedError: If it cannot be written.
@@ -129,17 +149,23 @@ class PromptFormatter(ABC):
         messages = [Message("user", input_text), Message("assistant", output_text)]
         return self._example(Turn(messages, is_chat=False))
 
-    def chat_example(self, messages: Sequence[Message], context: str = "") -> Example:
+    def chat_example(
+        self,
+        messages: Sequence[Message],
+        context: str = "",
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> Example:
         """Writes the prompt that asks for the last message, and that message.
 
         Args:
             messages: The history and, last, the assistant's answer.
             context: What the assistant is told beforehand.
+            tools: Definitions of the tools that may be called.
 
         Raises:
             RowRefusedError: If it cannot be written.
         """
-        return self._example(Turn(messages, context))
+        return self._example(Turn(messages, context, tools=tools))
 
     def _example(self, turn: Turn) -> Example:
         [example] = self.examples([turn])
@@ -149,51 +175,10 @@ class PromptFormatter(ABC):
 
     def spelled_tokens(self, message: Message) -> list[str]:
         """Lists the control tokens that a message spells, and that are read as text."""
-        return self.control_tokens.spelled_in(message.content)
+        texts = [message.content, message.reasoning]
+        texts += (msgspec.json.encode(call).decode() for call in message.tool_calls)
+        return self.control_tokens.spelled_in("\n".join(texts))
 
     @abstractmethod
-    def head_length(self, context: str) -> int:
-        """Counts the characters that every conversation's prompt with this context starts with."""
-
-
-class PlainFormatter(PromptFormatter):
-    """Writes prompts for models without a chat template (see the module's description)."""
-
-    prompt_format = "plain"
-    template_sha256 = ""
-    takes_reasoning = False
-    anchor = "\n"
-    end = ""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Looks at the tokenizer's control tokens."""
-        self.control_tokens = ControlTokens(tokenizer)
-        self._mark = self.control_tokens.mark
-
-    def text_prompt(self, input_text: str) -> str:
-        """Puts the input on its own line(s)."""
-        return f"{self._mark(input_text)}\n"
-
-    def chat_prompt(self, messages: Sequence[Message], context: str = "") -> str:
-        """Writes the context, each message under its author's name, and the assistant's name."""
-        turns = "".join(f"{message.author}:\n{message.content}\n" for message in messages)
-        return f"{self._opening(context)}{self._mark(turns)}assistant:\n"
-
-    def examples(self, turns: Sequence[Turn]) -> list[Example | RowRefusedError]:
-        """Gives the answers as they stand."""
-        return [self._plain_example(turn) for turn in turns]
-
-    def head_length(self, context: str) -> int:
-        """Counts the context and the blank line after it."""
-        return len(self._opening(context))
-
-    def _plain_example(self, turn: Turn) -> Example:
-        *history, answer = turn.messages
-        if turn.is_chat:
-            prompt = self.chat_prompt(history, turn.context)
-        else:
-            prompt = self.text_prompt(history[0].content)
-        return Example(prompt, self._mark(answer.content))
-
-    def _opening(self, context: str) -> str:
-        return f"{self._mark(context)}\n\n" if context else ""
+    def head_length(self, context: str, tools: Sequence[Mapping[str, Any]] = ()) -> int:
+        """Counts the characters that prompts of conversations with these start with."""

@@ -1,9 +1,18 @@
-"""Answers that begin with the model's reasoning, between the tags of today's reasoning models."""
+"""What the assistant thought before an answer: held apart, or between tags at its start."""
 
 from __future__ import annotations
 
+from kfp_llm_tuning.components.data.rows import Message
+
 _OPENING = "<think>"
 CLOSING = "</think>"
+
+
+def thinks(message: Message) -> bool:
+    """Tells whether a message has reasoning, apart from its content or at the start of it."""
+    return message.author == "assistant" and (
+        bool(message.reasoning) or has_reasoning(message.content)
+    )
 
 
 def has_reasoning(answer: str) -> bool:
@@ -23,3 +32,8 @@ def split_reasoning(answer: str) -> tuple[str, str, str, str]:
     before, opening, rest = answer.partition(_OPENING)
     reasoning, closing, rest = rest.partition(CLOSING)
     return before + opening, reasoning, closing, rest
+
+
+def join_reasoning(reasoning: str, content: str) -> str:
+    """Writes reasoning before an answer, as reasoning models do."""
+    return f"{_OPENING}\n{reasoning}\n{CLOSING}\n\n{content}"

@@ -17,12 +17,24 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, NamedTuple
 
 from kfp_llm_tuning.components.data.rendering import template_worker
 
-# Messages as roles and contents, and whether the assistant's next message is asked for.
-Conversation: TypeAlias = tuple[Sequence[Mapping[str, str]], bool]
+
+class Conversation(NamedTuple):
+    """A conversation as transformers' ``apply_chat_template`` takes it.
+
+    Attributes:
+        messages: With ``role``, ``content`` and what else templates read.
+        tools: JSON schemas of functions; None where there are none: some templates write a
+            heading for an empty list.
+        asks: Whether the assistant's next message is asked for.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] | None
+    asks: bool
 
 
 class TemplateError(Exception):

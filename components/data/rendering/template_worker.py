@@ -71,10 +71,14 @@ def _render(request: dict[str, Any], most_characters: int) -> dict[str, Any]:
     if "conversations" not in request:
         return {"literals": _get_template_literal_text(template)}
     rendered: list[dict[str, str]] = []
-    for messages, asks in request["conversations"]:
+    for messages, tools, asks in request["conversations"]:
         try:
             [text], _ = render_jinja_template(
-                [messages], chat_template=template, add_generation_prompt=asks, **variables
+                [messages],
+                tools=tools,
+                chat_template=template,
+                add_generation_prompt=asks,
+                **variables,
             )
         except (MemoryError, RecursionError):
             raise

@@ -6,7 +6,8 @@ ends with (`PromptFormatter.anchor`), which are then taken off again: tokenizers
 start of a text in a way of their own would otherwise write it as if it began a text.
 
 A completion is an answer and its end. The end is one token: the first control token that the
-template writes behind an answer, or else the end-of-sequence token. What a template writes around
+template writes behind an answer, or else the end-of-sequence token. Calls of tools may have another
+end than other answers. What a template writes around
 that token (a newline, an end-of-turn marker that its vocabulary lacks) is nothing to be learned.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
@@ -49,9 +51,9 @@ class Tokenization:
     left out.
 
     Attributes:
-        end_id: The token after a whole answer.
+        end_id: The token after a whole answer that calls no tool.
         stop_token_ids: Tokens that end an answer, ascending: `end_id`, the others that the template
-            writes behind an answer, and the end-of-sequence token.
+            writes behind an answer or a call, and the end-of-sequence token.
         stop_text: The template's end-of-turn marker where that is no token but mere text: untuned
             models end their answers with it; else empty.
     """
@@ -81,15 +83,19 @@ class Tokenization:
         self._opening = _opening_ids(tokenizer) if plain else []
         self._anchor = formatter.anchor
         self._anchor_ids = self._encode([formatter.anchor])[0] if formatter.anchor else []
-        written = self._after_anchor([formatter.end])[0] if formatter.end else []
-        stops = [token for token in written if _is_marker(tokenizer, token)]
-        self.stop_text = "" if stops else formatter.end.strip()
-        if tokenizer.eos_token_id is not None:
-            stops.append(tokenizer.eos_token_id)
-        if not stops:
+        answer_markers = self._markers(formatter.end)
+        self.stop_text = "" if answer_markers else formatter.end.strip()
+        # Behind what the format writes, or in its place.
+        last = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+        stops = {
+            end: [*self._markers(end), *last] for end in ("", formatter.end, formatter.call_end)
+        }
+        if not stops[formatter.end]:
             raise _no_end_token()
-        self.end_id = stops[0]
-        self.stop_token_ids = sorted(set(stops))
+        self.end_id: int = stops[formatter.end][0]
+        self._end_ids = {end: (ids or [self.end_id])[0] for end, ids in stops.items()}
+        self._end_ids[""] = self.end_id
+        self.stop_token_ids = sorted({token for ids in stops.values() for token in ids})
 
     def prompts(self, texts: Sequence[str], heads: Sequence[int | None]) -> list[Tokens]:
         """Tokenises prompts.
@@ -110,21 +116,22 @@ class Tokenization:
             for ids, text, head in zip(encoded, texts, heads, strict=True)
         ]
 
-    def completions(self, texts: Sequence[str]) -> list[Tokens]:
+    def completions(self, texts: Sequence[str], ends: Sequence[str] = ()) -> list[Tokens]:
         """Tokenises answers, and appends their end.
 
         Args:
             texts: Answers as the formatter wrote them.
+            ends: For each, the formatter's ``Example.end``; none where all have the usual end.
 
         Returns:
             The tokens of each: at most `max_output_tokens` and the end.
         """
         limit = self._max_output_tokens
         return [
-            Tokens([*ids, self.end_id], truncated=False)
+            Tokens([*ids, self._end_ids[end]], truncated=False)
             if len(ids) <= limit
             else Tokens(ids[:limit], truncated=True)
-            for ids in self._after_anchor(texts)
+            for ids, end in zip(self._after_anchor(texts), ends or repeat(""), strict=False)
         ]
 
     def before_stop_text(self, text: str) -> tuple[str, bool]:
@@ -140,6 +147,11 @@ class Tokenization:
             return text, False
         answer, marker, _ = text.partition(self.stop_text)
         return answer, bool(marker)
+
+    def _markers(self, end: str) -> list[int]:
+        """Lists the control tokens of what the format writes behind an answer."""
+        written = self._after_anchor([end])[0] if end else []
+        return [token for token in written if _is_marker(self._tokenizer, token)]
 
     def _cut_prompt(self, ids: list[int], text: str, head: int | None) -> list[int]:
         limit = self._max_input_tokens

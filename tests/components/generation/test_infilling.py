@@ -9,7 +9,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from kfp_llm_tuning.components.data.rendering.prompts import PlainFormatter
+from kfp_llm_tuning.components.data.rendering.plain import PlainFormatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.generation.infilling import infilling_of
 from kfp_llm_tuning.components.models.byte_tiny import build_tokenizer

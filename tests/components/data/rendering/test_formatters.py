@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.prompts import Example
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message
 
@@ -38,7 +39,7 @@ def test_tokens_equal_those_of_the_tokenizers_own_template(chat_tokenizer, conte
         messages = CONVERSATION[:end]
         assert_tokens_of_template(chat_tokenizer, name, messages, context)
         formatter = prompt_formatter(chat_tokenizer)
-        prompt, answer = formatter.chat_example(messages, context)
+        prompt, answer, _ = formatter.chat_example(messages, context)
         assert prompt == formatter.chat_prompt(messages[:-1], context)
         assert answer.lstrip() == messages[-1].content
 
@@ -62,7 +63,7 @@ def test_control_tokens_in_texts_are_tokenised_as_text(chat_tokenizers, name, da
 def assert_tokens_of_template(tokenizer, name, messages, context):
     formatter = prompt_formatter(tokenizer)
     tokenization = Tokenization(tokenizer, formatter, 10_000, 10_000)
-    prompt, answer = formatter.chat_example(messages, context)
+    prompt, answer, _ = formatter.chat_example(messages, context)
     (prompt_tokens,) = tokenization.prompts([prompt], [None])
     (answer_tokens,) = tokenization.completions([answer])
     system_role = not name.startswith(("gemma", "mistral", "endless"))
@@ -82,7 +83,7 @@ def assert_tokens_of_template(tokenizer, name, messages, context):
 
 def test_the_prompt_asks_for_the_answer(chat_tokenizer):
     """What the template writes before an answer stands in the prompt, not in the answer."""
-    _, answer = prompt_formatter(chat_tokenizer).chat_example(CONVERSATION[:2])
+    _, answer, _ = prompt_formatter(chat_tokenizer).chat_example(CONVERSATION[:2])
     assert answer.lstrip() == "The weather is fine."
 
 
@@ -144,7 +145,7 @@ def test_template_that_raises_is_a_user_error(chat_tokenizers, monkeypatch):
 def test_plain_text(byte_tokenizer):
     formatter = prompt_formatter(byte_tokenizer)
     assert formatter.prompt_format == "plain"
-    assert formatter.text_example("2 + 2 =", "4") == ("2 + 2 =\n", "4")
+    assert formatter.text_example("2 + 2 =", "4") == Example("2 + 2 =\n", "4")
 
 
 def test_plain_chat(byte_tokenizer):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.data.rendering.control_tokens import has_marks, without_marks
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.prompts import Example
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning, split_reasoning
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message
@@ -27,7 +28,7 @@ def test_reasoning_is_trained(qwen: Any) -> None:
     """Prompt and answer are, token by token, what the template itself writes."""
     formatter = prompt_formatter(qwen, "chat_template_reasoning")
     answer = "<think>\nIt is about money.\n</think>\n\nbilling"
-    assert formatter.text_example("Which team?", answer) == (ASKED, answer)
+    assert formatter.text_example("Which team?", answer) == Example(ASKED, answer)
     tokenization = Tokenization(qwen, formatter, 1000, 1000)
     (prompt,) = tokenization.prompts([ASKED], [None])
     (completion,) = tokenization.completions([answer])
@@ -43,19 +44,19 @@ def test_reasoning_is_trained(qwen: Any) -> None:
 
 def test_an_answer_without_reasoning_among_others_writes_the_empty_block(qwen: Any) -> None:
     formatter = prompt_formatter(qwen, "chat_template_reasoning")
-    assert formatter.text_example("Which team?", "billing") == (ASKED, f"{EMPTY}billing")
+    assert formatter.text_example("Which team?", "billing") == Example(ASKED, f"{EMPTY}billing")
 
 
 def test_without_reasoning_the_empty_block_is_part_of_the_prompt(qwen: Any) -> None:
     formatter = prompt_formatter(qwen)
-    assert formatter.text_example("Which team?", "billing") == (ASKED + EMPTY, "billing")
+    assert formatter.text_example("Which team?", "billing") == Example(ASKED + EMPTY, "billing")
 
 
 @pytest.mark.parametrize("prompt_format", ["chat_template", "chat_template_reasoning"])
 @pytest.mark.parametrize("mention", ["Close with </think> and go on.", "a <think> b </think> c"])
 def test_a_tag_that_is_only_mentioned_is_text(qwen: Any, prompt_format: Any, mention: str) -> None:
     formatter = prompt_formatter(qwen, prompt_format)
-    prompt, answer = formatter.text_example(mention, mention)
+    prompt, answer, _ = formatter.text_example(mention, mention)
     assert has_marks(prompt)
     assert without_marks(prompt).startswith(f"<|im_start|>user\n{mention}<|im_end|>")
     assert without_marks(answer).removeprefix(EMPTY) == mention

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kfp_llm_tuning.components.data.rendering import template_worker
 from kfp_llm_tuning.components.data.rendering.template_process import (
+    Conversation,
     TemplateError,
     TemplateLimitError,
     TemplateProcess,
     template_process,
 )
 
-CONVERSATION = ([{"role": "user", "content": "hello"}], True)
+CONVERSATION = Conversation([{"role": "user", "content": "hello"}], None, asks=True)
 MEMORY = "needs more memory"
 ENDLESS = "calls itself without end"
 
 
-def render(template: str, conversation: Any = CONVERSATION) -> str:
+def render(template: str, conversation: Conversation = CONVERSATION) -> str:
     [text] = template_process().render(template, {"bos_token": "<s>"}, [conversation])
     if isinstance(text, TemplateError):
         raise text
@@ -89,7 +89,9 @@ def test_a_template_that_computes_for_ever_is_stopped(
 def test_a_long_conversation_has_room() -> None:
     long = "Ω" * 2_000_000
     template = "{% for m in messages %}{{ m.content }}{% endfor %}"
-    assert render(template, ([{"role": "user", "content": long}], True)) == long
+    assert (
+        render(template, Conversation([{"role": "user", "content": long}], None, asks=True)) == long
+    )
 
 
 def test_what_templates_may_refer_to() -> None:

@@ -92,7 +92,7 @@ def test_cut_completion_has_no_end():
 def test_limit_of_a_completion_does_not_count_the_templates_end(chat_tokenizers):
     tokenizer = chat_tokenizers["qwen"]
     formatter = prompt_formatter(tokenizer)
-    _, completion = formatter.text_example("x", "weather")
+    _, completion, _ = formatter.text_example("x", "weather")
     words = len(tokenizer("weather", add_special_tokens=False)["input_ids"])
     (whole,) = tokenization_for(tokenizer, max_output_tokens=words).completions([completion])
     (cut,) = tokenization_for(tokenizer, max_output_tokens=words - 1).completions([completion])

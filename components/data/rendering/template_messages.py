@@ -1,0 +1,124 @@
+"""Conversations as a chat template takes them: transformers' messages and tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokenMask
+from kfp_llm_tuning.components.data.rendering.prompts import Turn
+from kfp_llm_tuning.components.data.rendering.reasoning import (
+    has_reasoning,
+    join_reasoning,
+    split_reasoning,
+)
+from kfp_llm_tuning.components.data.rows import Message, ToolCall
+
+
+@dataclass(frozen=True)
+class TemplateDialect:
+    """What templates take in different ways, and how one of them does.
+
+    Attributes:
+        system: Whether it writes system messages.
+        reasoning_field: Whether it writes an answer's ``reasoning_content``.
+        reasoning_in_content: Whether it looks for reasoning between tags in an answer's content,
+            and writes it.
+        calls: Whether it writes calls of tools.
+        no_content: What an answer's content is where it calls tools and says nothing.
+        arguments_as_text: Whether arguments of calls are JSON texts; else they are objects.
+    """
+
+    system: bool = True
+    reasoning_field: bool = False
+    reasoning_in_content: bool = False
+    calls: bool = False
+    no_content: str | None = ""
+    arguments_as_text: bool = False
+
+    @property
+    def knows_reasoning(self) -> bool:
+        """Whether it writes reasoning in any way."""
+        return self.reasoning_field or self.reasoning_in_content
+
+
+class TemplateMessages:
+    """Writes conversations in a dialect, the control tokens that people spelled hidden."""
+
+    def __init__(
+        self, dialect: TemplateDialect, mask: ControlTokenMask, *, tags_are_text: bool = False
+    ) -> None:
+        """Remembers how conversations are written.
+
+        Args:
+            dialect: What the template takes.
+            mask: Hides control tokens.
+            tags_are_text: Whether tags of reasoning at an answer's start are nothing but text.
+        """
+        self._dialect = dialect
+        self._tags_are_text = tags_are_text
+        self._mask = mask
+
+    def tools(self, turn: Turn) -> list[Mapping[str, Any]] | None:
+        """Writes the definitions of tools; None where there are none."""
+        return [self._mask.hide_within(tool) for tool in turn.tools] or None
+
+    def messages(self, turn: Turn) -> list[dict[str, Any]]:
+        """Writes the context and the messages.
+
+        A template that knows no system message gets the context at the start of the first message,
+        with a blank line between.
+        """
+        messages = list(map(self._message, turn.messages))
+        context = self._mask.hide(turn.context)
+        if not context:
+            return messages
+        if self._dialect.system or not messages or messages[0]["role"] != "user":
+            return [{"role": "system", "content": context}, *messages]
+        first = messages[0] | {"content": f"{context}\n\n{messages[0]['content']}"}
+        return [first, *messages[1:]]
+
+    def _message(self, message: Message) -> dict[str, Any]:
+        hide = self._mask.hide
+        if message.author == "assistant":
+            return self._answer(message)
+        written = {"role": message.author, "content": hide(message.content)}
+        if message.name:
+            written["name"] = hide(message.name)
+        if message.tool_call_id:
+            written["tool_call_id"] = hide(message.tool_call_id)
+        return written
+
+    def _answer(self, message: Message) -> dict[str, Any]:
+        written: dict[str, Any] = {"role": "assistant", **self._words(message)}
+        if message.tool_calls:
+            written["content"] = written["content"] or self._dialect.no_content
+            written["tool_calls"] = list(map(self._call, message.tool_calls))
+        return written
+
+    def _words(self, message: Message) -> dict[str, Any]:
+        """Writes content and reasoning: as the data has them, where the template takes that."""
+        hide, dialect = self._mask.hide, self._dialect
+        reasoning, content = message.reasoning, message.content
+        if not reasoning:
+            if self._tags_are_text or not has_reasoning(content):
+                return {"content": hide(content)}
+            opening, inline, closing, rest = split_reasoning(content)
+            if dialect.reasoning_in_content:
+                return {"content": f"{opening}{hide(inline)}{closing}{hide(rest)}"}
+            reasoning, content = inline.strip("\n"), rest.lstrip("\n")
+        if dialect.reasoning_field:
+            return {"content": hide(content), "reasoning_content": hide(reasoning)}
+        if dialect.reasoning_in_content:
+            return {"content": join_reasoning(hide(reasoning), hide(content))}
+        return {"content": hide(content)}
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        arguments: Any = self._mask.hide_within(call.arguments)
+        if self._dialect.arguments_as_text:
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        function = {"name": self._mask.hide(call.name), "arguments": arguments}
+        named = {"id": self._mask.hide(call.id)} if call.id else {}
+        return {"type": "function", **named, "function": function}
