@@ -15,16 +15,16 @@ def export_managed_dataset(
     regional_endpoint: str = "",
     export_directory: str = "",
 ) -> NamedTuple("Outputs", export_location=str):  # type: ignore[valid-type]
-    """Finds the JSONL file to tune on; exports a managed dataset first.
+    """Finds the data to tune on; exports a managed dataset first.
 
     Args:
         dataset_name: Resource name of a Vertex AI managed dataset. Excludes dataset_uri.
-        dataset_uri: URI of a JSONL file. Excludes dataset_name.
+        dataset_uri: A file, a folder, a pattern, hf://org/name, or several. Excludes dataset_name.
         regional_endpoint: URL of Vertex AI in the managed dataset's region.
         export_directory: The run's own folder in Cloud Storage, to export to.
 
     Returns:
-        export_location: URI of the JSONL file.
+        export_location: What dataset_uri says, or the URI of the exported JSONL file.
     """
     from kfp_llm_tuning.components.common.errors import exit_on_error
     from kfp_llm_tuning.components.dataset import export
@@ -51,7 +51,7 @@ def preprocess_dataset(
 
     Args:
         large_model_reference: The model whose chat template writes the prompts.
-        dataset_uri: URI of a JSONL file, plain or .gz; empty for no set.
+        dataset_uri: A file, a folder, a pattern, hf://org/name, or several; empty for no set.
         default_context: Context of conversations that have none of their own.
         held_out_from: The training set whose held-out rows are written, where dataset_uri is empty
             and evaluation_fraction is not 0.

@@ -12,16 +12,17 @@ _logger = logging.getLogger(__name__)
 def export_managed_dataset(
     dataset_name: str, dataset_uri: str, regional_endpoint: str, export_directory: str = ""
 ) -> str:
-    """Finds the JSONL file to tune on.
+    """Finds the data to tune on.
 
     Args:
         dataset_name: Resource name of a Vertex AI managed dataset, or empty.
-        dataset_uri: URI of a JSONL file, or empty. One of the two is given.
+        dataset_uri: The dataset, as `data.sources.files.list_files` takes it, or empty. One of the
+            two is given.
         regional_endpoint: URL of Vertex AI in the region; empty on platforms without Vertex AI.
         export_directory: The run's own folder in Cloud Storage to export to.
 
     Returns:
-        URI of the JSONL file.
+        What dataset_uri says, or the URI of the exported JSONL file.
 
     Raises:
         UserError: If both are given, neither is, or the dataset cannot be exported.
@@ -37,9 +38,7 @@ def export_managed_dataset(
     if dataset_name:
         return _exported(dataset_name, regional_endpoint, export_directory)
     if not dataset_uri:
-        raise UserError(
-            Problem("no dataset is given.", where="dataset_uri", fix="Name a JSONL file.")
-        )
+        raise UserError(Problem("no dataset is given.", where="dataset_uri", fix="Name a file."))
     return dataset_uri
 
 

@@ -30,7 +30,7 @@ def preprocess_for_model(
     """Writes the records of a dataset for a model (see `preprocess_dataset`).
 
     Args:
-        dataset_uri: The JSONL file; empty for no set.
+        dataset_uri: The dataset, as `data.sources.files.list_files` takes it; empty for no set.
         folder: Where the records go.
         large_model_reference: The model whose prompts are written.
         default_context: Context of conversations that have none of their own.

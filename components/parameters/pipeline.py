@@ -66,7 +66,7 @@ class RootInputs:
     )
     dataset_uri: str = _published(
         "",
-        help="Training data, JSONL: a path or URI; /gcs/B/F is gs://B/F.",
+        help="Training data: a file, folder, pattern, hf://org/name; a,b are two.",
         group="required",
     )
     dataset_name: str = _published(
@@ -78,7 +78,7 @@ class RootInputs:
     default_context: str = _published(
         "", help="Context of chat examples that have none.", group="data"
     )
-    evaluation_data_uri: str = _published("", help="Evaluation data, JSONL.", group="data")
+    evaluation_data_uri: str = _published("", help="Evaluation data, as dataset_uri.", group="data")
     evaluation_interval: int = _published(
         20,
         help="Steps between two evaluations.",

@@ -33,7 +33,7 @@ def validate_dataset(
     The outputs are written for a bad dataset too; the task fails after that.
 
     Args:
-        dataset_uri: Training set: JSONL, plain or .gz, at any URI that fsspec opens.
+        dataset_uri: Training set: a file, a folder, a pattern, hf://org/name, or several.
         evaluation_data_uri: Evaluation set; empty for none.
         evaluation_fraction: Share of the training data that is held out to evaluate on, in the
             place of evaluation_data_uri; what is nearly the same stays on one side.

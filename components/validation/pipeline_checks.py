@@ -19,6 +19,7 @@ from kfp_llm_tuning.components.common.storage import (
     why_not_writable,
 )
 from kfp_llm_tuning.components.common.wording import short
+from kfp_llm_tuning.components.data.sources.files import split_list
 from kfp_llm_tuning.components.models.model_references import ModelReference, check_learning_rate
 from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE, TEXT_TEMPLATE
 from kfp_llm_tuning.components.parameters.reading import limit_problems
@@ -119,7 +120,7 @@ def _check_dataset(parameters: PipelineParameters) -> list[Problem]:
     if not uri and not name:
         what = "there is no training data."
         problems.append(
-            Problem(what, "dataset_uri", "the URI of a JSONL file", "Give dataset_uri.")
+            Problem(what, "dataset_uri", "a file, a folder or hf://org/name", "Give dataset_uri.")
         )
     if name and not parameters.traits.manages_datasets:
         problems.append(
@@ -132,19 +133,31 @@ def _check_dataset(parameters: PipelineParameters) -> list[Problem]:
     elif name and MANAGED_DATASET.location(name) is None:
         what = f"{short(name)} is no managed dataset."
         problems.append(Problem(what, "dataset_name", MANAGED_DATASET.template))
-    for where in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
-        problems += _storage_problems(parameters, where)
+    for where in ("dataset_uri", "evaluation_data_uri"):
+        uri = getattr(parameters, where)
+        problems += _storage_problems(parameters, where, uri, split_list(uri))
+    output = parameters.evaluation_output_root_dir
+    problems += _storage_problems(parameters, "evaluation_output_root_dir", output, [output])
     return problems + _output_problems(parameters)
 
 
-def _storage_problems(parameters: PipelineParameters, where: str) -> list[Problem]:
-    uri = getattr(parameters, where)
+def _storage_problems(
+    parameters: PipelineParameters, where: str, uri: str, places: list[str]
+) -> list[Problem]:
     if uri and not uri.strip():
         return [Problem("is blank.", where, "a URI, or empty for none")]
-    if uri and parameters.traits.has_regions and is_local(uri) and not is_mounted_bucket(uri):
-        what = f"{short(uri)} is a path of one machine, which Vertex AI cannot read."
-        return [Problem(what, where, "gs://BUCKET/PATH", "Copy it to a bucket.")]
-    return []
+    if not uri or not parameters.traits.has_regions:
+        return []
+    return [
+        Problem(
+            f"{short(place)} is a path of one machine, which Vertex AI cannot read.",
+            where,
+            "gs://BUCKET/PATH",
+            "Copy it to a bucket.",
+        )
+        for place in places
+        if is_local(place) and not is_mounted_bucket(place)
+    ]
 
 
 def _output_problems(parameters: PipelineParameters) -> list[Problem]:

@@ -84,7 +84,7 @@ def validate_pipeline(
             default, is refused: nothing tunes on it.
         api_endpoint: Vertex AI endpoint without its region, or a whole URL.
         encryption_spec_key_name: Customer-managed encryption key.
-        evaluation_data_uri: Evaluation data, JSONL.
+        evaluation_data_uri: Evaluation data, as dataset_uri.
         evaluation_fraction: Share of the training data that is held out to evaluate on, in the
             place of evaluation_data_uri; what is nearly the same stays on one side.
         evaluation_output_root_dir: Where batch evaluation output goes.
@@ -94,7 +94,7 @@ def validate_pipeline(
         tpu_training_skip_cmek: As published; has no effect, for nothing tunes on TPU.
         tuning_method: tune_v2, the legacy tune, or adapter or full to force one.
         project: Google Cloud project; any name on other platforms.
-        dataset_uri: Training data, JSONL.
+        dataset_uri: Training data: a file, a folder, a pattern, hf://org/name, or several.
         dataset_name: Vertex AI managed dataset, instead of dataset_uri.
         default_context: Context of chat examples that have none.
         evaluation_interval: Steps between two evaluations.

@@ -90,8 +90,9 @@ def validate(
 ) -> None:
     """Check a dataset and say all that is wrong with it.
 
-    FILE is JSONL, plain or .gz, a path or any URI that fsspec opens. The exit code is 0 for a
-    dataset that may be tuned on and 1 for any other.
+    FILE is JSONL, a JSON array, CSV, TSV, Parquet or Arrow, a path or any URI that fsspec opens; a
+    folder, a pattern ("data/*.jsonl"), several with commas between, or hf://org/name. The exit
+    code is 0 for a dataset that may be tuned on and 1 for any other.
     """
     from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 

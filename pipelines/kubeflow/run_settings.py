@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.data.sources.files import split_list
 from kfp_llm_tuning.pipelines.jobs.job_ids import JOB_ID, JOB_ID_FORM, new_job_id
 from kfp_llm_tuning.pipelines.requests.request import Request
 
@@ -22,7 +23,8 @@ _MAX_EXPERIMENT = 128
 _ACCOUNT = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?")
 _JOB_KEY, _LABELS_KEY = "kfp-llm-tuning", "labels"
 # Read in the tasks' pods: a path of this machine is none of theirs.
-_PATHS = ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir")
+_DATASETS = ("dataset_uri", "evaluation_data_uri")
+_PATHS = (*_DATASETS, "evaluation_output_root_dir")
 
 
 @dataclass(frozen=True)
@@ -153,13 +155,12 @@ def path_problems(parameters: Mapping[str, object]) -> list[Problem]:
     """
     return [
         Problem(
-            f"{uri!r} is relative to a folder of this machine, which the cluster cannot read.",
+            f"{part!r} is relative to a folder of this machine, which the cluster cannot read.",
             name,
             "a URI such as s3://BUCKET/FILE, or the path on a volume that is mounted there",
         )
         for name in _PATHS
-        if isinstance(uri := parameters.get(name, ""), str)
-        and uri.strip()
-        and is_local(uri)
-        and not local_path(uri).is_absolute()
+        if isinstance(uri := parameters.get(name, ""), str) and uri.strip()
+        for part in (split_list(uri) if name in _DATASETS else [uri])
+        if is_local(part) and not local_path(part).is_absolute()
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.storage import check_reachable
+from kfp_llm_tuning.components.data.sources.files import split_list
 from kfp_llm_tuning.components.validation.base_model import KIND, NOT_CHECKED
 from kfp_llm_tuning.components.validation.summarise import summarise_finding
 from kfp_llm_tuning.pipelines.planning.checks import Check
@@ -89,7 +90,8 @@ def _validate(run: PlannedRun) -> Summary:
     from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
     for name in ("dataset_uri", "evaluation_data_uri"):
-        check_reachable(str(run.value(name) or ""), name)
+        for part in split_list(str(run.value(name) or "")):
+            check_reachable(part, name)
     return validate_dataset(
         Request(
             dataset_uri=str(run.value("dataset_uri")),

@@ -6,12 +6,14 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from glob import has_magic
+from pathlib import PurePath
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.registry_location import checked_registry_uri
 from kfp_llm_tuning.components.common.storage import is_local, local_path
+from kfp_llm_tuning.components.data.sources.files import split_list
 from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, DEFAULT_TEMPLATE, Request
 from kfp_llm_tuning.pipelines.requests.run_length import length_problems, with_advised_steps
 
@@ -64,7 +66,9 @@ def default_display_name(values: Mapping[str, Any]) -> str:
         The name.
     """
     dataset = str(values.get("dataset_uri") or values.get("dataset_name") or "model")
-    return f"{Path(dataset).name.partition('.')[0]}-tuned"
+    first = PurePath(split_list(dataset)[0].partition("?")[0])
+    parts = [part for part in first.parts if not has_magic(part)]
+    return f"{parts[-1].partition('.')[0] if parts else 'model'}-tuned"
 
 
 def default_template(values: Mapping[str, Any]) -> str:
@@ -98,9 +102,11 @@ def with_absolute_paths(request: Request) -> Request:
         The request; URIs of other places, and what is no registry, are left as they are.
     """
     values = dict(request.values)
-    for name in ("dataset_uri", "evaluation_data_uri", "evaluation_output_root_dir"):
-        if (uri := values.get(name)) and isinstance(uri, str) and is_local(uri):
-            values[name] = str(local_path(uri).absolute())
+    for name in ("dataset_uri", "evaluation_data_uri"):
+        if (uri := values.get(name)) and isinstance(uri, str):
+            values[name] = ",".join(_absolute(part) for part in split_list(uri))
+    if (uri := values.get("evaluation_output_root_dir")) and isinstance(uri, str):
+        values["evaluation_output_root_dir"] = _absolute(uri)
     model = str(values.get("large_model_reference") or "")
     if "/" in model and is_local(model) and os.path.isdir(local_path(model)):  # noqa: PTH112
         values["large_model_reference"] = str(local_path(model).absolute())
@@ -108,3 +114,7 @@ def with_absolute_paths(request: Request) -> Request:
         with suppress(UserError):  # The check of the parameters tells it.
             values["registry_uri"] = checked_registry_uri(uri)
     return dataclasses.replace(request, values=values)
+
+
+def _absolute(uri: str) -> str:
+    return str(local_path(uri).absolute()) if uri and is_local(uri) else uri

@@ -8,7 +8,13 @@ from glob import has_magic
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.input_stream import InputStream
-from kfp_llm_tuning.components.common.storage import file_kind, find_files, open_input
+from kfp_llm_tuning.components.common.storage import (
+    file_kind,
+    find_files,
+    is_local,
+    local_path,
+    open_input,
+)
 from kfp_llm_tuning.components.common.wording import one_line
 from kfp_llm_tuning.components.data.reading.findings import name_files
 from kfp_llm_tuning.components.data.sources import hub, splits
@@ -47,6 +53,21 @@ def list_files(uri: str, name: str = "", where: str = "") -> list[SourceFile]:
         return [SourceFile(uris[0], name if name and uris == [uri] else name_files(uris[0])[0])]
     names = name_files(*uris, least=2)
     return [SourceFile(found, called) for found, called in zip(uris, names, strict=True)]
+
+
+def split_list(uri: str) -> list[str]:
+    """Cuts a list of files with commas between, without looking at stores.
+
+    Args:
+        uri: As :func:`list_files` takes it.
+
+    Returns:
+        What stands between the commas; the whole where it may be one name: where a local file has
+        it, or where only the first part has a scheme.
+    """
+    parts = [part.strip() for part in uri.split(",")]
+    is_one = is_local(uri) and local_path(uri).exists()
+    return [uri] if is_one or len({"://" in part for part in parts}) > 1 else parts
 
 
 @contextmanager
@@ -100,7 +121,7 @@ def _resolve(uri: str, where: str) -> list[str]:
         return found
     if "," in uri:
         return _resolve_each([part.strip() for part in uri.split(",")], where)
-    raise UserError(_nothing_there(uri, where))
+    raise UserError(_nothing_there(uri, where)) from FileNotFoundError(uri)
 
 
 def _resolve_each(uris: Sequence[str], where: str) -> list[str]:

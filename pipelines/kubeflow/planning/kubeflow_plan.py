@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
 from kfp_llm_tuning.components.common.platforms import KUBEFLOW
-from kfp_llm_tuning.components.common.storage import check_reachable, file_state, is_local
+from kfp_llm_tuning.components.common.storage import check_reachable, is_local
+from kfp_llm_tuning.components.data.sources.files import list_files, split_list
 from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.pipelines.kubeflow import runs
 from kfp_llm_tuning.pipelines.kubeflow.package import Package
@@ -140,13 +141,14 @@ def _out_of_reach(run: PlannedRun) -> Iterator[Check]:
     """Finds data that the cluster may read, and this machine cannot."""
     for name in ("dataset_uri", "evaluation_data_uri"):
         uri = str(run.value(name))
-        if uri and is_local(uri):
+        if uri and any(map(is_local, split_list(uri))):
             what = f"{uri} is on a volume of the cluster: it is not validated, nor estimated."
             yield Check("dataset", "unknown", what)
         elif uri:
             try:
-                check_reachable(uri)
-                file_state(uri)
+                for part in split_list(uri):
+                    check_reachable(part)
+                list_files(uri)
             except UserError as error:
                 if not isinstance(error.__cause__, _ANSWERS):
                     problem = error.problems[0]

@@ -45,4 +45,14 @@ def test_every_missing_file_is_told(tmp_path: Path) -> None:
         data_version(dataset_uri=missing, evaluation_data_uri=str(tmp_path))
     told = [str(problem) for problem in caught.value.problems]
     assert told[0].startswith(f"dataset_uri: no file at {missing}.")
-    assert told[1].startswith(f"evaluation_data_uri: {tmp_path} is a folder.")
+    assert told[1].startswith(f"evaluation_data_uri: {tmp_path} has no file of rows.")
+
+
+def test_every_file_of_a_set_counts(training: Path, tmp_path: Path) -> None:
+    further = tmp_path / "more.jsonl"
+    further.write_text("{}\n", encoding="utf-8")
+    both = f"{training},{further}"
+    versions = {data_version(dataset_uri=uri) for uri in (str(training), both)}
+    os.utime(further, (1, 1))
+    versions |= {data_version(dataset_uri=both), data_version(dataset_uri=f"{tmp_path}/*.jsonl")}
+    assert len(versions) == 4
