@@ -9,8 +9,18 @@ from rich.text import Text
 
 
 def output_console() -> Console:
-    """Makes a console for standard output as it is now: kfp.local runs with it redirected."""
-    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    """Makes a console for standard output as it is now: kfp.local runs with it redirected.
+
+    A notebook gets the lines of a log: as HTML each would be an output of its own.
+    """
+    return Console(
+        file=sys.stdout,
+        force_jupyter=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
 
 
 def task_line(mark: str, style: str, name: str, took: str) -> Text:
