@@ -61,6 +61,16 @@ class RunSummary:
         return f"{self.primary_metric} {metric['base']:.4g} -> {metric['tuned']:.4g}"
 
     @property
+    def headline(self) -> str:
+        """What the evaluation found, in a sentence; empty without one."""
+        return str(self.evaluation.get("headline", ""))
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What of the model's answers is alarming, a sentence each."""
+        return tuple(alarm["message"] for alarm in self.evaluation.get("alarms", ()))
+
+    @property
     def registered_as(self) -> str:
         """``NAME@VERSION``; empty where the gate refused the model."""
         return self.model_resource_name.removeprefix("models/")
@@ -148,7 +158,7 @@ def print_outcome(console: Console, summary: RunSummary, registry_uri: str) -> N
         console.print("Evaluation: ", style="yellow", end="")
         console.print(failure)
     if summary.evaluation["examples"]:
-        _print_verdict(console, summary.evaluation)
+        _print_verdict(console, summary)
         console.print(_metrics_table(summary.evaluation))
     elif not failures:
         console.print("There was no evaluation set: nothing was compared.")
@@ -170,11 +180,12 @@ def print_outcome(console: Console, summary: RunSummary, registry_uri: str) -> N
 _TONES = {"good": "bold green", "muted": "bold", "bad": "bold red"}
 
 
-def _print_verdict(console: Console, evaluation: dict[str, Any]) -> None:
-    console.print(evaluation["headline"], style=_TONES[evaluation["tone"]], highlight=False)
-    for alarm in evaluation["alarms"]:
+def _print_verdict(console: Console, summary: RunSummary) -> None:
+    tone = summary.evaluation.get("tone", "muted")
+    console.print(summary.headline, style=_TONES[tone], highlight=False)
+    for alarm in summary.alarms:
         console.print("✗ ", style="red", end="")
-        console.print(alarm["message"], markup=False)
+        console.print(alarm, markup=False)
     console.print()
 
 

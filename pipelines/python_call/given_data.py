@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.common.wording import short
+from kfp_llm_tuning.components.data.sources.row_lines import encode_row
 
 _ALLOWED = "a path or URI, a data frame, or rows that are dictionaries"
 # So many rows of a data frame are Python objects at a time.
@@ -87,12 +86,4 @@ def _present(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _line(row: object) -> bytes:
     if not isinstance(row, Mapping):
         raise TypeError("it is no dictionary")
-    return _ENCODER.encode(dict(row))
-
-
-def _plain(value: Any) -> Any:
-    """Makes Python values of NumPy's; of other types their text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
+    return encode_row(dict(row))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
 _REPORT_PIXELS = 600
+# Roles whose messages are what the assistant is told beforehand.
+_INSTRUCTING = ("system", "developer")
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,16 @@ class TunedRun:
             self.summary.primary_metric,
             evaluation["examples"],
         )
+
+    @property
+    def verdict(self) -> str:
+        """What the evaluation found, in a sentence; empty without one."""
+        return self.summary.headline
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What of the model's answers is alarming, a sentence each."""
+        return self.summary.alarms
 
     @property
     def reports(self) -> Reports:
@@ -194,6 +206,8 @@ class TunedRun:
             name = self.metrics.primary
             base, tuned = self.metrics.base[name], self.metrics.tuned[name]
             told.append((name, f"{base:.4g} → {tuned:.4g}"))
+        told += [("verdict", self.verdict)] if self.verdict else []
+        told += [("alarm", alarm) for alarm in self.alarms]
         told += [("run", f"{self.directory}, {format_seconds(self.seconds)}")]
         return [*told, ("serve", self.serve_command)]
 
@@ -218,13 +232,21 @@ def _is_conversation(prompt: Any) -> bool:
     )
 
 
+def _row_of(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Writes a conversation as a row of a dataset, also one in the words of OpenAI's clients."""
+    spoken = [{"author": one.get("author") or one.get("role"), **one} for one in messages]
+    said = [one for one in spoken if one["author"] not in _INSTRUCTING]
+    context = [str(one.get("content", "")) for one in spoken if one["author"] in _INSTRUCTING]
+    return {"messages": said, "context": "\n\n".join(context)}
+
+
 def _instance(prompt: Any) -> Instance:
     from kfp_llm_tuning.components.generation.instances import instance_from_row, text_instance
 
     if isinstance(prompt, str):
         return text_instance(prompt)
     if _is_conversation(prompt):
-        return instance_from_row({"messages": list(map(dict, prompt))})
+        return instance_from_row(_row_of(prompt))
     if isinstance(prompt, Mapping):
         return instance_from_row(dict(prompt))
     allowed = "a text, a list of messages, or a row of a dataset"

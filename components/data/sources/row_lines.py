@@ -11,8 +11,13 @@ import msgspec
 from kfp_llm_tuning.components.data.reading.lines import CHUNK_BYTES, LongLine, PendingLine
 from kfp_llm_tuning.components.data.sources.parts import Part, Remark, Rows, refuse_long
 
-# Times, decimals and the like, each as its text.
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+def _as_json(value: Any) -> Any:
+    """Makes Python values of NumPy's; of times, decimals and the like their text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+_encode = msgspec.json.Encoder(enc_hook=_as_json).encode
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:

@@ -23,6 +23,8 @@ def run(tmp_path: Path) -> TunedRun:
         "examples": 12,
         "metrics": {"exact_match": {"base": 0.0, "tuned": 0.75}},
         "gate": {"reason": "Not good enough."},
+        "headline": "Three times as good.",
+        "alarms": [{"message": "One answer for all."}],
     }
     summary = RunSummary(evaluation, {}, pages, tmp_path, tmp_path / "m", "models/router@3", "")
     return TunedRun(tmp_path, "sqlite:////runs/mlflow.db", summary, 61.0)
@@ -33,6 +35,7 @@ def test_it_tells_figures_and_model(run: TunedRun) -> None:
     assert run.metrics.tuned[run.metrics.primary] == 0.75
     assert (run.model_name, run.model_version, run.registered) == ("router", 3, True)
     assert "exact_match 0 → 0.75" in str(run)
+    assert (run.verdict, run.alarms) == ("Three times as good.", ("One answer for all.",))
     assert "<td>exact_match</td><td>0</td><td>0.75</td>" in run._repr_html_()
     assert run.serve_command == (
         "kfp-llm-tuning serve router@3 --registry-uri sqlite:////runs/mlflow.db"
@@ -62,6 +65,9 @@ def test_texts_conversations_and_rows_are_asked(run: TunedRun) -> None:
     talk = [{"author": "user", "content": "hello"}]
     assert run.predict("hi") == "hi!"
     assert run.predict(talk) == "hello!"
+    openai = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "hello"}]
+    assert run.predict(openai) == "hello!"
+    assert model.answer.call_args.args[0][0].context == "Be kind."
     assert run.predict(["hi", talk, {"input_text": "row", "output_text": "-"}]) == [
         "hi!",
         "hello!",
