@@ -56,6 +56,7 @@ EXTRAS = {
         "docker>=7",
         "matplotlib>=3.9",
         "mlflow>=3.10,<3.18",  # a SQLite registry is made by private names; its files' layout
+        "nvidia-ml-py>=12.535",
         "peft>=0.21,<0.22",  # adapter layout on disk
         "pyarrow>=17",
         "rouge-score>=0.1.2",
@@ -77,6 +78,8 @@ EXTRAS = {
     ],
     # The prediction server's engine on GPUs; in an environment of its own (constraints-vllm.txt).
     "serving-gpu": ["vllm>=0.33,<0.34"],  # its Python interface changes with minor versions
+    # Runs reported to Weights & Biases, beside MLflow.
+    "wandb": ["wandb>=0.22"],
     # Submitting to Vertex AI Pipelines.
     "vertex": [
         "google-cloud-aiplatform>=1.60,<2",  # google-cloud-pipeline-components 2.22 requires < 2

@@ -18,7 +18,7 @@ from tests.plain_install import modules_of
 
 OURS = {"kfp_llm_tuning", "tests"}
 # What a folder's code runs with, besides the core.
-USERS = ("tuning", "vertex", "kubeflow")
+USERS = ("tuning", "wandb", "vertex", "kubeflow")
 FOLDERS = {
     "components/serving": ("serving", "serving-gpu"),
     "components/generation": ("serving", "serving-gpu"),
@@ -36,6 +36,7 @@ NOT_IMPORTED = {
     "gcsfs": "fsspec opens gs:// by it",
     "google-cloud-pipeline-components": "its launcher is a command of the images",
     "ipykernel": "notebooks are executed by it",
+    "nvidia-ml-py": "MLflow's metrics of GPUs",
     "s3fs": "fsspec opens s3:// by it",
 }
 # vLLM has an environment of its own; what benchmarks compare with comes with `make bench`.

@@ -198,11 +198,19 @@ class TunerInputs:
     )
     logging_interval: int = row(
         10,
-        help="Steps between values in TensorBoard and history.jsonl.",
+        help="Steps between values in TensorBoard, history.jsonl and trackers.",
         minimum=1,
         maximum=_MOST_STEPS,
         unit="steps",
         source="TrainingArguments.logging_steps",
+    )
+    report_to: str = row(
+        "",
+        help='"wandb" reports the run to Weights & Biases, as WANDB_API_KEY, WANDB_PROJECT and '
+        "WANDB_MODE say, beside MLflow.",
+        choices=("", "wandb"),
+        source="TrainingArguments.report_to",
+        needs="the package wandb",
     )
 
 

@@ -6,7 +6,6 @@ import logging
 import os
 import random
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,6 @@ from kfp_llm_tuning.components.tracking import registry_moves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 Result = TypeVar("Result")
 
@@ -179,17 +177,3 @@ def experiment_id(client: MlflowClient) -> str:
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
-
-
-def discard_run(client: MlflowClient, run: Run) -> None:
-    """Deletes a run and, where they are on this machine, its files.
-
-    MLflow keeps its figures until ``mlflow gc``, and so do servers the files.
-
-    Args:
-        client: An open registry.
-        run: The run.
-    """
-    client.delete_run(run.info.run_id)
-    if folder := registry_location.local_artifacts(run.info.artifact_uri):
-        shutil.rmtree(folder, ignore_errors=True)

@@ -53,6 +53,11 @@ def _overrides(command: Callable[..., None]) -> Callable[..., None]:
     help="Where checkpoints are kept; the same folder resumes.  [default: OUTPUT-checkpoints]",
 )
 @click.option(
+    "--registry-uri",
+    default="",
+    help="MLflow tracking URI of the pipeline run that it is part of, for curves as they grow.",
+)
+@click.option(
     "--processes",
     type=click.IntRange(min=0),
     default=0,
@@ -66,6 +71,7 @@ def main(
     output: str,
     metrics: str,
     checkpoints: str,
+    registry_uri: str,
     processes: int,
     **overrides: Any,
 ) -> None:
@@ -86,6 +92,7 @@ def main(
             output=output,
             metrics=metrics or f"{beside}-metrics",
             checkpoints=checkpoints or f"{beside}-checkpoints",
+            registry_uri=registry_uri,
         )
         run(arguments, places, processes)
 

@@ -22,7 +22,7 @@ from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 _PACKAGES = ("kfp-llm-tuning", "torch", "transformers", "peft", "accelerate", "datasets")
 # Of the arguments, these change no number of the result.
-_WITHOUT_EFFECT = ("display_name",)
+_WITHOUT_EFFECT = ("display_name", "report_to")
 
 
 def fingerprint(arguments: TuningArguments, reference: ModelReference, sets: TuningSets) -> str:

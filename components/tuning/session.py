@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
+from kfp_llm_tuning.components.tracking.live_curves import live_curves
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.launch import launch, processes_to_start
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
@@ -37,21 +38,27 @@ def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) ->
             scratch = {SCRATCH_VARIABLE: str(staging.scratch)}
             launch(count, _command(arguments, places), scratch)
         else:
-            _tune_here(arguments, staging)
+            _tune_here(arguments, staging, places.registry_uri)
         provenance = staging.paths.output / PROVENANCE
         facts: dict[str, Any] = json.loads(provenance.read_text(encoding="utf-8"))
     return facts
 
 
-def _tune_here(arguments: TuningArguments, staging: Staging) -> None:
+def _tune_here(arguments: TuningArguments, staging: Staging, registry_uri: str) -> None:
     # A process that only starts others never loads the trainer.
+    from kfp_llm_tuning.components.tuning.live_tracking import LiveTracking
     from kfp_llm_tuning.components.tuning.tune import tune
 
+    name = arguments.display_name or arguments.model_reference
     mirror = staging.mirror()
+    tracking = LiveTracking(
+        lambda: live_curves(registry_uri, name, arguments.report_to, dataclasses.asdict(arguments))
+    )
     try:
-        tune(arguments, staging.paths, [mirror])
+        tune(arguments, staging.paths, [mirror, tracking])
     finally:
         mirror.wait()
+        tracking.close()
 
 
 def _command(arguments: TuningArguments, places: TuningPlaces) -> list[str]:

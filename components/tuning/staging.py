@@ -131,7 +131,7 @@ def staged(places: TuningPlaces) -> Iterator[Staging]:
     if given:
         yield Staging(places, Path(given))
         return
-    remote = [uri for uri in vars(places).values() if not storage.is_local(uri)]
+    remote = [uri for uri in places.folders if not storage.is_local(uri)]
     if remote and processes.are_launched():
         raise UserError(
             Problem(

@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.primary_metric import (
+    PRIMARY_LABEL,
+    PrimaryMetric,
+    of_figures,
+)
 from kfp_llm_tuning.components.common.registry_location import local_artifacts, with_credentials
-from kfp_llm_tuning.components.tracking.connection import connect, discard_run, exclusive
+from kfp_llm_tuning.components.tracking.connection import connect, exclusive
+from kfp_llm_tuning.components.tracking.tracked_run import TrackedRun
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from kfp_llm_tuning.components.upload.names import DEPLOYED_ALIAS, ModelAddress
 from kfp_llm_tuning.components.upload.run_content import EVALUATION_FILE, REPORTS_PATH
@@ -38,6 +44,7 @@ class Version:
         run_id: MLflow's run.
         parameters: Of the run.
         metrics: The last value of each metric of the run.
+        primary_metric: Name of the metric that its evaluation judged by; empty where it had none.
     """
 
     name: str
@@ -51,6 +58,12 @@ class Version:
     run_id: str
     parameters: Mapping[str, str]
     metrics: Mapping[str, float]
+    primary_metric: str
+
+    @property
+    def primary(self) -> PrimaryMetric | None:
+        """The metric that its evaluation judged by, with its values; None where it had none."""
+        return of_figures(self.primary_metric, self.metrics)
 
     @property
     def resource_name(self) -> str:
@@ -173,7 +186,7 @@ def delete(registry_uri: str, versions: list[Version]) -> None:
             client.delete_model_version(version.name, str(version.version))
             shared = client.search_model_versions(f"run_id = '{version.run_id}'")
             if version.run_id and not shared:
-                discard_run(client, client.get_run(version.run_id))
+                TrackedRun(client, client.get_run(version.run_id)).discard()
         for name in sorted({version.name for version in versions}):
             if not _versions_of(client, name):
                 client.delete_registered_model(name)
@@ -248,6 +261,7 @@ def _described(client: MlflowClient, found: ModelVersion) -> Version:
         run_id=found.run_id or "",
         parameters=dict(data.params) if data else {},
         metrics=dict(data.metrics) if data else {},
+        primary_metric=found.tags.get(PRIMARY_LABEL, ""),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kfp_llm_tuning.components.common.primary_metric import PRIMARY_LABEL
 from kfp_llm_tuning.components.upload.json_inputs import JsonInputs
 
 if TYPE_CHECKING:
+    from kfp_llm_tuning.components.common.primary_metric import PrimaryMetric
     from kfp_llm_tuning.components.models.model_references import ModelReference
 
 # Clients list tuned models by this label and read the base model from it.
@@ -39,6 +41,7 @@ def version_labels(
     display_name: str,
     run_id: str,
     given: Mapping[str, str],
+    primary: PrimaryMetric | None = None,
 ) -> dict[str, str]:
     """Collects the labels of a version.
 
@@ -48,6 +51,7 @@ def version_labels(
         display_name: What the user called the model.
         run_id: The pipeline run.
         given: The user's own labels; ours take the place of those of the same name.
+        primary: The metric that the evaluation judges by, where there is one.
 
     Returns:
         Names and values; what is not known is left out.
@@ -61,12 +65,16 @@ def version_labels(
         "tuned-checkpoint-revision": provenance.get("revision", reference.revision),
         "substitutes-for": reference.substitute_for,
         "dataset-sha256": _dataset(provenance).get("source_sha256"),
+        PRIMARY_LABEL: primary.name if primary else "",
     }
     return {**given, **{name: str(value) for name, value in ours.items() if value}}
 
 
 def version_description(
-    provenance: Mapping[str, Any], reference: ModelReference, metrics: Mapping[str, float]
+    provenance: Mapping[str, Any],
+    reference: ModelReference,
+    metrics: Mapping[str, float],
+    primary: PrimaryMetric | None = None,
 ) -> str:
     """Tells a person what the version is, the substitution of a closed model first.
 
@@ -74,6 +82,7 @@ def version_description(
         provenance: From ``saved_model.read_provenance``.
         reference: What the user asked to tune.
         metrics: From ``run_content.final_metrics``.
+        primary: The metric that comes first, where there is one.
 
     Returns:
         Markdown.
@@ -89,7 +98,11 @@ def version_description(
         )
     if "steps" in provenance:
         lines.append(f"{provenance['steps']} steps.")
-    compared = sorted(name.removeprefix("tuned/") for name in metrics if name.startswith("tuned/"))
+    first = primary.name if primary else ""
+    compared = sorted(
+        (name.removeprefix("tuned/") for name in metrics if name.startswith("tuned/")),
+        key=lambda name: (name != first, name),
+    )
     lines += [
         f"- {name}: {metrics[f'base/{name}']:.4g} before, {metrics[f'tuned/{name}']:.4g} after"
         for name in compared

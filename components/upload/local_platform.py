@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from kfp_llm_tuning.components.upload import mlflow_registry
+from kfp_llm_tuning.components.common.errors import error_sentence
+from kfp_llm_tuning.components.models.model_references import resolve
+from kfp_llm_tuning.components.models.saved_model import read_provenance
+from kfp_llm_tuning.components.tracking.weights_and_biases import WANDB, report_figures
+from kfp_llm_tuning.components.upload import mlflow_registry, run_content
 from kfp_llm_tuning.components.upload.labels import parse_labels
 from kfp_llm_tuning.components.upload.tasks import (
     CurvesTask,
@@ -18,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 
 def upload(task: UploadTask) -> Uploaded:
-    """Registers the model unless the gate has closed.
+    """Registers the model unless the gate has closed; its figures are logged in any case.
 
     Args:
         task: What to register, and in which registry.
@@ -29,26 +33,42 @@ def upload(task: UploadTask) -> Uploaded:
     Raises:
         UserError: As ``mlflow_registry.register``.
     """
-    from kfp_llm_tuning.components.models.model_references import resolve
-
+    upload = mlflow_registry.Upload(
+        saved_model=task.saved_model,
+        tensorboard_metrics=task.tensorboard_metrics,
+        evaluation=task.evaluation,
+        display_name=task.display_name,
+        reference=resolve(task.model_reference),
+        run_id=task.run_id,
+        registry_uri=task.registry_uri,
+        reports={"validation.html": task.validation_report},
+        labels=parse_labels(task.labels),
+    )
+    _report(upload)
     if not task.upload_model:
         _logger.warning("The model is not registered. %s", task.reason)
+        _track_refused(upload, task.reason)
         return Uploaded()
-    resource_name = mlflow_registry.register(
-        mlflow_registry.Upload(
-            saved_model=task.saved_model,
-            tensorboard_metrics=task.tensorboard_metrics,
-            evaluation=task.evaluation,
-            display_name=task.display_name,
-            reference=resolve(task.model_reference),
-            run_id=task.run_id,
-            registry_uri=task.registry_uri,
-            reports={"validation.html": task.validation_report},
-            labels=parse_labels(task.labels),
-        )
-    )
+    resource_name = mlflow_registry.register(upload)
     _logger.info("Registered as %s. %s", resource_name, task.reason)
     return Uploaded(resource_name)
+
+
+def _report(upload: mlflow_registry.Upload) -> None:
+    """Adds the evaluation to the run in Weights & Biases, where the tuner reported to one."""
+    provenance = read_provenance(upload.saved_model)
+    if provenance.get("parameters", {}).get("report_to") == WANDB:
+        evaluation = run_content.read_evaluation(upload.evaluation)
+        figures = run_content.final_metrics(provenance, evaluation)
+        report_figures(upload.run_id, upload.display_name, figures)
+
+
+def _track_refused(upload: mlflow_registry.Upload, reason: str) -> None:
+    try:
+        mlflow_registry.track_refused(upload, reason)
+    # Nothing is registered, so nothing of it may stop the run.
+    except Exception as error:
+        _logger.warning("MLflow does not show this run: %s", error_sentence(error))
 
 
 def deploy(task: DeployTask) -> Deployed:

@@ -1,9 +1,9 @@
 """Registers a tuned model in MLflow: one run, one version, however often the upload is repeated.
 
-An upload is a list of steps, and each does nothing where its work is already there. The run is
-found again by the pipeline run it belongs to; the model in the store is complete when its
-``MLmodel`` is there, which is copied last; the version is created last of all. An upload that was
-killed leaves no version, and the next one goes on from there.
+An upload is a list of steps, and each does nothing where its work is already there. The run is the
+one that was opened when the pipeline run began, else one of its own; the model in the store is
+complete when its ``MLmodel`` is there, which is copied last; the version is created last of all. An
+upload that was killed leaves no version, and the next one goes on from there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,20 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.manifest import MANIFEST_FILE, read_manifest, verify
 from kfp_llm_tuning.components.models.saved_model import read_provenance
+from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.components.tracking.connection import (
     connect,
-    discard_run,
     exclusive,
-    experiment_id,
     when_unlocked,
+)
+from kfp_llm_tuning.components.tracking.tracked_run import (
+    FINISHED,
+    PRIMARY_TAG,
+    Curves,
+    TrackedRun,
+    find_run,
+    make_run,
+    open_run,
 )
 from kfp_llm_tuning.components.upload import labels as label
 from kfp_llm_tuning.components.upload import mlflow_model, run_content
@@ -45,7 +53,6 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.models.model_references import ModelReference
 
 MODEL_PATH = "model"
-RUN_TAG = "kfp_llm_tuning.pipeline_run_id"
 _CONTENT_TAG = "kfp_llm_tuning.content_sha256"
 
 _logger = logging.getLogger(__name__)
@@ -117,50 +124,70 @@ def _registered(
     provenance: Mapping[str, Any],
     evaluation: Mapping[str, Any],
 ) -> str:
-    run = _find_run(client, upload)
-    version = _find_version(client, name, run.info.run_id) if run else None
+    run = find_run(client, upload.run_id)
+    version = _find_version(client, name, run.id) if run else None
     if run is None or version is None:
-        run = _resumed_or_new(client, run, upload, _content_hash(provenance, evaluation))
-        _log_figures(client, run, upload, provenance, evaluation)
-        _store_reports(client, run, upload)
-        _store_model(client, run, upload, provenance)
-        version = _create_version(client, run, name, upload, provenance, evaluation)
+        run = _joined_or_new(client, run, upload, _content_hash(provenance, evaluation))
+        _log_figures(run, upload, provenance, evaluation)
+        _store_reports(client, run.run, upload)
+        _store_model(client, run.run, upload, provenance)
+        version = _create_version(client, run.run, name, upload, provenance, evaluation)
     else:
         _logger.info("This run has registered its model before.")
-        _store_model(client, run, upload, provenance)
-    client.set_terminated(run.info.run_id, "FINISHED")
+        _store_model(client, run.run, upload, provenance)
+    run.end(FINISHED)
     return ModelAddress(name, str(version.version)).resource_name
+
+
+def track_refused(upload: Upload, reason: str) -> None:
+    """Logs a run whose model the gate refused: its figures and reports, and no model.
+
+    Args:
+        upload: What would have been registered.
+        reason: Why it is not.
+
+    Raises:
+        UserError: If the registry cannot be opened.
+    """
+    run = open_run(upload.registry_uri, upload.run_id, upload.display_name)
+    evaluation = run_content.read_evaluation(upload.evaluation)
+
+    def tracked() -> None:
+        with exclusive(upload.registry_uri):
+            _log_figures(run, upload, read_provenance(upload.saved_model), evaluation)
+            _store_reports(run.client, run.run, upload)
+            run.end(FINISHED, reason)
+
+    when_unlocked(upload.registry_uri, tracked)
 
 
 def _content_hash(*contents: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
-def _find_run(client: MlflowClient, upload: Upload) -> Run | None:
-    found = client.search_runs(
-        [experiment_id(client)],
-        f"tags.`{RUN_TAG}` = '{upload.run_id}'",
-        order_by=["attributes.start_time ASC"],
-        max_results=1,
-    )
-    return found[0] if found else None
-
-
-def _resumed_or_new(client: MlflowClient, run: Run | None, upload: Upload, content: str) -> Run:
-    if run and run.data.tags.get(_CONTENT_TAG) != content:
+def _joined_or_new(
+    client: MlflowClient, run: TrackedRun | None, upload: Upload, content: str
+) -> TrackedRun:
+    """Joins the run that was opened when the pipeline run began, or makes one."""
+    asked: Mapping[str, str] = {}
+    if run and run.run.data.tags.get(_CONTENT_TAG, content) != content:
         # The model was tuned again after an upload that broke off: what that one left is no part
         # of it. Figures that differ would be refused, and old weights be taken for these.
-        if not client.search_model_versions(f"run_id = '{run.info.run_id}'"):
-            discard_run(client, run)
+        asked = {
+            parameter: value
+            for parameter, value in run.run.data.params.items()
+            if parameter in TEXT
+        }
+        if not client.search_model_versions(f"run_id = '{run.id}'"):
+            run.discard()
         run = None
-    if run:
-        return run
-    tags = {
-        RUN_TAG: upload.run_id,
-        _CONTENT_TAG: content,
-        label.BASE_MODEL_LABEL: upload.reference.label,
-    }
-    return client.create_run(experiment_id(client), tags=tags, run_name=upload.display_name)
+    if run is None:
+        run = make_run(client, upload.run_id, upload.display_name)
+        run.log_parameters(asked)
+    run.begin()
+    client.set_tag(run.id, _CONTENT_TAG, content)
+    client.set_tag(run.id, label.BASE_MODEL_LABEL, upload.reference.label)
+    return run
 
 
 def _find_version(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
@@ -174,36 +201,20 @@ def _find_version(client: MlflowClient, name: str, run_id: str) -> ModelVersion 
 
 
 def _log_figures(
-    client: MlflowClient,
-    run: Run,
+    run: TrackedRun,
     upload: Upload,
     provenance: Mapping[str, Any],
     evaluation: Mapping[str, Any],
 ) -> None:
-    from mlflow.entities import Metric, Param
-    from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
-
-    # No time of now in any point: a point logged again is then the same point to MLflow.
-    start = run.info.start_time
-    metrics = [
-        Metric(point.name, point.value, _milliseconds(point.time) or start, point.step)
-        for point in run_content.read_curves(upload.tensorboard_metrics)
-    ]
-    final = run_content.final_metrics(provenance, evaluation)
-    metrics += [Metric(name, value, start, 0) for name, value in final.items()]
-    for batch in _batches(metrics, MAX_METRICS_PER_BATCH):
-        client.log_batch(run.info.run_id, metrics=batch)
-    parameters = [Param(*item) for item in run_content.run_parameters(provenance).items()]
-    for batch in _batches(parameters, MAX_PARAMS_TAGS_PER_BATCH):
-        client.log_batch(run.info.run_id, params=batch)
-
-
-def _milliseconds(seconds: float | None) -> int:
-    return round(1000 * (seconds or 0.0))
-
-
-def _batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
+    Curves(run).log(run_content.read_curves(upload.tensorboard_metrics))
+    run.log_metrics(run_content.final_metrics(provenance, evaluation))
+    run.log_parameters(run_content.run_parameters(provenance))
+    if primary := run_content.primary_metric(evaluation):
+        run.client.set_tag(run.id, PRIMARY_TAG, primary.name)
+    for name, metrics in run_content.sides(evaluation).items():
+        side = run.side(name)
+        side.log_metrics(metrics)
+        side.end(FINISHED)
 
 
 def _store_reports(client: MlflowClient, run: Run, upload: Upload) -> None:
@@ -280,15 +291,16 @@ def _create_version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     metrics = run_content.final_metrics(provenance, evaluation)
+    primary = run_content.primary_metric(evaluation)
     # One call for everything: a version is never seen without its labels.
     created = client.create_model_version(
         name,
         source=f"{run.info.artifact_uri}/{MODEL_PATH}",
         run_id=run.info.run_id,
         tags=label.version_labels(
-            provenance, upload.reference, upload.display_name, upload.run_id, upload.labels
+            provenance, upload.reference, upload.display_name, upload.run_id, upload.labels, primary
         ),
-        description=label.version_description(provenance, upload.reference, metrics),
+        description=label.version_description(provenance, upload.reference, metrics, primary),
     )
     # MLflow's client sends a request again of which no answer came.
     return _find_version(client, name, run.info.run_id) or created

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from kfp_llm_tuning.components.common.primary_metric import (
+    BASE,
+    PRIMARY_KEY,
+    TUNED,
+    PrimaryMetric,
+    of_figures,
+)
+from kfp_llm_tuning.components.tracking.curves import (
+    CurvePoint,
+    flatten,
+    is_number,
+    points_of,
+)
 
 EVALUATION_FILE = "evaluation.json"
 # Where it stands among the artifacts of an MLflow run, with the reports.
 REPORTS_PATH = "reports"
 HISTORY_FILE = "history.jsonl"
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One value of one TensorBoard tag.
-
-    Attributes:
-        name: The tag without its leading slash, which MLflow refuses.
-        value: The value; may be NaN.
-        step: Optimiser steps done.
-        time: When it was logged, in seconds since the epoch; None where the tuner did not say.
-    """
-
-    name: str
-    value: float
-    step: int
-    time: float | None
 
 
 def read_evaluation(evaluation: Path) -> dict[str, Any]:
@@ -64,35 +60,42 @@ def final_metrics(provenance: Mapping[str, Any], evaluation: Mapping[str, Any]) 
         ``tuning/TAG``, ``base/METRIC`` and ``tuned/METRIC``, and their values. What is null in
         evaluation.json, which JSON has no number for, is left out.
     """
-    compared = evaluation.get("metrics", {})
-    named = {
-        "tuning": provenance.get("metrics", {}),
-        "base": {name: metric.get("base") for name, metric in compared.items()},
-        "tuned": {name: metric.get("tuned") for name, metric in compared.items()},
-    }
-    return {name: float(value) for name, value in flatten(named) if _is_number(value)}
+    named = {"tuning": provenance.get("metrics", {}), **sides(evaluation)}
+    return {name: float(value) for name, value in flatten(named) if is_number(value)}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Walks nested objects; lists and missing values have no place in a table and are left out.
+def sides(evaluation: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Lists the figures of the base and of the tuned model, by the same names.
 
     Args:
-        values: The object.
-        prefix: Put before each name.
+        evaluation: From ``read_evaluation``.
 
-    Yields:
-        Names joined by ``/`` without doubled or leading slashes, and their values.
+    Returns:
+        The metrics of ``base`` and of ``tuned``; of one that was not evaluated there are none.
     """
-    for key, value in values.items():
-        name = f"{prefix}/{key.strip('/')}".strip("/")
-        if isinstance(value, Mapping):
-            yield from flatten(value, name)
-        elif value is not None and not isinstance(value, list):
-            yield name, value
+    compared = evaluation.get("metrics", {})
+    return {
+        side: {
+            name: float(metric[side])
+            for name, metric in compared.items()
+            if is_number(metric.get(side))
+        }
+        for side in (BASE, TUNED)
+    }
+
+
+def primary_metric(evaluation: Mapping[str, Any]) -> PrimaryMetric | None:
+    """Finds the metric that the evaluation judges by.
+
+    Args:
+        evaluation: From ``read_evaluation``.
+
+    Returns:
+        The metric; None where nothing was evaluated.
+    """
+    told = evaluation.get(PRIMARY_KEY) or ""
+    name = told.get("name", "") if isinstance(told, Mapping) else str(told)
+    return of_figures(name, dict(flatten(sides(evaluation))))
 
 
 def read_curves(tensorboard_metrics: Path) -> list[CurvePoint]:
@@ -108,11 +111,4 @@ def read_curves(tensorboard_metrics: Path) -> list[CurvePoint]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8") as lines:
-        return [point for line in lines if line.strip() for point in _points(json.loads(line))]
-
-
-def _points(logged: dict[str, Any]) -> Iterator[CurvePoint]:
-    step, time = int(logged.pop("step")), logged.pop("wall_time", None)
-    for name, value in flatten(logged):
-        if _is_number(value):
-            yield CurvePoint(name, float(value), step, time)
+        return [point for line in lines if line.strip() for point in points_of(json.loads(line))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.manifest import verify
+from kfp_llm_tuning.components.common.primary_metric import TUNED
 from kfp_llm_tuning.components.common.vertex import EnsuredResource, Vertex
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.models.model_references import resolve
@@ -22,6 +23,7 @@ from kfp_llm_tuning.components.upload import (
     serving_machines,
     smoke_prediction,
     vertex_endpoints,
+    vertex_evaluations,
     vertex_models,
     vertex_names,
     vertex_tensorboard,
@@ -75,7 +77,22 @@ def upload(task: UploadTask) -> Uploaded:
     registered = vertex_models.register(vertex, _described(task))
     name = vertex_models.version_name(registered.resource)
     _logger.info("Registered as %s. %s", name, task.reason)
+    _import_evaluation(vertex, task, name)
     return Uploaded(name, _gcp_resources(vertex, registered, "VertexModel", name))
+
+
+def _import_evaluation(vertex: Vertex, task: UploadTask, version: str) -> None:
+    evaluation = run_content.read_evaluation(task.evaluation)
+    sides = run_content.sides(evaluation)
+    if not sides[TUNED]:
+        return
+    primary = run_content.primary_metric(evaluation)
+    name = primary.name if primary else ""
+    try:
+        vertex_evaluations.import_evaluation(vertex, version, task.run_id, sides, name)
+    except UserError as error:
+        # The figures stand in the report and in the model's description, too.
+        _logger.warning("%s has no evaluation in the Model Registry: %s", version, error)
 
 
 def deploy(task: DeployTask) -> Deployed:
@@ -231,13 +248,15 @@ def _described(task: UploadTask) -> vertex_models.VertexModel:
     """Collects labels, description and environment of the version."""
     reference = resolve(task.model_reference)
     provenance = read_provenance(task.saved_model)
-    metrics = run_content.final_metrics(provenance, run_content.read_evaluation(task.evaluation))
-    ours = labels.version_labels(provenance, reference, task.display_name, task.run_id, {})
+    evaluation = run_content.read_evaluation(task.evaluation)
+    metrics = run_content.final_metrics(provenance, evaluation)
+    primary = run_content.primary_metric(evaluation)
+    ours = labels.version_labels(provenance, reference, task.display_name, task.run_id, {}, primary)
     ours[WEIGHTS_LABEL] = str(serving_machines.weights_megabytes(task.saved_model))
     ours[labels.RUN_LABEL] = vertex_names.run_label(task.run_id)
     given = {**run_labels(), **labels.parse_labels(task.labels)}
     legal = vertex_names.legal_labels({**ours, **given, **ours})
-    description = labels.version_description(provenance, reference, metrics)
+    description = labels.version_description(provenance, reference, metrics, primary)
     if legal.changed:
         full = "; ".join(f"{name} = {value}" for name, value in legal.changed.items())
         _logger.warning("Google Cloud allows these labels only in part: %s.", full)

@@ -27,6 +27,7 @@ def validate_dataset(
     data_version: str = "",
     # A plain dict: YAML keeps no types of entries. kfp copies the default as it is written.
     tuner_arguments: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    registry_uri: str = "",
 ) -> None:
     """Checks every row of the training and the evaluation set.
 
@@ -51,11 +52,14 @@ def validate_dataset(
             counted.
         data_version: Of validate-pipeline; another version is another task for KFP's cache.
         tuner_arguments: Of the pipeline; their batch_size takes the place of the model's.
+        registry_uri: MLflow tracking URI where the pipeline run is tracked, which the variable
+            KFP_RUN_ID names: a refused dataset is shown there. Empty for none.
         summary: JSON file with figures and findings.
         metrics: Counts of examples, errors, warnings, duplicates, tokens.
         report: The page for people.
     """
     from kfp_llm_tuning.components.common.errors import exit_on_error
+    from kfp_llm_tuning.components.tracking.tracked_task import tracked_task
     from kfp_llm_tuning.components.validation.dataset import Request
     from kfp_llm_tuning.components.validation.task import validate_to_files
 
@@ -75,5 +79,5 @@ def validate_dataset(
         max_printed_problems=max_printed_problems,
         tuner_arguments=tuner_arguments,
     )
-    with exit_on_error():
+    with exit_on_error(), tracked_task("validate-dataset", registry_uri, "tuning"):
         validate_to_files(request, summary.path, report.path, metrics.log_metric)

@@ -24,6 +24,7 @@ from kfp_llm_tuning.components.models.model_references import ModelReference, ch
 from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE, TEXT_TEMPLATE
 from kfp_llm_tuning.components.parameters.reading import limit_problems
 from kfp_llm_tuning.components.parameters.tuner import read_further
+from kfp_llm_tuning.components.tracking.weights_and_biases import missing_package
 from kfp_llm_tuning.components.validation import regions, resource_names
 from kfp_llm_tuning.components.validation.accelerator_choice import check_engine
 from kfp_llm_tuning.components.validation.evaluation_source import SOURCES, held_out_twice
@@ -193,7 +194,11 @@ def _check_learning_rate(parameters: PipelineParameters) -> list[Problem]:
 
 
 def _check_tuner_arguments(parameters: PipelineParameters) -> list[Problem]:
-    return read_further(parameters.tuner_arguments)[1]
+    further, problems = read_further(parameters.tuner_arguments)
+    # Elsewhere the image of the tasks says what is installed, and ours has all.
+    if parameters.traits.runs_here:
+        problems += missing_package(str(further.get("report_to", "")))
+    return problems
 
 
 def _check_primary_metric(parameters: PipelineParameters) -> list[Problem]:

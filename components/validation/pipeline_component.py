@@ -152,10 +152,16 @@ def validate_pipeline(
     """
     inputs = dict(locals())
     from kfp_llm_tuning.components.common.errors import exit_on_error
+    from kfp_llm_tuning.components.tracking.tracked_task import tracked_task
     from kfp_llm_tuning.components.validation.pipeline_inputs import PipelineParameters
     from kfp_llm_tuning.components.validation.pipeline_parameters import validate_pipeline
 
-    with exit_on_error():
+    with (
+        exit_on_error(),
+        tracked_task(
+            "validate-pipeline", registry_uri or platform_registry_uri, model_display_name, inputs
+        ),
+    ):
         reference = inputs.pop("model")
         settings = validate_pipeline(PipelineParameters(large_model_reference=reference, **inputs))
     return (

@@ -65,6 +65,7 @@ def tell_end(service: Service, job: JobView) -> int:
     click.echo(f"\n{job.state.capitalize()} after {format_seconds(job.seconds)}.")
     tell_problems(service, job)
     for title, value in (
+        ("metric", job.primary),
         ("model", job.model),
         ("endpoint", job.endpoint),
         ("console", job.console),

@@ -114,6 +114,7 @@ def _show(job: JobView) -> None:
         ("template", job.template),
         ("state", f"{job.state}, {format_seconds(job.seconds)}"),
         ("created", job.created),
+        ("metric", job.primary),
         ("model", job.model),
         ("endpoint", job.endpoint),
         ("console", job.console),

@@ -28,15 +28,8 @@ from kfp_llm_tuning.pipelines.registries.registry import (
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.upload.catalogue import Version
 
-# What a list has room for, the most telling first; `show` has every metric.
-_LISTED_METRICS = (
-    "tuned/exact_match",
-    "tuned/rougeLsum",
-    "tuned/loss",
-    "eval_total_loss",
-    "train_total_loss",
-)
-_LISTED_METRIC_COUNT = 2
+# What is listed of a version that was not evaluated; `show` has every metric.
+_WITHOUT_EVALUATION = ("tuned/exact_match", "tuned/loss", "eval_total_loss", "train_total_loss")
 
 
 @click.group()
@@ -121,7 +114,9 @@ def show(model: str, registry: Registry, as_json: bool) -> None:
     click.echo(f"weights     {version.location}")
     click.echo(f"run         {version.run_id} in {registry.place}")
     _show_values("Labels", version.labels)
-    _show_metrics(version.metrics)
+    if version.primary:
+        click.echo(f"primary     {version.primary}")
+    _show_metrics(version.metrics, version.primary.name if version.primary else "")
     _show_values("Parameters", _without_repetition(version.parameters, "parameters/"))
 
 
@@ -140,12 +135,15 @@ def _without_repetition(values: Mapping[str, Any], group: str) -> dict[str, Any]
     }
 
 
-def _show_metrics(metrics: Mapping[str, float]) -> None:
+def _show_metrics(metrics: Mapping[str, float], first: str) -> None:
     """Shows what base and tuned model were compared by in one row each, then the others."""
     compared = sorted(
-        name.removeprefix("tuned/")
-        for name in metrics
-        if name.startswith("tuned/") and f"base/{name.removeprefix('tuned/')}" in metrics
+        (
+            name.removeprefix("tuned/")
+            for name in metrics
+            if name.startswith("tuned/") and f"base/{name.removeprefix('tuned/')}" in metrics
+        ),
+        key=lambda name: (name != first, name),
     )
     sides = {f"{side}/{name}" for side in ("base", "tuned") for name in compared}
     if compared:
@@ -218,7 +216,11 @@ def delete(model: str, registry: Registry, yes: bool) -> None:
 
 
 def _as_json(version: Version) -> dict[str, object]:
-    return {"model_resource_name": version.resource_name, **dataclasses.asdict(version)}
+    return {
+        "model_resource_name": version.resource_name,
+        "primary": dataclasses.asdict(version.primary) if version.primary else None,
+        **dataclasses.asdict(version),
+    }
 
 
 def _print(versions: Sequence[Version]) -> None:
@@ -227,14 +229,16 @@ def _print(versions: Sequence[Version]) -> None:
             f"{version.name}@{version.version}",
             version.base_model,
             "yes" if version.deployed else "",
-            _listed_metrics(version),
+            _listed_metric(version),
             version.created[:16].replace("T", " "),
         )
         for version in versions
     ]
-    print_table(("MODEL", "BASE MODEL", "DEPLOYED", "METRICS", "REGISTERED"), rows)
+    print_table(("MODEL", "BASE MODEL", "DEPLOYED", "METRIC", "REGISTERED"), rows)
 
 
-def _listed_metrics(version: Version) -> str:
-    known = [name for name in _LISTED_METRICS if name in version.metrics][:_LISTED_METRIC_COUNT]
-    return "\n".join(f"{name} {version.metrics[name]:.4g}" for name in known)
+def _listed_metric(version: Version) -> str:
+    if version.primary:
+        return str(version.primary)
+    known = (name for name in _WITHOUT_EVALUATION if name in version.metrics)
+    return next((f"{name} {version.metrics[name]:.4g}" for name in known), "")

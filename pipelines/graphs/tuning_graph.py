@@ -51,6 +51,7 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             train_dataset=sets.train_dataset,
             evaluation_dataset=sets.evaluation_dataset,
             parts=parts,
+            registry_uri=inputs["registry_uri"],
             **taken(_TUNER_INPUTS, inputs, _ROOT_INPUTS),
         )
         return TuningOutputs(
@@ -99,6 +100,7 @@ _OWN: Mapping[str, Any] = {
     "accelerator": "GPU",
     "machine_spec": "",
     "service_account": "",
+    "registry_uri": "",
 }
 # Where the table's names are not those of the steps.
 _ROOT_INPUTS = {

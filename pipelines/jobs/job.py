@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kfp_llm_tuning.components.common.primary_metric import PrimaryMetric
+
 # What a job or a task is said to be, on every platform.
 STATES = ("queued", "pending", "running", "succeeded", "failed", "cancelling", "cancelled")
 ENDED = ("succeeded", "failed", "cancelled")
@@ -53,6 +55,7 @@ class JobView:
         endpoint: Name of the endpoint; empty where there is none.
         console: URL of the job's page.
         note: What could not be found out.
+        primary: The metric that the evaluation judged by; None where there is none.
     """
 
     name: str
@@ -69,6 +72,7 @@ class JobView:
     endpoint: str
     console: str
     note: str = ""
+    primary: PrimaryMetric | None = None
 
     @property
     def id(self) -> str:

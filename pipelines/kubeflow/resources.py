@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.components.common.processors import THREADS_VARIABLE
 from kfp_llm_tuning.components.models.base_models import CACHE_VARIABLE
 from kfp_llm_tuning.components.models.implemented import prediction_image, tuner_image
+from kfp_llm_tuning.components.tracking.tracked_run import RUN_ID_VARIABLE
 from kfp_llm_tuning.pipelines.graphs.platform import Role
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 STAGING_ROLES = (Role.TUNER, Role.PREDICTOR)
 # What our own volumes are called in a pod; KFP names those of claims and secrets after them.
 _SHARED_MEMORY, _SCRATCH = "kfp-llm-tuning-shm", "kfp-llm-tuning-scratch"
+# The label by which Kubeflow Pipelines tells the pods of its runs apart, and documents to be read.
+_RUN_ID_FIELD = "metadata.labels['pipeline/runid']"
 # Argo counts seconds from a task's first try on, and ends whatever try is running then. Ten years.
 _LONGEST = 315_360_000
 
@@ -196,6 +199,8 @@ def _set_variables(
         variables = {**_scratch_variables(options.scratch.mount_path), **variables}
     for name, value in variables.items():
         task.set_env_variable(name, value)
+    # No input: it would be part of the key of the cache, and no task be taken from there again.
+    kubernetes.use_field_path_as_env(task, RUN_ID_VARIABLE, _RUN_ID_FIELD)
     for secret in options.secret_environment:
         if role in secret.tasks:
             kubernetes.use_secret_as_env(task, secret.secret, dict(secret.keys), secret.optional)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from kfp_llm_tuning.components.common.primary_metric import PrimaryMetric
 from kfp_llm_tuning.pipelines.jobs.job import JobView, TaskView
 
 _STATES = {
@@ -31,6 +32,7 @@ class RunFacts:
         model: Name of the registered model.
         endpoint: Name of its endpoint.
         note: What could not be found out.
+        primary: The metric that its evaluation judged by.
         waiting: What keeps the pods of its tasks from starting, by the tasks' names.
     """
 
@@ -40,6 +42,7 @@ class RunFacts:
     model: str = ""
     endpoint: str = ""
     note: str = ""
+    primary: PrimaryMetric | None = None
     waiting: Mapping[str, str] | None = None
 
 
@@ -69,6 +72,7 @@ def view(run: Any, facts: RunFacts, ui: str) -> JobView:
         endpoint=facts.endpoint,
         console=run_url(ui, str(run.run_id)),
         note=facts.note,
+        primary=facts.primary,
     )
 
 

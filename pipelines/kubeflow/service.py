@@ -128,7 +128,12 @@ class KubeflowService:
         )
         model = registered_model(str(uri), run.run_id)
         return RunFacts(
-            template_of(spec), spec, model=model.name, endpoint=model.endpoint, note=model.note
+            template_of(spec),
+            spec,
+            model=model.name,
+            endpoint=model.endpoint,
+            note=model.note,
+            primary=model.primary,
         )
 
     def _spec(self, run: Any) -> dict[str, Any]:

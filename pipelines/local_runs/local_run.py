@@ -18,6 +18,8 @@ from kfp_llm_tuning.components.common.errors import (
 from kfp_llm_tuning.components.common.folders import remove_leftovers
 from kfp_llm_tuning.components.common.process_ends import is_crash
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
+from kfp_llm_tuning.components.tracking.tracked_run import RUN_ID_VARIABLE
+from kfp_llm_tuning.components.tracking.tracked_task import WATCHED_VARIABLE
 from kfp_llm_tuning.pipelines.graphs.platform import Platform
 from kfp_llm_tuning.pipelines.local_runs import run_directory, run_record
 from kfp_llm_tuning.pipelines.local_runs.local_runner import LocalRunner, TaskResult
@@ -28,6 +30,7 @@ from kfp_llm_tuning.pipelines.local_runs.run_display import RunDisplay
 from kfp_llm_tuning.pipelines.local_runs.run_processes import stop_left_behind
 from kfp_llm_tuning.pipelines.local_runs.run_progress import sure_tasks
 from kfp_llm_tuning.pipelines.local_runs.run_recorder import RunRecorder
+from kfp_llm_tuning.pipelines.local_runs.run_tracking import RunTracking
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds, output_console
 
 if TYPE_CHECKING:
@@ -92,9 +95,18 @@ def run_in(
         )
         parameters = relocation.as_now(dict(record.parameters))
         pipeline = build(record.template, platform)
+        registry_uri = str(parameters.get("registry_uri") or own_registry)
         display = RunDisplay(console, sure_tasks(pipeline))
         recorder = RunRecorder(directory, record, display, relocation)
-        runner = LocalRunner(directory, recorder, relocation=relocation)
+        runner = LocalRunner(
+            directory,
+            recorder,
+            relocation=relocation,
+            variables={RUN_ID_VARIABLE: platform.run_id, WATCHED_VARIABLE: "1"},
+        )
+        name = str(parameters.get("model_display_name") or record.template)
+        tracking = RunTracking(pipeline, registry_uri, platform.run_id, name)
+        tracking.begin(parameters)
         with display:
             succeeded = runner.run(pipeline, parameters)
         state = "succeeded" if succeeded else "interrupted" if runner.interrupted else "failed"
@@ -105,8 +117,10 @@ def run_in(
         problems = [problem for task in runner.tasks for problem in task.problems]
         for line in advise(problems, parameters, resume_command):
             console.print(line)
+    tracking.end(state, runner.tasks)
+    if tracking.warning:
+        console.print(Text(tracking.warning, style="yellow"))
     exit_code = 0 if succeeded else _exit_code(runner)
-    registry_uri = str(parameters.get("registry_uri") or own_registry)
     return LocalRun(registry_uri, seconds, runner.tasks, runner.outputs, exit_code)
 
 

@@ -102,6 +102,7 @@ class LocalRunner:
         cache: Path | None = None,
         runner: SubprocessRunner | DockerRunner | None = None,
         relocation: Relocation | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Takes the run's folder, where logs and outputs are kept.
 
@@ -113,6 +114,7 @@ class LocalRunner:
                 DockerRunner runs container components too; its tasks see the folder ``tasks`` of
                 the run, and what its ``mounts`` name.
             relocation: Of the run's folder since it was made.
+            variables: Environment variables of every task, beside the runner's own.
         """
         self.directory = directory
         self.tasks: list[TaskResult] = []
@@ -123,6 +125,7 @@ class LocalRunner:
         self._relocation = relocation or Relocation()
         self._failed = False
         self._runner = runner
+        self._variables = variables or {}
         self._at_work: set[subprocess.Popen[bytes] | TaskContainer] = set()
 
     @property
@@ -283,6 +286,7 @@ class LocalRunner:
             "TQDM_DISABLE": "1",
             RUN_VARIABLE: str(self.directory),
             RUNNER_PID_VARIABLE: str(os.getpid()),
+            **self._variables,
         }
 
     @contextlib.contextmanager

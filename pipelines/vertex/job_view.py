@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from kfp_llm_tuning.components.common.primary_metric import (
+    PRIMARY_KEY,
+    PRIMARY_NAME_KEY,
+    PrimaryMetric,
+)
 from kfp_llm_tuning.pipelines.jobs.job import JobView, TaskView
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob, PipelineTaskDetail
 
+# The task that evaluates, and its output with the figures.
+_EVALUATION, _METRICS = "evaluate-model", "metrics"
 _STATE_PREFIX = "PIPELINE_STATE_"
 
 
@@ -39,6 +46,7 @@ def view(job: PipelineJob) -> JobView:
         model=_output(details, "model_resource_name", "upload-llm-model"),
         endpoint=_output(details, "endpoint_resource_name", "create-endpoint-and-deploy-model"),
         console=console_url(job.name),
+        primary=_primary(details),
     )
 
 
@@ -75,6 +83,18 @@ def _tasks(details: Sequence[PipelineTaskDetail]) -> tuple[TaskView, ...]:
         )
         for detail in leaves
     )
+
+
+def _primary(details: Sequence[PipelineTaskDetail]) -> PrimaryMetric | None:
+    """Reads the metric of the evaluation: it stands in the metadata of evaluate-model's metrics."""
+    for detail in details:
+        if detail.task_name == _EVALUATION and _METRICS in detail.outputs:
+            for artifact in detail.outputs[_METRICS].artifacts:
+                metadata = dict(artifact.metadata or {})
+                if name := metadata.get(PRIMARY_NAME_KEY):
+                    values = (metadata.get(f"base_{PRIMARY_KEY}"), metadata.get(PRIMARY_KEY))
+                    return PrimaryMetric(str(name), *values)
+    return None
 
 
 def _output(details: Sequence[PipelineTaskDetail], name: str, task: str) -> str:

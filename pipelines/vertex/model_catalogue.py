@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.common.vertex import READ, Vertex, wait
 from kfp_llm_tuning.components.common.vertex_errors import explained
 from kfp_llm_tuning.components.upload.catalogue import Version
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL, RUN_LABEL
+from kfp_llm_tuning.components.upload.vertex_evaluations import read_evaluation
 from kfp_llm_tuning.pipelines.vertex.filters import quoted
 
 if TYPE_CHECKING:
@@ -160,14 +161,17 @@ def _versions_of(
     client: ModelServiceClient, model: str, deployments: _Deployments
 ) -> list[VertexVersion]:
     name = model.partition("@")[0]
-    found = [
-        _described(version, deployments.get((name.rpartition("/")[2], version.version_id), ()))
-        for version in client.list_model_versions(name=name, **READ)
-    ]
+    found = []
+    for version in client.list_model_versions(name=name, **READ):
+        endpoints = deployments.get((name.rpartition("/")[2], version.version_id), ())
+        metrics, primary = read_evaluation(client, f"{name}@{version.version_id}")
+        found.append(_described(version, endpoints, metrics, primary))
     return sorted(found, key=lambda version: -version.version)
 
 
-def _described(model: Model, endpoints: Iterable[str]) -> VertexVersion:
+def _described(
+    model: Model, endpoints: Iterable[str], metrics: Mapping[str, float], primary: str
+) -> VertexVersion:
     labels = dict(model.labels)
     created = model.version_create_time or model.create_time
     deployed_to = tuple(sorted(endpoints))
@@ -182,7 +186,8 @@ def _described(model: Model, endpoints: Iterable[str]) -> VertexVersion:
         location=model.artifact_uri,
         run_id=labels.get(RUN_LABEL, ""),
         parameters={},
-        metrics={},
+        metrics=metrics,
+        primary_metric=primary,
         model=model.name.partition("@")[0],
         endpoints=deployed_to,
     )

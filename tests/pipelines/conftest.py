@@ -24,7 +24,12 @@ from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_body
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
-from tests.components.conftest import _vertex_server, no_backoff, vertex_server  # noqa: F401
+from tests.components.conftest import (  # noqa: F401
+    _vertex_server,
+    empty_database,
+    no_backoff,
+    vertex_server,
+)
 from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
 from tests.vertex import images
 

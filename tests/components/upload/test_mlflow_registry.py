@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.manifest import write_manifest
 from kfp_llm_tuning.components.tracking.connection import EXPERIMENT, connect, experiment_id
+from kfp_llm_tuning.components.tracking.tracked_run import SIDE_TAG
 from kfp_llm_tuning.components.upload import mlflow_model, mlflow_registry
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 
@@ -24,7 +25,9 @@ STEPS = ("_log_figures", "_store_reports", "_store_model", "_create_version")
 
 
 def runs_of(client: MlflowClient) -> list[Any]:
-    return list(client.search_runs([experiment_id(client)]))
+    """Lists the runs that stand below no other."""
+    runs = client.search_runs([experiment_id(client)])
+    return [run for run in runs if SIDE_TAG not in run.data.tags]
 
 
 def versions_of(client: MlflowClient) -> list[Any]:

@@ -27,7 +27,8 @@ def main(folder: Path) -> None:
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     os.chdir(folder)
     try:
-        job = _job(content["run"], content["spec"], folder)
+        variables = _pod_variables(content["platform"], content["run"]["run_id"])
+        job = _job(content["run"], content["spec"], folder, variables)
         last = KubeflowRunner(job, folder, _print).run_job()
     except Exception as error:  # noqa: BLE001  the run failed, whatever it was
         traceback.print_exc()
@@ -35,7 +36,18 @@ def main(folder: Path) -> None:
     _print(last)
 
 
-def _job(run: dict[str, Any], spec: dict[str, Any], folder: Path) -> PipelineJob:
+def _pod_variables(platform: dict[str, Any], run_id: str) -> dict[str, str]:
+    """Fills in what tasks ask of their pods; a pod's labels name its run."""
+    fields = {"metadata.labels['pipeline/runid']": run_id}
+    kubernetes = platform.get("platforms", {}).get("kubernetes", {})
+    executors = kubernetes.get("deploymentSpec", {}).get("executors", {}).values()
+    asked = [one for executor in executors for one in executor.get("fieldPathAsEnv", [])]
+    return {one["name"]: fields[one["fieldPath"]] for one in asked}
+
+
+def _job(
+    run: dict[str, Any], spec: dict[str, Any], folder: Path, variables: dict[str, str]
+) -> PipelineJob:
     identifier, name = run["run_id"], spec["pipelineInfo"]["name"]
     values = {
         "pipeline_job_name": run["display_name"],
@@ -57,7 +69,7 @@ def _job(run: dict[str, Any], spec: dict[str, Any], folder: Path) -> PipelineJob
         spec=proto,
         arguments=with_types(runtime.get("parameters") or {}, proto),
         # The runner makes the folders of a run's files out of it.
-        environment={"CLOUD_ML_PROJECT_ID": name, "CLOUD_ML_JOB_ID": identifier},
+        environment={"CLOUD_ML_PROJECT_ID": name, "CLOUD_ML_JOB_ID": identifier, **variables},
     )
 
 

@@ -22,6 +22,6 @@ def start_run(run: Run, folder: Path, report: Report) -> PipelineRun:
         The process, to be cancelled or waited for.
     """
     folder.mkdir(parents=True)
-    content = {"run": run.message, "spec": run.package.spec}
+    content = {"run": run.message, "spec": run.package.spec, "platform": run.package.platform}
     (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
     return PipelineRun(folder, {}, report, module="tests.kubeflow.execution.run_process")
