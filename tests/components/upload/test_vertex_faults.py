@@ -23,6 +23,7 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.components.dataset.export import export_managed_dataset
 from kfp_llm_tuning.components.upload import vertex_models
+from kfp_llm_tuning.components.upload.vertex_evaluations import import_evaluation
 from kfp_llm_tuning.components.upload.vertex_platform import deploy, show_curves, upload
 from tests.components.upload.vertex_tasks import (
     LOCATION,
@@ -37,6 +38,7 @@ from tests.vertex import errors
 from tests.vertex.local_vertex import LocalVertex
 
 EARLIER = "an-earlier-run"
+SIDES = {"base": {"accuracy": 0.25}, "tuned": {"accuracy": 0.75}}
 _BROKEN = "the weights are broken"
 
 
@@ -173,6 +175,14 @@ SCENARIOS = {
         task=lambda place, _: place.upload(parent_model="intents"),
         made={"versions": 2},
     ),
+    "import the evaluation": Scenario(
+        calls=("ModelService.ListModelEvaluations", "ModelService.ImportModelEvaluation"),
+        before=lambda place: place.upload(),
+        task=lambda place, version: import_evaluation(
+            Vertex(place.server.project, LOCATION, place.endpoint), version, RUN, SIDES, "accuracy"
+        ),
+        made={"versions": 1, "evaluated": 1},
+    ),
     "deploy to an endpoint of its own": Scenario(
         calls=(
             "ModelService.GetModel",
@@ -258,9 +268,14 @@ FAULTS = [
 def made(server: LocalVertex) -> Counter[str]:
     """Counts what the server holds, by kind."""
     counts: Counter[str] = Counter()
+    evaluated: set[str] = set()
     for name in server.store:
         kind = name.split("/")[-2]
-        if kind != "models":
+        if kind == "evaluations":
+            # None can be deleted: a request that is done twice leaves two that are the same.
+            evaluated.add(name.rpartition("/evaluations/")[0])
+            counts["evaluated"] = len(evaluated)
+        elif kind != "models":
             counts[kind] += 1
         elif "@" in name:
             counts["versions"] += 1

@@ -21,7 +21,7 @@ def versions(server: LocalVertex) -> list[dict[str, Any]]:
     return [
         json_format.MessageToDict(server.store[name])
         for name in server.store
-        if "/models/" in name and "@" in name
+        if "/models/" in name and "@" in name.rpartition("/")[2]
     ]
 
 

@@ -27,7 +27,13 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("config.json", "model.safetensors"):
         (folder / "model" / name).write_text("{}")
     (folder / "evaluation").mkdir()
-    figures = {"metrics": {"exact_match": {"base": 0.0, "tuned": 0.75}}}
+    figures = {
+        "primary": {"name": "exact_match"},
+        "metrics": {
+            "exact_match": {"base": 0.0, "tuned": 0.75},
+            "bleu": {"base": 1.0, "tuned": 50.0},
+        },
+    }
     (folder / "evaluation" / "evaluation.json").write_text(json.dumps(figures))
     uri = f"sqlite:///{folder}/mlflow.db"
     for name, run_id in (("intents", "run-1"), ("intents", "run-2"), ("alerts", "run-3")):
@@ -65,7 +71,7 @@ def test_list(registry_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     output = call(registry_uri, "list").output
     lines = output.splitlines()
     assert [line.split()[0] for line in lines] == ["MODEL", "alerts@1", "intents@2", "intents@1"]
-    assert "tuned/exact_match 0.75" in lines[1]
+    assert "exact_match 0.75 (base 0)" in lines[1]
     assert "yes" in lines[3] and "yes" not in lines[2]
 
 
@@ -104,7 +110,7 @@ def test_a_narrow_terminal_breaks_no_name(registered: Path) -> None:
         "alerts@1", "intents@2", "intents@1"
     ]  # fmt: skip
     assert "  base model byte-tiny-latest" in seen.lines
-    assert "  metrics tuned/exact_match 0.75" in seen.lines
+    assert "  metric exact_match 0.75 (base 0)" in seen.lines
 
 
 def test_list_as_json_by_label(registry_uri: str) -> None:
@@ -112,6 +118,7 @@ def test_list_as_json_by_label(registry_uri: str) -> None:
     (found,) = json.loads(result.output)
     assert found["model_resource_name"] == "models/intents@2"
     assert found["metrics"]["tuned/exact_match"] == 0.75
+    assert found["primary"] == {"name": "exact_match", "base": 0.0, "tuned": 0.75}
     assert found["labels"]["team"] == "run-2"
 
 

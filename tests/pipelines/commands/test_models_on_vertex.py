@@ -11,6 +11,7 @@ from google.cloud.aiplatform_v1.types import Model, ModelContainerSpec
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
+from kfp_llm_tuning.components.upload.vertex_evaluations import import_evaluation
 from tests.pipelines.conftest import Call
 from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex
@@ -35,7 +36,7 @@ def model(vertex_server: LocalVertex, place: Vertex) -> None:
 
 def test_list(call: Call, model: None) -> None:
     lines = call("models", "list", *PLACE).stdout.splitlines()
-    assert lines[0].split() == ["MODEL", "BASE", "MODEL", "DEPLOYED", "METRICS", "REGISTERED"]
+    assert lines[0].split() == ["MODEL", "BASE", "MODEL", "DEPLOYED", "METRIC", "REGISTERED"]
     assert lines[1].startswith("My router@1  text-bison-002")
     (found,) = json.loads(call("models", "list", *PLACE, "--label", "team=a", "--json").stdout)
     assert found["model_resource_name"] == NAME
@@ -60,6 +61,19 @@ def test_show(call: Call, model: None) -> None:
         assert "weights     gs://bucket/model" in printed
         assert "team" in printed
         assert "Metrics" not in printed
+
+
+def test_the_evaluation_of_a_version(call: Call, model: None, place: Vertex) -> None:
+    sides = {"base": {"accuracy": 0.25, "loss": 3.0}, "tuned": {"accuracy": 0.75, "loss": 1.0}}
+    import_evaluation(place, NAME, "run-1", sides, "accuracy")
+    assert "accuracy 0.75 (base 0.25)" in call("models", "list", *PLACE).stdout
+    lines = call("models", "show", NAME).stdout.splitlines()
+    assert "primary     accuracy 0.75 (base 0.25)" in lines
+    table = lines[lines.index(next(line for line in lines if line.startswith("Metrics"))) :]
+    assert [line.split() for line in table[1:3]] == [
+        ["accuracy", "0.25", "0.75"],
+        ["loss", "3", "1"],
+    ]
 
 
 def test_delete(call: Call, model: None) -> None:

@@ -73,6 +73,14 @@ def test_outputs_of_the_run() -> None:
     assert (view(job(root)).model, view(job(root)).endpoint) == ("m@1", "e")
 
 
+def test_the_metric_that_the_evaluation_judged_by() -> None:
+    figures = {"primary_metric": "accuracy", "primary": 0.75, "base_primary": 0.25, "bleu": 50.0}
+    outputs = {"metrics": {"artifacts": [{"metadata": figures}]}}
+    evaluated = task(2, "evaluate-model", "SUCCEEDED", outputs=outputs)
+    assert str(view(job(ROOT, evaluated)).primary) == "accuracy 0.75 (base 0.25)"
+    assert view(job(ROOT, task(2, "evaluate-model", "SUCCEEDED"))).primary is None
+
+
 def test_outputs_of_the_tasks_where_the_run_has_none() -> None:
     execution = {"metadata": {"output:model_resource_name": "m@1"}}
     seen = view(job(ROOT, task(2, "upload-llm-model", "SUCCEEDED", execution=execution)))
