@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from kfp_llm_tuning.components.tracking.live_curves import live_curves
 from kfp_llm_tuning.components.tracking.tracked_run import RUN_ID_VARIABLE
 from kfp_llm_tuning.components.tracking.weights_and_biases import missing_package, report_figures
+
+_HEADER, _BLOCK = 7, 32 * 1024
+_FULL, _LAST = 1, 4
 
 
 @pytest.fixture
@@ -24,18 +28,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def records_of(file: Path, *kinds: str) -> list[Any]:
-    """Reads the records of a run as `wandb sync` does."""
+def records_of(file: Path, kind: str) -> list[Any]:
+    """Reads the records of a run: LevelDB's log format behind a header of seven bytes."""
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
-    store, found = DataStore(), []
-    store.open_for_scan(str(file))
-    while (data := store.scan_data()) is not None:
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        if record.WhichOneof("record_type") in kinds:
-            found.append(getattr(record, record.WhichOneof("record_type")))
+    data, found, start, whole = file.read_bytes(), [], _HEADER, b""
+    while start + _HEADER <= len(data):
+        left = _BLOCK - start % _BLOCK
+        if left < _HEADER:
+            start += left
+            continue
+        _, length, part = struct.unpack_from("<IHB", data, start)
+        whole += data[start + _HEADER : start + _HEADER + length]
+        start += _HEADER + length
+        if part in (_FULL, _LAST):
+            record = wandb_internal_pb2.Record.FromString(whole)
+            whole = b""
+            if record.WhichOneof("record_type") == kind:
+                found.append(getattr(record, kind))
     return found
 
 

@@ -31,7 +31,7 @@ def refuse_unless(good: bool, registry_uri: str) -> None:
 
 def build(_: str, platform: Platform) -> BaseComponent:
     @dsl.pipeline(name="refusing")
-    def refusing(good: bool = False, train_steps: int = 300) -> None:
+    def refusing(model_display_name: str, good: bool, train_steps: int = 300) -> None:
         refuse_unless(good=good, registry_uri=platform.registry_uri)
 
     return refusing
@@ -77,7 +77,9 @@ def test_a_registry_that_is_down_is_told_and_changes_nothing(
 ) -> None:
     monkeypatch.setenv(REGISTRY_VARIABLE, "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    directory = run_directory.create(tmp_path, "refusing", {"good": True})
+    directory = run_directory.create(
+        tmp_path, "refusing", {"good": True, "model_display_name": "intents"}
+    )
     told = run(directory)
     assert "MLflow does not follow this run as it goes on" in told
     assert "cannot open the registry" in told

@@ -163,7 +163,9 @@ def find_version(call: Call, name: str) -> Any:
 def versions_of(call: Call, name: str) -> list[Any]:
     """The versions of a model, the oldest first."""
     base = call.backend.project_facts.canonical_name(name)
-    names = [known for known in call.store if known.startswith(f"{base}@")]
+    # Evaluations stand below a version.
+    own = re.compile(f"{re.escape(base)}@[^/]+")
+    names = [known for known in call.store if own.fullmatch(known)]
     return sorted((call.store[known] for known in names), key=lambda model: int(model.version_id))
 
 
