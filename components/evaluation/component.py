@@ -150,7 +150,7 @@ def evaluate_model(
         base_predictions: Output of batch-predict for the base model.
         tuned_predictions: Output of batch-predict for the tuned model.
         tensorboard_metrics: The tuner's output of that name, for the training curves.
-        metrics: The metric that decides as primary, every metric of the tuned model, those of the
+        metrics: The metric that decides as primary, its name as primary_metric, every metric of the tuned model, those of the
             base model as base_NAME, and the trivial baselines as baseline_NAME.
         classification_metrics: Confusion matrix and ROC curve; empty for generation.
         report: The page for people.
@@ -174,6 +174,7 @@ def evaluate_model(
     from pathlib import Path
 
     from kfp_llm_tuning.components.common.errors import exit_on_error
+    from kfp_llm_tuning.components.common.primary_metric import PRIMARY_NAME_KEY
     from kfp_llm_tuning.components.evaluation import evaluate
     from kfp_llm_tuning.components.evaluation.comparison import Criteria
     from kfp_llm_tuning.components.evaluation.gate import Gate
@@ -195,6 +196,8 @@ def evaluate_model(
         page.write_bytes((folder / evaluate.REPORT_FILE).read_bytes())
         for name, value in evaluate.flat_metrics(found).items():
             metrics.log_metric(name, value)
+        if found.primary:
+            metrics.metadata[PRIMARY_NAME_KEY] = found.primary.name
         classes = found.tuned.classification if found.tuned else None
         if classes:
             classification_metrics.log_confusion_matrix(classes.labels, classes.confusion_matrix)
