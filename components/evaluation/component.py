@@ -150,8 +150,9 @@ def evaluate_model(
         base_predictions: Output of batch-predict for the base model.
         tuned_predictions: Output of batch-predict for the tuned model.
         tensorboard_metrics: The tuner's output of that name, for the training curves.
-        metrics: The metric that decides as primary, its name as primary_metric, every metric of the tuned model, those of the
-            base model as base_NAME, and the trivial baselines as baseline_NAME.
+        metrics: The metric that decides as primary, its name as primary_metric, every metric of
+            the tuned model, those of the base model as base_NAME, and the trivial baselines as
+            baseline_NAME.
         classification_metrics: Confusion matrix and ROC curve; empty for generation.
         report: The page for people.
         evaluation: Folder of evaluation.json and report.html.
