@@ -181,11 +181,11 @@ _TONES = {"good": "bold green", "muted": "bold", "bad": "bold red"}
 
 
 def _print_verdict(console: Console, summary: RunSummary) -> None:
-    tone = summary.evaluation.get("tone", "muted")
-    console.print(summary.headline, style=_TONES[tone], highlight=False)
+    style = _TONES[summary.evaluation.get("tone", "muted")]
+    console.print(summary.headline, style=style, markup=False, highlight=False)
     for alarm in summary.alarms:
         console.print("✗ ", style="red", end="")
-        console.print(alarm, markup=False)
+        console.print(alarm, markup=False, highlight=False)
     console.print()
 
 

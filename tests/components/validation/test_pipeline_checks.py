@@ -207,6 +207,21 @@ MISTAKES = {
         "'exact_mach' is unknown",
         "exact_match?",
     ),
+    "unknown primary metric": Mistake(
+        LOCAL,
+        {"primary_metric": "exact_mach", "evaluation_data_uri": "evaluation.jsonl"},
+        "primary_metric: 'exact_mach' is no metric",
+        "Did you mean exact_match?",
+    ),
+    "malformed metric of the user's own": Mistake(
+        VERTEX, {"primary_metric": "my module:score"}, "'my module:score' is no metric", "module:"
+    ),
+    "metric of the user's own that is not here": Mistake(
+        LOCAL,
+        {"primary_metric": "no_such_module.scores:mine"},
+        "primary_metric: there is no module no_such_module",
+        "PYTHONPATH",
+    ),
     "gate without evaluation": Mistake(
         LOCAL,
         {"gate_metric": "exact_match", "gate_threshold": 0.5},

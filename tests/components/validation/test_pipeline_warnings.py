@@ -56,6 +56,7 @@ def test_early_stopping_by_default_needs_no_evaluation_set() -> None:
             "enable_checkpoint_selection has no effect",
         ),
         (LOCAL, {"evaluation_interval": 5}, "evaluation_interval has no effect"),
+        (LOCAL, {"primary_metric": "rougeL"}, "primary_metric has no effect"),
         (LOCAL, {"evaluation_output_root_dir": "out"}, "evaluation_output_root_dir has no effect"),
         (LOCAL, {"tuning_machine": "h100-8"}, "tuning runs on this machine"),
     ],
