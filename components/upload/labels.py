@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Clients list tuned models by this label and read the base model from it.
 BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
 RUN_LABEL = "pipeline-run-id"
+# The worst alarm of a model's evaluation, such as not_above_majority.
+QUALITY_LABEL = "quality-warning"
 
 
 def parse_labels(text: str) -> dict[str, str]:
@@ -68,6 +70,19 @@ def version_labels(
         PRIMARY_LABEL: primary.name if primary else "",
     }
     return {**given, **{name: str(value) for name, value in ours.items() if value}}
+
+
+def quality_labels(evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """Warns of a model that its evaluation found to be not worth keeping.
+
+    Args:
+        evaluation: From ``run_content.read_evaluation``.
+
+    Returns:
+        ``QUALITY_LABEL`` with the worst alarm; nothing where there is none.
+    """
+    alarms = evaluation.get("alarms") or []
+    return {QUALITY_LABEL: str(alarms[0]["kind"])} if alarms else {}
 
 
 def version_description(

@@ -292,13 +292,14 @@ def _create_version(
             raise
     metrics = run_content.final_metrics(provenance, evaluation)
     primary = run_content.primary_metric(evaluation)
+    labels = {**upload.labels, **label.quality_labels(evaluation)}
     # One call for everything: a version is never seen without its labels.
     created = client.create_model_version(
         name,
         source=f"{run.info.artifact_uri}/{MODEL_PATH}",
         run_id=run.info.run_id,
         tags=label.version_labels(
-            provenance, upload.reference, upload.display_name, upload.run_id, upload.labels, primary
+            provenance, upload.reference, upload.display_name, upload.run_id, labels, primary
         ),
         description=label.version_description(provenance, upload.reference, metrics, primary),
     )

@@ -252,6 +252,7 @@ def _described(task: UploadTask) -> vertex_models.VertexModel:
     metrics = run_content.final_metrics(provenance, evaluation)
     primary = run_content.primary_metric(evaluation)
     ours = labels.version_labels(provenance, reference, task.display_name, task.run_id, {}, primary)
+    ours |= labels.quality_labels(evaluation)
     ours[WEIGHTS_LABEL] = str(serving_machines.weights_megabytes(task.saved_model))
     ours[labels.RUN_LABEL] = vertex_names.run_label(task.run_id)
     given = {**run_labels(), **labels.parse_labels(task.labels)}

@@ -60,6 +60,7 @@ def compare_models(tmp_path, model_folder, history_folder):
             base_predictions=base.outputs["predictions"],
             tuned_predictions=tuned.outputs["predictions"],
             tensorboard_metrics=history.output,
+            training_records=records["training_records"],
             gate_metric=metric,
             output_root_dir=str(tmp_path / "copies"),
             run_id="run-1",
@@ -87,6 +88,13 @@ def test_base_and_tuned_are_compared(compare_models, preprocess, tmp_path):
     outputs = json.loads((folder / "executor_output.json").read_text())["artifacts"]
     metrics = outputs["metrics"]["artifacts"][0]["metadata"]
     assert metrics["examples"] == 8
+    assert (metrics["primary_metric"], metrics["primary"]) == (
+        "exact_match",
+        metrics["exact_match"],
+    )
+    # The evaluation set is the training set.
+    assert metrics["baseline_nearest_example"] == 1.0
+    assert metrics["baseline_majority_answer"] == 0.5
     assert 0 < metrics["logLoss"] < 50
     curve = outputs["classification_metrics"]["artifacts"][0]["metadata"]
     assert [spec["displayName"] for spec in curve["confusionMatrix"]["annotationSpecs"]] == [
@@ -96,6 +104,7 @@ def test_base_and_tuned_are_compared(compare_models, preprocess, tmp_path):
     assert len(curve["confidenceMetrics"]) > 1
     content = json.loads((folder / "evaluation/evaluation.json").read_text())
     assert content["task"] == "classification"
+    assert content["alarms"][-1]["message"].startswith("The tuned model (0) is not above a trivial")
     assert (content["base"]["info"]["tuned"], content["tuned"]["info"]["tuned"]) == (False, True)
     assert (folder / "report").read_text() == (folder / "evaluation/report.html").read_text()
     copies = tmp_path / "copies" / "run-1"

@@ -284,6 +284,18 @@ def test_model_of_another_tool_without_evaluation(upload: Upload) -> None:
     assert set(run.data.metrics) == {"train_total_loss", "eval_total_loss"}
 
 
+def test_a_model_that_its_evaluation_warns_of_is_labelled(upload: Upload) -> None:
+    content = json.loads((upload.evaluation / "evaluation.json").read_text())
+    content["alarms"] = [
+        {"kind": "not_above_majority", "message": "The worst."},
+        {"kind": "empty_answers", "message": "The other."},
+    ]
+    (upload.evaluation / "evaluation.json").write_text(json.dumps(content))
+    register(upload)
+    (version,) = versions_of(connect(upload.registry_uri))
+    assert version.tags["quality-warning"] == "not_above_majority"
+
+
 def test_files_stay_beside_the_database(
     upload: Upload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

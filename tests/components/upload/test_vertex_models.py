@@ -75,6 +75,18 @@ def test_what_is_registered(
     assert "/operations/" in record["resourceUri"]
 
 
+def test_a_model_that_its_evaluation_warns_of_is_labelled(
+    vertex_server: LocalVertex, tmp_path: Path
+) -> None:
+    (tmp_path / "evaluation").mkdir()
+    alarms = [{"kind": "same_answer", "message": "All are one."}]
+    evaluation = tmp_path / "evaluation" / "evaluation.json"
+    evaluation.write_text(json.dumps({"metrics": {}, "alarms": alarms}))
+    upload(upload_task(vertex_server, tmp_path))
+    (version,) = versions(vertex_server)
+    assert version["labels"]["quality-warning"] == "same_answer"
+
+
 def test_done_twice_is_done_once(
     vertex_server: LocalVertex, tmp_path: Path, rest: dict[str, str]
 ) -> None:
