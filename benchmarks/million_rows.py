@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -192,15 +192,15 @@ def measure_here(stage: str, folder: Path) -> None:
     print(json.dumps({"seconds": seconds, **memory.figures()}))
 
 
-def measure(rows: int) -> dict[str, dict[str, float]]:
-    """Runs every stage on so many rows, each in a process of its own."""
+def measure(rows: int, stages: Collection[str]) -> dict[str, dict[str, float]]:
+    """Runs stages on so many rows, each in a process of its own."""
     figures = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_rows(folder / "rows.jsonl", rows)
         size = (folder / "rows.jsonl").stat().st_size / _MEBI
         print(f"{rows:,} rows, {size:,.0f} MiB", flush=True)
-        for stage in STAGES:
+        for stage in stages:
             done = subprocess.run(
                 [sys.executable, __file__, "--stage", stage, "--folder", name],
                 stdout=subprocess.PIPE,
@@ -216,25 +216,40 @@ def main() -> None:
     """Measures a tenth of the rows and all of them, and keeps one row a stage."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--stage", choices=list(STAGES))
+    parser.add_argument("--only", choices=list(STAGES), action="append", help="These stages.")
+    parser.add_argument("--stage", choices=list(STAGES), help="In this process, on --folder.")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.stage:
         measure_here(options.stage, options.folder)
         return
-    rows = options.rows
-    few, many = measure(rows // 10), measure(rows)
-    for stage in list(STAGES)[:-2]:
-        ours, fewer = many[stage], few[stage]
-        a_row = (ours["own"] - fewer["own"]) * _MEBI / (rows - rows // 10)
-        note = (
-            f"{stage}: peak of own memory {ours['own']:,.0f} MiB, with a tenth of the rows "
-            f"{fewer['own']:,.0f} MiB: {a_row:,.0f} bytes a row; resident with mapped files "
-            f"{ours['resident']:,.0f} MiB; peer datasets.map with the same tokenizer "
-            f"{many['peer']['own']:,.0f} MiB of its own; limit the bare tokenizer"
+    rows, stages = options.rows, options.only or list(STAGES)
+    few, many = measure(rows // 10, stages), measure(rows, stages)
+    for stage in stages:
+        if stage not in ("peer", "limit"):
+            keep(stage, rows, few, many)
+
+
+def keep(
+    stage: str, rows: int, few: dict[str, dict[str, float]], many: dict[str, dict[str, float]]
+) -> None:
+    """Keeps the row of one stage, beside the peer's and the limit's figures where there are any."""
+    ours, fewer = many[stage], few[stage]
+    peer_seconds, limit_seconds = (
+        many[name]["seconds"] if name in many else None for name in ("peer", "limit")
+    )
+    a_row = (ours["own"] - fewer["own"]) * _MEBI / (rows - rows // 10)
+    note = (
+        f"peak of own memory {ours['own']:,.0f} MiB, with a tenth of the rows "
+        f"{fewer['own']:,.0f} MiB: {a_row:,.0f} bytes a row; resident with mapped files "
+        f"{ours['resident']:,.0f} MiB"
+    )
+    if "peer" in many:
+        note += (
+            f"; peer datasets.map with the same tokenizer, {many['peer']['own']:,.0f} MiB of its "
+            "own; limit the bare tokenizer"
         )
-        seconds = (ours["seconds"], many["peer"]["seconds"], many["limit"]["seconds"])
-        record(f"{rows:,} rows, {stage}", *seconds, "s", note)
+    record(f"{rows:,} rows, {stage}", ours["seconds"], peer_seconds, limit_seconds, "s", note)
 
 
 if __name__ == "__main__":

@@ -64,11 +64,13 @@ class RowInputs:
             wanted = min(wanted, limits.advised_evaluation_examples)
         if wanted < least:
             raise UserError(_too_few(fraction, rows, wanted, least))
-        keys = numpy.array(self._keys, numpy.uint64)
+        keys = numpy.asarray(self._keys)
+        # Of each row the first row of its group; of each first row how many it stands for.
         groups = NearDuplicates(self._sketches, keys).groups
-        heads, members, sizes = numpy.unique(groups, return_inverse=True, return_counts=True)
-        taken = _take(numpy.argsort(_mixed(keys[heads], seed), kind="stable"), sizes, wanted)
-        held_out: NDArray[numpy.bool_] = taken[members]
+        sizes = numpy.bincount(groups)
+        firsts = numpy.flatnonzero(sizes).astype(numpy.int32)
+        order = firsts[numpy.argsort(_mixed(keys[firsts], seed), kind="stable")]
+        held_out: NDArray[numpy.bool_] = _take(order, sizes, wanted)[groups]
         if (count := int(held_out.sum())) < least:
             raise UserError(_too_alike(rows, count, least))
         return held_out
@@ -99,7 +101,7 @@ def hold_out(
 
 
 def _take(
-    order: NDArray[numpy.int64], sizes: NDArray[numpy.int64], wanted: int
+    order: NDArray[numpy.int32], sizes: NDArray[numpy.int64], wanted: int
 ) -> NDArray[numpy.bool_]:
     """Takes groups in an order, but none of more rows than are still wanted."""
     taken = numpy.zeros(len(sizes), numpy.bool_)

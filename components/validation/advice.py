@@ -106,12 +106,14 @@ def _repetitions(examples: ExampleFile) -> Iterator[Finding]:
 def _repeated(values: NDArray[numpy.uint64]) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
     """Finds the numbers of values that stood before, each with that of the first, ascending."""
     order = numpy.argsort(values, kind="stable")
+    ascending = values[order]
     is_new = numpy.ones(len(order), numpy.bool_)
-    is_new[1:] = values[order[1:]] != values[order[:-1]]
-    runs = numpy.cumsum(is_new)[~is_new] - 1
+    is_new[1:] = ascending[1:] != ascending[:-1]
+    del ascending
+    runs = numpy.cumsum(is_new, dtype=numpy.int32)[~is_new] - 1
     later, firsts = order[~is_new], order[is_new][runs]
-    ascending = numpy.argsort(later)
-    return later[ascending], firsts[ascending]
+    by_row = numpy.argsort(later)
+    return later[by_row], firsts[by_row]
 
 
 def _leakage(training: DatasetProfile, evaluation: DatasetProfile) -> Iterator[Finding]:
@@ -131,7 +133,8 @@ def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[
     """Finds inputs that are nearly but not quite the same, within and across the sets."""
     datasets = [dataset for dataset in (training, evaluation) if dataset]
     sketches = ChainedSketches([dataset.profile.sketches for dataset in datasets])
-    keys = numpy.concatenate([dataset.profile.examples.inputs for dataset in datasets])
+    inputs = [dataset.profile.examples.inputs for dataset in datasets]
+    keys = inputs[0] if len(inputs) == 1 else numpy.concatenate(inputs)
     for pair in NearDuplicates(sketches, keys).pairs():
         (first_set, first), (second_set, second) = (
             (datasets[part], datasets[part].profile.examples[number])

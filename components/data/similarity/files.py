@@ -97,7 +97,7 @@ class ChainedSketches:
 
 
 class ColumnFile:
-    """A table of 64-bit numbers on disk, written row by row and read column by column."""
+    """A table of 32-bit numbers on disk, written row by row and read column by column."""
 
     def __init__(self, columns: int, most_rows: int) -> None:
         """Starts empty.
@@ -111,17 +111,17 @@ class ColumnFile:
         self._most_rows = most_rows
         self.rows = 0
 
-    def append(self, rows: NDArray[numpy.uint64]) -> None:
+    def append(self, rows: NDArray[numpy.uint32]) -> None:
         """Adds rows; shape (rows, columns)."""
         for column in range(self._columns):
-            place = 8 * (column * self._most_rows + self.rows)
+            place = 4 * (column * self._most_rows + self.rows)
             os.pwrite(self._descriptor, rows[:, column].tobytes(), place)
         self.rows += len(rows)
 
-    def read(self, column: int) -> NDArray[numpy.uint64]:
+    def read(self, column: int) -> NDArray[numpy.uint32]:
         """Gives a column; shape (rows,)."""
-        data = os.pread(self._descriptor, 8 * self.rows, 8 * column * self._most_rows)
-        return numpy.frombuffer(data, numpy.uint64)
+        data = os.pread(self._descriptor, 4 * self.rows, 4 * column * self._most_rows)
+        return numpy.frombuffer(data, numpy.uint32)
 
 
 def _open_unnamed(owner: object) -> int:

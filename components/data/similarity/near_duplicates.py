@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -92,22 +93,16 @@ class NearDuplicates:
         """
         self._sketches = sketches
         self._alike = alike
-        order = numpy.argsort(keys, kind="stable")
-        is_new = numpy.ones(len(order), numpy.bool_)
-        is_new[1:] = keys[order[1:]] != keys[order[:-1]]
-        # Positions count different texts in the order of their keys.
-        self._firsts = order[is_new]
-        self._positions = numpy.empty(len(order), numpy.int32)
-        self._positions[order] = numpy.cumsum(is_new, dtype=numpy.int32) - 1
-        sample = order[:_SAMPLED_TEXTS]
-        self._common: Hashes = common_pieces(sketches[int(row)] for row in sample)
+        self._common: Hashes = common_pieces(sketches[int(row)] for row in sampled(keys))
         self._own = lru_cache(_KEPT_SKETCHES)(self._read_own)
+        # Positions count different texts in the order of their keys.
+        self._firsts, self._positions = _different(keys)
         self._parents = array("i", range(len(self._firsts)))
         self._compared = bytearray(len(self._firsts))
         self._join_all()
 
     @property
-    def groups(self) -> NDArray[numpy.int64]:
+    def groups(self) -> NDArray[numpy.int32]:
         """Of each text the first one, by digest, of those that it is nearly the same as."""
         return self._firsts[self._roots()][self._positions]
 
@@ -141,7 +136,7 @@ class NearDuplicates:
         """Writes the MinHash of every text that has pieces enough; gives their positions too."""
         bands = ColumnFile(_BANDS, len(self._firsts))
         kept = array("i")
-        batch: list[NDArray[numpy.uint64]] = []
+        batch: list[NDArray[numpy.uint32]] = []
         for position, row in enumerate(self._firsts):
             hashes = self._read_own(int(row)).hashes
             if len(hashes) < _FEWEST_PIECES:
@@ -194,20 +189,42 @@ class NearDuplicates:
         return without(self._sketches[row], self._common)
 
 
-def _signature(hashes: Hashes) -> NDArray[numpy.uint64]:
+def _signature(hashes: Hashes) -> NDArray[numpy.uint32]:
     """Gives the MinHash of a set, each band as one number; shape (bands,)."""
     smallest = (_FACTORS * hashes).min(axis=1).reshape(_BANDS, _ROWS)
-    signature: NDArray[numpy.uint64] = (smallest * _MIXERS).sum(axis=1, dtype=numpy.uint64)
-    return signature
+    mixed: NDArray[numpy.uint64] = (smallest * _MIXERS).sum(axis=1, dtype=numpy.uint64)
+    return (mixed >> numpy.uint64(32)).astype(numpy.uint32)
+
+
+def _different(
+    keys: NDArray[numpy.uint64],
+) -> tuple[NDArray[numpy.int32], NDArray[numpy.int32]]:
+    """Orders the texts by their keys, each once.
+
+    Returns:
+        The first text of each key, and which of these each text is.
+    """
+    order = numpy.argsort(keys, kind="stable").astype(numpy.int32)
+    is_new = _is_new(keys[order])
+    positions = numpy.empty(len(order), numpy.int32)
+    positions[order] = numpy.cumsum(is_new, dtype=numpy.int32) - 1
+    return order[is_new], positions
+
+
+def _is_new(ascending: NDArray[Any]) -> NDArray[numpy.bool_]:
+    """Tells which values are another than the one before."""
+    found = numpy.ones(len(ascending), numpy.bool_)
+    found[1:] = ascending[1:] != ascending[:-1]
+    return found
 
 
 def _runs(
-    values: NDArray[numpy.uint64] | NDArray[numpy.int32],
+    values: NDArray[numpy.uint32] | NDArray[numpy.int32],
 ) -> Iterator[NDArray[numpy.int64]]:
     """Gives the places of each value that occurs more than once, ascending."""
     order = numpy.argsort(values, kind="stable")
-    same = numpy.zeros(len(order) + 1, numpy.bool_)
-    same[1:-1] = values[order[1:]] == values[order[:-1]]
+    # Whether each value is that of the one before; the first and what follows the last are not.
+    same = numpy.append(~_is_new(values[order]), False)
     starts = numpy.flatnonzero(~same[:-1] & same[1:])
     ends = numpy.flatnonzero(same[:-1] & ~same[1:])
     for start, end in zip(starts, ends, strict=True):
