@@ -12,15 +12,26 @@ from kfp_llm_tuning.components.common.errors import Problem, raise_all
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.data.sources.row_lines import encode_row
 
-_ALLOWED = "a path or URI, a data frame, or rows that are dictionaries"
+_ALLOWED = "a path or URI or several, a data frame, or rows that are dictionaries"
 # So many rows of a data frame are Python objects at a time.
 _FRAME_ROWS = 10_000
 _SHOWN_PROBLEMS = 20
 
 
-def is_location(data: object) -> bool:
-    """Whether data is given as a path or URI, and not itself."""
-    return isinstance(data, str | os.PathLike)
+def location_of(data: object) -> str:
+    """Says where data is.
+
+    Args:
+        data: As it was given.
+
+    Returns:
+        The path or URI that it is, or the list of those that it lists, as ``dataset_uri`` takes it;
+        empty where it is data itself.
+    """
+    places = data if isinstance(data, list | tuple) else [data]
+    if not places or not all(isinstance(place, str | os.PathLike) for place in places):
+        return ""
+    return ",".join(map(os.fspath, places))
 
 
 def write_rows(data: object, file: Path, name: str) -> None:

@@ -19,7 +19,7 @@ from kfp_llm_tuning.components.common.folders import scratch_folder
 from kfp_llm_tuning.components.common.storage import make_folder
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
-from kfp_llm_tuning.pipelines.python_call.given_data import is_location, write_rows
+from kfp_llm_tuning.pipelines.python_call.given_data import location_of, write_rows
 from kfp_llm_tuning.pipelines.python_call.signature import with_table_parameters
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def tune(
     raises KeyboardInterrupt, whose message says how to go on.
 
     Args:
-        data: Training data: a path or URI, a data frame of pandas (or one that exports Arrow, as
-            polars and pyarrow do), or rows that are dictionaries. It takes the place of
-            dataset_uri; frames and rows are kept in the run's folder.
+        data: Training data: a path or URI or a list of them, a data frame of pandas (or one that
+            exports Arrow, as those of polars and pyarrow do), or rows that are dictionaries. It
+            takes the place of dataset_uri; frames and rows are kept in the run's folder.
         large_model_reference: What to tune: a name of the table, hf://org/name, or a folder.
         evaluation: Evaluation data, as data; or the share of data that is kept from training for
             it, such as 0.1.
@@ -124,8 +124,8 @@ def _begun(
     ]
     rows = {}
     for name, value in data.items():
-        if is_location(value):
-            values[_INPUTS[name]] = os.fspath(value)
+        if location := location_of(value):
+            values[_INPUTS[name]] = location
         elif name == "evaluation" and isinstance(value, float | int):
             values["evaluation_fraction"] = value
         else:

@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.pipelines.python_call.given_data import is_location, write_rows
+from kfp_llm_tuning.pipelines.python_call.given_data import location_of, write_rows
 
 ROWS = [
     {"messages": [{"author": "user", "content": "Grüße"}, {"author": "assistant", "content": "x"}]},
@@ -26,10 +26,19 @@ def written(data: object, folder: Path) -> list[Any]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def test_paths_and_uris_are_locations() -> None:
-    assert is_location("gs://bucket/rows.jsonl")
-    assert is_location(Path("rows.jsonl"))
-    assert not is_location(ROWS)
+@pytest.mark.parametrize(
+    ("data", "location"),
+    [
+        ("gs://bucket/rows.jsonl", "gs://bucket/rows.jsonl"),
+        (Path("rows.jsonl"), "rows.jsonl"),
+        (["a.csv", Path("b.csv")], "a.csv,b.csv"),
+        (ROWS, ""),
+        (["a.csv", ROWS[0]], ""),
+        ([], ""),
+    ],
+)
+def test_paths_and_uris_are_told_from_data(data: object, location: str) -> None:
+    assert location_of(data) == location
 
 
 def test_rows_are_written_as_they_are(tmp_path: Path) -> None:
