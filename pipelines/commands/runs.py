@@ -19,7 +19,7 @@ from kfp_llm_tuning.pipelines.commands.tables import print_table
 from kfp_llm_tuning.pipelines.local_runs import run_directory, run_list
 from kfp_llm_tuning.pipelines.local_runs.run_advice import advise
 from kfp_llm_tuning.pipelines.local_runs.run_list import SeenRun
-from kfp_llm_tuning.pipelines.local_runs.run_summary import print_outcome
+from kfp_llm_tuning.pipelines.local_runs.run_summary import RunSummary, print_outcome
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds, output_console
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
@@ -145,8 +145,14 @@ def _row(run: SeenRun) -> tuple[str, ...]:
         run.data,
         _started(run),
         format_seconds(run.record.seconds) if run.record.seconds else "",
-        summary.primary_change if summary else "",
+        _metric(summary) if summary else "",
     )
+
+
+def _metric(summary: RunSummary) -> str:
+    alarms = len(summary.alarms)
+    warned = f", {alarms} alarm{'s' if alarms > 1 else ''}" if alarms else ""
+    return summary.primary_change + warned
 
 
 def _started(run: SeenRun) -> str:

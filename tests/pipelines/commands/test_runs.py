@@ -53,6 +53,7 @@ def make_done(output: Path, model: str, **options: Any) -> Path:
             "metrics": {"exact_match": METRIC},
             "gate": {"reason": "Gate not passed."},
             "failures": [],
+            "alarms": [{"message": "The model gives one answer for all."}],
         },
         "saved_model/tuning.json": {},
     }.items():
@@ -102,7 +103,12 @@ def test_a_list_says_what_was_tuned_and_what_came_of_it(tmp_path: Path) -> None:
     make(tmp_path, "failed", days=2)
     make_done(tmp_path, "models/router@3", days=1)
     first, second = call(tmp_path, "list").splitlines()[1:]
-    for part in ("registered router@3", "byte-tiny", "train.jsonl", "exact_match 0.25 -> 0.75"):
+    for part in (
+        "registered router@3",
+        "byte-tiny",
+        "train.jsonl",
+        "exact_match 0.25 -> 0.75, 1 alarm",
+    ):
         assert part in first
     assert "failed" in second
 
@@ -142,6 +148,7 @@ def test_a_done_run_that_was_moved_is_shown_with_what_to_type_next(tmp_path: Pat
     directory.rename(moved)
     shown = call(tmp_path / "new", "show", directory.name)
     assert f"weights       {moved / 'tasks' / 'saved_model'}" in shown
+    assert "✗ The model gives one answer for all." in shown
     assert "kfp-llm-tuning predict router" in shown
 
 
