@@ -1,8 +1,9 @@
 """Kills runs at random moments of their whole life, and compares what comes of them.
 
-Every run must end with the weights and metrics of one that was left alone, and with exactly one
-registered version. Each output folder is new, so that first uploads are killed too, and every third
-is shared by two runs. 200 kills take about half an hour on two cores.
+Every run must end with the weights and metrics of one that was left alone, with exactly one
+registered version, and with one MLflow run in which no step of a curve stands twice. Each output
+folder is new, so that first uploads are killed too, and every third is shared by two runs. 200
+kills take about half an hour on two cores.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
 from rich.console import Console
 from rich.table import Table
 
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
-from kfp_llm_tuning.components.tracking.connection import connect
+from kfp_llm_tuning.components.tracking.connection import connect, experiment_id
+from kfp_llm_tuning.components.tracking.tracked_run import RUN_TAG
+from kfp_llm_tuning.components.upload.labels import RUN_LABEL
 from tests.campaigns.killed_run import (
     METHODS,
     KilledRun,
@@ -145,10 +149,27 @@ def _outcome(output: Path, name: str) -> tuple[Outcome, list[str]]:
     if [(str(version.version), version.status) for version in versions] != [("1", "READY")]:
         faults.append(f"has the versions {[(v.version, v.status) for v in versions]}")
         return Outcome("", {}), faults
+    faults += _tracking_faults(client, versions[0].tags[RUN_LABEL])
     artifacts = output / "mlartifacts" / versions[0].run_id / "artifacts"
     evaluation = json.loads((artifacts / "reports/evaluation.json").read_text(encoding="utf-8"))
     weights = [_sha256(path) for path in artifacts.glob("model/*.safetensors")]
     return Outcome(",".join(weights), evaluation["metrics"]), faults
+
+
+def _tracking_faults(client: MlflowClient, run_id: str) -> list[str]:
+    """Says what is wrong with the MLflow run that was followed through all kills."""
+    experiment = experiment_id(client)
+    runs = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run_id}'")
+    if [run.info.status for run in runs] != ["FINISHED"]:
+        return [f"has the MLflow runs {[(run.info.run_id, run.info.status) for run in runs]}"]
+    history = client.get_metric_history(runs[0].info.run_id, "train_total_loss")
+    steps = [point.step for point in history]
+    if len(set(steps)) < len(steps):
+        return [f"has logged a step of its loss twice: {steps}"]
+    sides = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{runs[0].info.run_id}'")
+    if len(sides) != len(("base", "tuned")):
+        return [f"has {len(sides)} MLflow runs below it, not one for each model"]
+    return []
 
 
 def _sha256(path: Path) -> str:

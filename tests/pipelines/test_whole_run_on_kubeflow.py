@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kfp_llm_tuning.components.tracking.connection import connect
+from kfp_llm_tuning.components.tracking.tracked_run import RUN_TAG, find_run
 from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
 from tests.pipelines.conftest import EXAMPLE, Call
 
@@ -59,6 +60,14 @@ def test_a_run_registers_a_model(
         assert f"✓ {task}" in result.stdout
     assert "model     models/router@1" in result.stdout
     assert models(call, tmp_path) == ["router@1"]
+    # The run that validate-pipeline opened, the tuner's and the upload's are one.
+    client = connect(f"sqlite:///{tmp_path}/mlflow.db")
+    run = find_run(client, kubeflow_server.runs[-1]["run_id"])
+    assert run is not None
+    assert run.run.info.status == "FINISHED"
+    assert run.run.data.params["tuner_arguments/batch_size"] == "4"
+    assert len(client.get_metric_history(run.id, "train_total_loss")) == 1
+    assert len(client.search_runs([run.run.info.experiment_id], f"tags.`{RUN_TAG}` != ''")) == 1
 
 
 @pytest.mark.slow
@@ -70,6 +79,7 @@ def test_the_gate_s_refusal_is_told(
     result = call("submit", *words, *POLL, *gate, "--gate-threshold", "1.1")
     assert result.exit_code == 3, result.stdout
     assert "Not registered: the gate refused the model" in result.stdout
+    assert "  metric    " in result.stdout
 
 
 @pytest.mark.slow
