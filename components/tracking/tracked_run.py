@@ -151,6 +151,16 @@ class TrackedRun:
     def _search(self, filter_string: str) -> list[Run]:
         return list(self.client.search_runs([self.run.info.experiment_id], filter_string))
 
+    def still_running(self, tag: str, prefix: str) -> list[TrackedRun]:
+        """Lists the runs beside this one that have not ended.
+
+        Args:
+            tag: Only runs that have it.
+            prefix: What its value begins with.
+        """
+        condition = f"attributes.status = '{RUNNING}' and tags.`{tag}` LIKE '{prefix}%'"
+        return [TrackedRun(self.client, run) for run in self._search(condition)]
+
     def side(self, name: str) -> TrackedRun:
         """Finds or makes a run below this one that holds one model's metrics.
 

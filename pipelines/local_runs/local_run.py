@@ -105,19 +105,20 @@ def run_in(
             variables={RUN_ID_VARIABLE: platform.run_id, WATCHED_VARIABLE: "1"},
         )
         name = str(parameters.get("model_display_name") or record.template)
-        tracking = RunTracking(pipeline, registry_uri, platform.run_id, name)
+        tracking = RunTracking(directory, pipeline, registry_uri, platform.run_id, name)
         tracking.begin(parameters)
         with display:
             succeeded = runner.run(pipeline, parameters)
         state = "succeeded" if succeeded else "interrupted" if runner.interrupted else "failed"
         seconds = recorder.end(state, runner.tasks)
-    if not succeeded:
-        took = format_seconds(seconds)
-        console.print(Text.assemble((state.capitalize(), "red"), f" after {took}."))
-        problems = [problem for task in runner.tasks for problem in task.problems]
-        for line in advise(problems, parameters, resume_command):
-            console.print(line)
-    tracking.end(state, runner.tasks)
+        if not succeeded:
+            took = format_seconds(seconds)
+            console.print(Text.assemble((state.capitalize(), "red"), f" after {took}."))
+            problems = [problem for task in runner.tasks for problem in task.problems]
+            for line in advise(problems, parameters, resume_command):
+                console.print(line)
+        # While the folder is held: of one that nobody holds the next run says that it was killed.
+        tracking.end(state, runner.tasks)
     if tracking.warning:
         console.print(Text(tracking.warning, style="yellow"))
     exit_code = 0 if succeeded else _exit_code(runner)

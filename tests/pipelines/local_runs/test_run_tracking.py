@@ -74,8 +74,17 @@ def test_a_refused_run_is_visible_and_a_resumed_one_is_the_same(
         *(f"line {line}: is wrong." for line in range(1, 6)),
         "and 2 more",
     ]
+    # Its command was killed, and left it as it is at work.
+    client = connect(f"sqlite:///{tmp_path}/mlflow.db", create=False)
+    client.update_run(refused.info.run_id, status="RUNNING")
+    run(run_directory.create(tmp_path, "refusing", {**parameters, "good": True}))
+    assert client.get_run(refused.info.run_id).info.status == "KILLED"
     run(directory)
-    assert the_run(tmp_path).info.run_id == refused.info.run_id
+    first, second = sorted(
+        client.search_runs([experiment_id(client)]), key=lambda one: one.info.start_time
+    )
+    assert first.info.run_id == refused.info.run_id
+    assert (first.info.status, second.info.status) == ("FAILED", "FINISHED")
 
 
 def test_a_registry_that_is_down_is_told_and_changes_nothing(
