@@ -210,7 +210,6 @@ class TunerInputs:
         "WANDB_MODE say, beside MLflow.",
         choices=("", "wandb"),
         source="TrainingArguments.report_to",
-        needs="the package wandb",
     )
 
 

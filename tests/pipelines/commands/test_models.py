@@ -78,7 +78,9 @@ def test_list(registry_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_models_are_compared(registry_uri: str) -> None:
     output = call(registry_uri, "compare", "intents@1", "alerts").output
     assert "It is not known what data they were evaluated on" in output
-    assert output.splitlines()[-1].split() == ["exact_match", "0.75", "0.75"]
+    exact_match, bleu = (line.split() for line in output.splitlines()[-2:])
+    assert exact_match == ["exact_match", "0.75", "0.75"]
+    assert bleu == ["bleu", "50", "50"]
     with pytest.raises(UserError, match="both are models/intents@1"):
         call(registry_uri, "compare", "intents@1", "intents")
 
@@ -141,8 +143,11 @@ def test_show(registry_uri: str, registered: Path) -> None:
     assert f"weights     {(registered / 'mlartifacts').as_uri()}" in output
     assert "google-vertex-llm-tuning-base-model-id" in output
     # Once: not as a metric of each side and in the description too.
-    assert output.count("exact_match") == 1
-    assert "  exact_match  0     0.75" in output
+    assert output.count("bleu") == 1
+    lines = output.splitlines()
+    assert "primary     exact_match 0.75 (base 0)" in lines
+    first = lines[next(n for n, line in enumerate(lines) if line.startswith("Metrics")) + 1]
+    assert first.split() == ["exact_match", "0", "0.75"]
 
 
 def test_show_as_json(registry_uri: str) -> None:

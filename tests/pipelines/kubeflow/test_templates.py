@@ -222,7 +222,7 @@ def test_names_of_a_cluster_come_from_options_alone(compiled: Compile) -> None:
         assert name in everything.text
         assert name not in default.text, name
     keys = {key for settings in default.executors.values() for key in settings}
-    assert keys == {"activeDeadlineSeconds", "emptyDirMounts"}
+    assert keys == {"activeDeadlineSeconds", "emptyDirMounts", "fieldPathAsEnv"}
 
 
 def test_kserve_is_a_task_where_it_is_wanted(compiled: Compile) -> None:
