@@ -18,7 +18,7 @@ from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.custom_job import BETWEEN_OUTPUTS
 from kfp_llm_tuning.pipelines.commands import run as run_command
 from kfp_llm_tuning.pipelines.graphs.compile import template_text
-from kfp_llm_tuning.pipelines.local_runs import run_record
+from kfp_llm_tuning.pipelines.local_runs import run_record, tuning_run
 from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
 from tests.components.tuning.test_compose import _Artifact, _folders
 from tests.pipelines.conftest import Call
@@ -131,7 +131,7 @@ def test_a_run_on_this_machine_hands_over_every_argument(
 ) -> None:
     made: list[Path] = []
     monkeypatch.setattr(run_command, "_run_in", lambda folder: made.append(folder) or 0)
-    monkeypatch.setattr(run_command, "_model_problems", lambda *_: [])
+    monkeypatch.setattr(tuning_run, "_model_problems", lambda *_: [])
     for name in ("train", "evaluation"):
         (tmp_path / f"{name}.jsonl").write_text("{}", encoding="utf-8")
     data = ["--dataset-uri", str(tmp_path / "train.jsonl")]
