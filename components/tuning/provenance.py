@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from kfp_llm_tuning.components.data.batching import ORDER
-from kfp_llm_tuning.components.models import base_models
+from kfp_llm_tuning.components.models import base_models, model_card
 from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.tuning import memory, processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
@@ -62,7 +62,7 @@ def describe_model(reference: ModelReference, folder: Path, base: TrainableModel
         "checkpoint": reference.checkpoint,
         "revision": base_models.resolved_revision(reference, folder),
         "substitute_for": reference.substitute_for,
-        "license": reference.license,
+        "license": reference.license or model_card.licence(folder),
         "dtype": str(base.dtype).removeprefix("torch."),
         "precision": "bf16" if base.bf16 else "fp32",
     }

@@ -12,6 +12,7 @@ PROVENANCE: dict[str, Any] = {
     "checkpoint": "hf://organisation/name",
     "revision": "abc",
     "substitute_for": "text-bison@002",
+    "license": "llama3.2",
     "prompt_format": "chat_template",
     "max_input_tokens": 100,
     "max_output_tokens": 10,
@@ -30,7 +31,7 @@ PROVENANCE: dict[str, Any] = {
 
 def test_the_card_tells_what_was_tuned_and_how() -> None:
     card = render_card(PROVENANCE)
-    assert card.startswith("---\nlibrary_name: transformers\n")
+    assert card.startswith("---\nlicense: llama3.2\nlibrary_name: transformers\n")
     assert "base_model: organisation/name\n" in card
     assert "- lora\n" in card
     assert "**Substitution:** `text-bison@002`" in card
@@ -46,10 +47,15 @@ def test_the_card_of_byte_tiny_warns() -> None:
     card = render_card(
         PROVENANCE
         | {"checkpoint": "builtin://byte-tiny", "substitute_for": "", "best_step": 100}
-        | {"prompt_format": "plain", "parameters": {"tuning": "full", "batch_size": 8}}
+        | {
+            "license": "",
+            "prompt_format": "plain",
+            "parameters": {"tuning": "full", "batch_size": 8},
+        }
     )
     assert "random weights" in card
     assert "Substitution" not in card
+    assert "license" not in card
     assert "base_model" not in card
     assert "lora" not in card
     assert "weights are those of step" not in card
