@@ -1,8 +1,8 @@
 """Batch prediction, and requests that callers submit, against transformers' generate, in one run.
 
-The model is byte-tiny of random weights: it ends few answers, so every variant writes about the
-same number of tokens. Rounds take turns, and the best of each variant counts: other work on the
-machine slows all of them alike or none.
+The model is byte-tiny of random weights, or a pretrained one given by ``--model``. No token ends an
+answer, so every variant writes the same number of tokens. Rounds take turns, and the best of each
+variant counts: other work on the machine slows all of them alike or none.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 import transformers
 from common import record
+from roofline import operations_a_second, operations_of_answers
 from transformers import GenerationConfig
 
 from kfp_llm_tuning.components.generation.batches import BATCH_SIZE
@@ -25,7 +27,6 @@ from kfp_llm_tuning.components.generation.transformers_engine import Transformer
 from kfp_llm_tuning.components.models.base_models import materialise
 from kfp_llm_tuning.components.models.model_references import resolve
 
-_EOS = 2
 _CALLERS = 16
 
 
@@ -35,8 +36,10 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=16, help="tokens of every answer")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="byte-tiny", help="a pretrained model's folder")
     options = parser.parse_args()
-    engine = TransformersEngine(materialise(resolve("byte-tiny")))
+    engine = TransformersEngine(materialise(resolve(options.model)))
+    engine.model.generation_config.eos_token_id = None
     _measure_batch(engine, options)
     for tokens in (options.tokens, 4 * options.tokens):
         _measure_submitted(engine, options, tokens)
@@ -44,8 +47,8 @@ def main() -> None:
 
 
 def _measure_batch(engine: TransformersEngine, options: argparse.Namespace) -> None:
-    prompts = _prompts(options.prompts, 400)
-    requests = [GenerationRequest(prompt, options.tokens, [_EOS]) for prompt in prompts]
+    prompts = _prompts(engine, options.prompts, 400)
+    requests = [GenerationRequest(prompt, options.tokens, []) for prompt in prompts]
     load = os.getloadavg()[0]
     rate = _best_rates(
         {
@@ -58,25 +61,42 @@ def _measure_batch(engine: TransformersEngine, options: argparse.Namespace) -> N
         len(prompts),
         options.rounds,
     )
-    record(
-        "batch prediction",
-        ours=rate["ours"],
-        peer=rate["unsorted"],
-        limit=rate["sorted"],
-        unit="prompts/s",
-        note=(
-            f"byte-tiny, {engine.precision}, {len(prompts)} prompts of 20 to 400 tokens, "
-            f"{options.tokens} tokens each, batches of {BATCH_SIZE}; peer: generate unsorted, "
-            f"limit: generate sorted by length; ours / sorted = "
-            f"{rate['ours'] / rate['sorted']:.3f}; {_circumstances(options.rounds, load)}"
-        ),
-    )
+    rate["products"] = _rate_of_products_alone(engine, prompts, options.tokens)
+    for limit, what in (("sorted", "generate sorted by length"), ("products", "products alone")):
+        record(
+            f"batch prediction, limit {what}",
+            ours=rate["ours"],
+            peer=rate["unsorted"],
+            limit=rate[limit],
+            unit="prompts/s",
+            note=(
+                f"{_name(options)}, {engine.precision}, {len(prompts)} prompts of 20 to 400 "
+                f"tokens, {options.tokens} tokens each, batches of {BATCH_SIZE}; peer: generate "
+                f"unsorted; ours / limit = {rate['ours'] / rate[limit]:.3f}, ours / peer = "
+                f"{rate['ours'] / rate['unsorted']:.3f}; {_circumstances(options.rounds, load)}"
+            ),
+        )
+
+
+def _rate_of_products_alone(
+    engine: TransformersEngine, prompts: Sequence[Sequence[int]], tokens: int
+) -> float:
+    """Prompts a second, if each token went through the layers at the rate of one product."""
+    answer_tokens = len(prompts) * tokens
+    needed = operations_of_answers(engine.model, sum(map(len, prompts)), answer_tokens)
+    rows = BATCH_SIZE * sum(map(len, prompts)) // len(prompts)
+    rate = operations_a_second(engine.model, rows, getattr(torch, engine.precision))
+    return len(prompts) * rate / needed
+
+
+def _name(options: argparse.Namespace) -> str:
+    return Path(options.model).name
 
 
 def _measure_submitted(
     engine: TransformersEngine, options: argparse.Namespace, tokens: int
 ) -> None:
-    prompts = _prompts(options.prompts, 200)
+    prompts = _prompts(engine, options.prompts, 200)
     load = os.getloadavg()[0]
     rate = _best_rates(
         {
@@ -94,7 +114,7 @@ def _measure_submitted(
         limit=rate["sorted"],
         unit="prompts/s",
         note=(
-            f"byte-tiny, {engine.precision}, {len(prompts)} prompts of 20 to 200 tokens, "
+            f"{_name(options)}, {engine.precision}, {len(prompts)} prompts of 20 to 200 tokens, "
             f"{tokens} tokens each, from {_CALLERS} callers that wait for each answer; peer: "
             f"generate in batches of {_CALLERS}, limit: the same sorted by length; ours / peer = "
             f"{rate['ours'] / rate['unsorted']:.3f}; {_circumstances(options.rounds, load)}"
@@ -122,10 +142,11 @@ def _circumstances(rounds: int, load: float) -> str:
     )
 
 
-def _prompts(count: int, longest: int) -> list[list[int]]:
+def _prompts(engine: TransformersEngine, count: int, longest: int) -> list[list[int]]:
     generator = random.Random(0)
     lengths = [generator.randint(20, longest) for _ in range(count)]
-    return [[generator.randint(3, 258) for _ in range(length)] for length in lengths]
+    most = len(engine.tokenizer) - 1
+    return [[generator.randint(3, most) for _ in range(length)] for length in lengths]
 
 
 @torch.inference_mode()
@@ -133,9 +154,7 @@ def _generate(
     engine: TransformersEngine, prompts: Sequence[Sequence[int]], tokens: int, batch: int
 ) -> list[str]:
     """Calls generate in batches of the given order, as its documentation shows."""
-    config = GenerationConfig(
-        do_sample=False, max_new_tokens=tokens, eos_token_id=_EOS, pad_token_id=0
-    )
+    config = GenerationConfig(do_sample=False, max_new_tokens=tokens, pad_token_id=0)
     answers: list[str] = []
     for start in range(0, len(prompts), batch):
         rows = prompts[start : start + batch]
@@ -182,7 +201,7 @@ def _submit(engine: TransformersEngine, prompts: Sequence[Sequence[int]], tokens
             if prompt is None:
                 return
             waiting = _Waiting()
-            engine.submit(GenerationRequest(prompt, tokens, [_EOS]), waiting)
+            engine.submit(GenerationRequest(prompt, tokens, []), waiting)
             answers.extend(engine.decode([waiting.tokens()]))
 
     callers = [threading.Thread(target=call) for _ in range(_CALLERS)]

@@ -1,7 +1,8 @@
 """The prediction server under load against `transformers serve` and batch `generate`, in one run.
 
-The model is byte-tiny of random weights: it ends no answer, so every variant writes the same number
-of tokens. Clients send their next request when the last is answered. Server, clients and model
+The model is byte-tiny of random weights, which ends no answer, or a pretrained chat model given by
+``--model``, which ends its answers where it likes: the likeliest tokens are the same ones in every
+variant. Clients send their next request when the last is answered. Server, clients and model
 share the machine. Rounds take turns, and the best of each counts.
 """
 
@@ -21,6 +22,7 @@ import psutil
 from common import record
 from serving_load import (
     Load,
+    chat_body,
     completions_body,
     free_port,
     measure,
@@ -38,23 +40,31 @@ _PROVENANCE = {"prompt_format": "plain", "max_input_tokens": 1024, "max_output_t
 _GENERATE = """
 import json, sys, time
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
-folder, texts, tokens, batch, dtype = json.loads(sys.argv[1])
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+folder, texts, tokens, batch, dtype = json.load(sys.stdin)
+tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
-config = GenerationConfig(do_sample=False, max_new_tokens=tokens, eos_token_id=2, pad_token_id=0)
-prompts = [[1] + [byte + 3 for byte in text.encode()] for text in texts]
+config = GenerationConfig(
+    do_sample=False,
+    max_new_tokens=tokens,
+    eos_token_id=tokenizer.eos_token_id,
+    pad_token_id=tokenizer.pad_token_id,
+)
+def inputs(texts):
+    if tokenizer.chat_template:
+        chats = [[{"role": "user", "content": text}] for text in texts]
+        return tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+        )
+    lines = [text + chr(10) for text in texts]
+    return tokenizer(lines, padding=True, return_tensors="pt", return_token_type_ids=False)
 with torch.inference_mode():
     for round in range(2):  # the first warms up
         start = time.perf_counter()
-        for at in range(0, len(prompts), batch):
-            rows = prompts[at : at + batch]
-            width = max(map(len, rows))
-            ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
-            model.generate(
-                input_ids=ids, attention_mask=(ids != 0).long(), generation_config=config
-            )
+        for at in range(0, len(texts), batch):
+            model.generate(**inputs(texts[at : at + batch]), generation_config=config)
         seconds = time.perf_counter() - start
-print(len(prompts) / seconds)
+print(len(texts) / seconds)
 """
 
 
@@ -64,16 +74,23 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=192, help="of one round")
     parser.add_argument("--tokens", type=int, default=32, help="tokens of every answer")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory-requests", type=int, default=10_000)
+    parser.add_argument("--memory-requests", type=int, default=10_000, help="0 for none")
+    parser.add_argument("--model", type=Path, help="a pretrained chat model's folder")
     options = parser.parse_args()
     texts = prompts(options.requests)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        byte_tiny.build(folder)
-        (folder / "tuning.json").write_text(json.dumps(_PROVENANCE))
+        folder = options.model or _byte_tiny(Path(name) / "byte-tiny")
         _speed(folder, texts, options, load)
-        _memory(folder, options.memory_requests)
+        if options.memory_requests:
+            _memory(folder, options.memory_requests)
+
+
+def _byte_tiny(folder: Path) -> Path:
+    folder.mkdir()
+    byte_tiny.build(folder)
+    (folder / "tuning.json").write_text(json.dumps(_PROVENANCE))
+    return folder
 
 
 def _speed(folder: Path, texts: list[str], options: argparse.Namespace, load: float) -> None:
@@ -85,10 +102,12 @@ def _speed(folder: Path, texts: list[str], options: argparse.Namespace, load: fl
         with our_server(folder) as (url, _):
             for clients in _CLIENTS:
                 ours[clients].append(measure(url, clients, texts, our_body(options.tokens)))
+        route = "chat/completions" if options.model else "completions"
+        make_body = chat_body if options.model else completions_body
         with _peer(folder, dtype) as url:
             for clients in _CLIENTS:
-                body = completions_body(str(folder), options.tokens)
-                peer[clients].append(measure(url, clients, texts, body))
+                body = make_body(str(folder), options.tokens)
+                peer[clients].append(measure(f"{url}/{route}", clients, texts, body))
         for clients in _CLIENTS:
             rate = _generate_rate(folder, texts, options.tokens, clients, dtype)
             limit[clients].append(rate)
@@ -102,8 +121,8 @@ def _speed(folder: Path, texts: list[str], options: argparse.Namespace, load: fl
             limit=bound,
             unit="requests/s",
             note=(
-                f"byte-tiny, {dtype}, {len(texts)} prompts of 20 to 400 tokens, {options.tokens} "
-                f"tokens each: {best.rate * options.tokens:,.0f} tokens/s; {best.latency} (peer "
+                f"{folder.name}, {dtype}, {len(texts)} prompts of 20 to 400 letters, at most "
+                f"{options.tokens} tokens each; {best.latency} (peer "
                 f"{other.latency}); peer: transformers serve --continuous-batching, limit: "
                 f"generate in batches of {clients}; ours / limit = {best.rate / bound:.2f}; best "
                 f"of {options.rounds} rounds in turns; load average before it {load:.1f}"
@@ -135,13 +154,14 @@ def _peer(folder: Path, dtype: str) -> Iterator[str]:
     command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder)]
     command += ["--continuous-batching", "--dtype", dtype, "--port", str(port)]
     with running(command, f"http://127.0.0.1:{port}/health"):
-        yield f"http://127.0.0.1:{port}/v1/completions"
+        yield f"http://127.0.0.1:{port}/v1"
 
 
 def _generate_rate(folder: Path, texts: list[str], tokens: int, batch: int, dtype: str) -> float:
-    argument = json.dumps([str(folder), [f"{text}\n" for text in texts], tokens, batch, dtype])
-    command = [sys.executable, "-c", _GENERATE, argument]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    asked = json.dumps([str(folder), texts, tokens, batch, dtype])
+    command = [sys.executable, "-c", _GENERATE]
+    done = subprocess.run(command, input=asked, check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 def _served_dtype(folder: Path) -> str:

@@ -109,6 +109,25 @@ def completions_body(model: str, tokens: int) -> Callable[[str], bytes]:
     ).encode()
 
 
+def chat_body(model: str, tokens: int) -> Callable[[str], bytes]:
+    """Makes requests for OpenAI's route of conversations, of one message each.
+
+    Args:
+        model: The model's name there.
+        tokens: Most tokens of an answer.
+
+    Returns:
+        Makes a text's request.
+    """
+
+    def body(text: str) -> bytes:
+        messages = [{"role": "user", "content": text}]
+        asked = {"model": model, "messages": messages, "max_tokens": tokens, "temperature": 0}
+        return json.dumps(asked).encode()
+
+    return body
+
+
 @contextmanager
 def our_server(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Runs the prediction server.

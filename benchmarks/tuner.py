@@ -1,12 +1,15 @@
 """Tuner tokens/s on CPU against raw forward+backward, transformers.Trainer and TRL SFTTrainer.
 
-All in one run, on the same examples and the same 8.5M-parameter Llama (at a vocabulary of 4k):
-batches of 8 examples of about 66 tokens, 4 of them labels, as clinc150's texts are under a
-vocabulary of 4k. Raw has no optimiser; the others do all that a step needs, saving excepted.
-Contenders take turns; the best round is reported, as other work only ever slows one down.
+All in one run, on the same examples and the same model: a Llama of 8.5M parameters (at a vocabulary
+of 4k), or a pretrained model given by ``--model``, with LoRA adapters and in full. Batches of 8
+examples as clinc150's texts are: of the first about 66 tokens, of the second 98, 4 of them labels.
+Raw has no optimiser; the others do all that a step needs, saving excepted. The last limit is what
+the machine would do if nothing but the matrix products of a step took time, at the rate of one
+layer's product. Contenders take turns; the best round is reported, as other work only ever slows
+one down.
 
-Usage: ``python benchmarks/tuner.py [--steps 30] [--rounds 2]``. Needs trl besides the package with
-its tuning extra.
+Usage: ``python benchmarks/tuner.py [--steps 30] [--rounds 2] [--model FOLDER]``. Needs trl besides
+the package with its tuning extra.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
-import json
 import logging
 import tempfile
 import time
@@ -24,22 +26,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from common import record
-from datasets import Dataset, disable_progress_bars
-from tokenizers import Tokenizer, models
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from datasets import disable_progress_bars
+from roofline import operations_a_second
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from tuner_setting import BATCH, Setting, pretrained, small_llama
 
+from kfp_llm_tuning.components.common.processors import prepare_to_compute
 from kfp_llm_tuning.components.data.batching import EncodedSet, StepSampler, collate
 from kfp_llm_tuning.components.models.label_only_loss import (
     ForwardPlan,
@@ -47,7 +43,7 @@ from kfp_llm_tuning.components.models.label_only_loss import (
     label_logits,
     label_loss,
 )
-from kfp_llm_tuning.components.models.precision import has_fast_bf16
+from kfp_llm_tuning.components.models.precision import fastest_dtype, has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import Interruption
@@ -55,76 +51,7 @@ from kfp_llm_tuning.components.tuning.run_settings import RunSettings
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
-BATCH = 8
 WARM_UP = 5
-EXAMPLES = 800
-BF16 = has_fast_bf16()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One vocabulary's model and data."""
-
-    vocabulary: int
-    folder: Path
-    steps: int
-
-    def model(self) -> LlamaForCausalLM:
-        """Builds the model, the same each time."""
-        torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=self.vocabulary,
-            hidden_size=256,
-            intermediate_size=688,
-            num_hidden_layers=8,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=1024,
-            tie_word_embeddings=False,
-            pad_token_id=0,
-        )
-        return LlamaForCausalLM(config)
-
-    def encoded(self) -> EncodedSet:
-        """Opens the examples as the tuner does."""
-        return EncodedSet(self.folder)
-
-    def columns(self, **named: Callable[[list[int], int], Any]) -> Dataset:
-        """Makes columns of each example's tokens and prompt length, for the peers."""
-        dataset = self.encoded()
-        examples = [dataset.example(row) for row in range(len(dataset))]
-        rows = [(example.input_ids.tolist(), example.prompt_length) for example in examples]
-        return Dataset.from_dict(
-            {name: [make(ids, prompt) for ids, prompt in rows] for name, make in named.items()}
-        )
-
-    def common_arguments(self) -> dict[str, Any]:
-        """Arguments of transformers' and TRL's trainers."""
-        return {
-            "output_dir": str(self.folder / "unused"),
-            "max_steps": self.steps,
-            "per_device_train_batch_size": BATCH,
-            "bf16": BF16,
-            "use_cpu": True,
-            "report_to": "none",
-            "save_strategy": "no",
-            "logging_steps": 10,
-            "disable_tqdm": True,
-            "train_sampling_strategy": "group_by_length",
-        }
-
-
-def write_examples(vocabulary: int, folder: Path) -> None:
-    """Random tokens; 62 +- 8 in a prompt, 1 to 7 in a label."""
-    generator = np.random.default_rng(0)
-    ids, prompts = [], []
-    for _ in range(EXAMPLES):
-        prompt = int(np.clip(generator.normal(62, 8), 20, 110))
-        length = prompt + int(generator.integers(1, 8))
-        ids.append(generator.integers(3, vocabulary, length).astype(np.int32))
-        prompts.append(prompt)
-    Dataset.from_dict({"input_ids": ids, "prompt_length": prompts}).save_to_disk(str(folder))
-    (folder / "encoding.json").write_text(json.dumps({"examples": EXAMPLES}))
 
 
 class Clock(TrainerCallback):
@@ -167,12 +94,12 @@ def _tokens(inputs: Any) -> int:
 
 def raw(setting: Setting, head: Head) -> float:
     """Forward and backward passes alone."""
-    model, dataset, clock = setting.model(), setting.encoded(), Clock()
+    model, dataset, clock = setting.make_model(), setting.encoded(), Clock()
     plan = ForwardPlan(head, attention_mask=False)
     sampler = StepSampler(dataset, batch_size=BATCH, steps=setting.steps, seed=0)
     for number, step in enumerate(sampler, start=1):
         batch = collate([dataset.example(int(row)) for row in step.rows])
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=BF16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bf16()):
             loss, _ = label_loss(label_logits(model, batch, plan), batch.targets)
         loss.backward()
         model.zero_grad()
@@ -186,26 +113,39 @@ class _State:
     global_step: int
 
 
+def products_alone(setting: Setting) -> float:
+    """A step's floating point operations in matrix products, at the rate of the widest layer's."""
+    model, dataset = setting.make_model(), setting.encoded()
+    plan = ForwardPlan(Head.MASK, attention_mask=False)
+    step = next(iter(StepSampler(dataset, batch_size=BATCH, steps=1, seed=0)))
+    batch = collate([dataset.example(int(row)) for row in step.rows])
+    with FlopCounterMode(display=False) as counter:
+        loss, _ = label_loss(label_logits(model, batch, plan), batch.targets)
+        loss.backward()
+    rate = operations_a_second(model, step.tokens, fastest_dtype())
+    return step.tokens * rate / counter.get_total_flops()
+
+
 def ours(setting: Setting) -> float:
     """This project's trainer, as the command runs it."""
     arguments = TuningArguments(
         "m",
         train_steps=setting.steps,
         batch_size=BATCH,
-        tuning="full",
+        tuning=setting.tuning,
         checkpoint_interval=setting.steps,
     )
     with tempfile.TemporaryDirectory() as folder:
         settings = RunSettings(
             arguments=arguments,
             checkpoints=CheckpointDirectory(Path(folder)),
-            bf16=BF16,
+            bf16=has_fast_bf16(),
             micro_batch_size=BATCH,
             use_cpu=True,
         )
         clock = Clock()
         trainer = LabelOnlyTrainer(
-            setting.model(),
+            setting.make_model(),
             settings,
             TuningSets(setting.encoded(), EncodedSet(None)),
             Interruption(),
@@ -223,7 +163,7 @@ def plain_trainer(setting: Setting) -> float:
         labels=lambda ids, prompt: [-100] * prompt + ids[prompt:],
     )
     arguments = TrainingArguments(**setting.common_arguments())
-    return train_timed(Trainer(setting.model(), arguments, _pad, data))
+    return train_timed(Trainer(setting.make_model(), arguments, _pad, data))
 
 
 def _pad(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
@@ -250,29 +190,17 @@ def trl_trainer(setting: Setting, *, packing: bool) -> float:
     if packing:
         arguments |= {
             "packing": True,
-            "max_length": 530,
+            "max_length": BATCH * setting.tokens_per_example,
             "per_device_train_batch_size": 1,
             "train_sampling_strategy": "random",
         }
     config = trl.SFTConfig(
         **arguments, completion_only_loss=True, gradient_checkpointing=False, learning_rate=2e-4
     )
-    tokenizer = make_tokenizer(setting.vocabulary)
     trainer = trl.SFTTrainer(
-        setting.model(), config, train_dataset=data, processing_class=tokenizer
+        setting.make_model(), config, train_dataset=data, processing_class=setting.tokenizer
     )
     return train_timed(trainer)
-
-
-def make_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
-    """Makes a tokenizer of as many words, which TRL asks for."""
-    words = {"<pad>": 0, "<bos>": 1, "<eos>": 2} | {f"t{i}": i for i in range(3, vocabulary)}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<pad>")),
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-    )
 
 
 def train_timed(trainer: Trainer) -> float:
@@ -288,6 +216,7 @@ def train_timed(trainer: Trainer) -> float:
 CONTENDERS: dict[str, Callable[[Setting], float]] = {
     "raw, all logits": lambda setting: raw(setting, Head.FULL),
     "raw, label logits": lambda setting: raw(setting, Head.MASK),
+    "products alone": products_alone,
     "ours": ours,
     "Trainer": plain_trainer,
     "TRL": lambda setting: trl_trainer(setting, packing=False),
@@ -307,27 +236,27 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def measure(vocabulary: int, steps: int, rounds: int) -> None:
-    """Times all contenders at one vocabulary and records them."""
+def measure(setting: Setting, rounds: int) -> None:
+    """Times all contenders and records them."""
     best = dict.fromkeys(CONTENDERS, 0.0)
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        write_examples(vocabulary, Path(folder))
-        setting = Setting(vocabulary, Path(folder), steps)
+    with quiet():
+        setting.write_examples()
         for _ in range(rounds):
             for name, contender in CONTENDERS.items():
                 best[name] = max(best[name], contender(setting))
-                print(f"vocabulary {vocabulary}: {name} {best[name]:,.0f} tok/s", flush=True)
-    kind = "bf16" if BF16 else "fp32"
+                print(f"{setting.title}: {name} {best[name]:,.0f} tok/s", flush=True)
+    kind = "bf16" if has_fast_bf16() else "fp32"
     note = (
-        f"{kind}, {torch.get_num_threads()} threads, batch of 8 x 66 tokens, best of {rounds} "
-        f"rounds of {steps} steps, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}, trl {importlib.metadata.version('trl')}"
+        f"{kind}, {torch.get_num_threads()} threads, batch of {BATCH} x "
+        f"{setting.tokens_per_example} tokens, best of {rounds} rounds of {setting.steps} steps, "
+        f"torch {torch.__version__}, transformers {transformers.__version__}, "
+        f"trl {importlib.metadata.version('trl')}"
     )
     mine = best["ours"]
     for peer in ("Trainer", "TRL", "TRL packed"):
-        for limit in ("raw, all logits", "raw, label logits"):
+        for limit in ("raw, all logits", "raw, label logits", "products alone"):
             record(
-                f"tuner, vocabulary {vocabulary}: peer {peer}, limit {limit}",
+                f"tuner, {setting.title}: peer {peer}, limit {limit}",
                 mine,
                 best[peer],
                 best[limit],
@@ -337,14 +266,27 @@ def measure(vocabulary: int, steps: int, rounds: int) -> None:
 
 
 def main() -> None:
-    """Measures both vocabularies."""
+    """Measures a small Llama at both vocabularies, or the model that is given in both ways."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--vocabulary", type=int, nargs="*", default=[4096, 65_536])
+    parser.add_argument("--model", type=Path, help="a pretrained model's folder")
     options = parser.parse_args()
-    for vocabulary in options.vocabulary:
-        measure(vocabulary, options.steps, options.rounds)
+    prepare_to_compute()
+    with tempfile.TemporaryDirectory() as name:
+        if options.model:
+            settings = [
+                pretrained(options.model, tuning, Path(name) / tuning, options.steps)
+                for tuning in ("adapter", "full")
+            ]
+        else:
+            settings = [
+                small_llama(size, Path(name) / str(size), options.steps)
+                for size in options.vocabulary
+            ]
+        for setting in settings:
+            measure(setting, options.rounds)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from tests.import_graph import ROOT, imported_names
 from tests.plain_install import modules_of
 
-OURS = {"kfp_llm_tuning", "tests"}
+OURS = {"benchmarks", "kfp_llm_tuning", "tests"}
 # What a folder's code runs with, besides the core.
 USERS = ("tuning", "wandb", "vertex", "kubeflow")
 FOLDERS = {

@@ -1,0 +1,65 @@
+"""Prompts are the template's, word for word; the end of a turn is learnt, and padding is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kfp_llm_tuning.components.data.batching import EncodedSet, collate
+from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
+from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
+from kfp_llm_tuning.components.data.rows import Message
+from tests.real_model.runs import RealRun
+
+QUESTION = Message("user", "Where is my parcel?")
+CONVERSATION = [QUESTION, Message("assistant", "At the depot."), Message("user", "Thanks!")]
+
+
+@pytest.fixture(scope="module")
+def tokenization(tokenizer: Any) -> Tokenization:
+    return Tokenization(tokenizer, prompt_formatter(tokenizer), 1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("messages", "context"),
+    [([QUESTION], ""), (CONVERSATION, ""), (CONVERSATION, "You answer for a shop.")],
+    ids=["one turn", "conversation", "context"],
+)
+def test_a_prompt_is_what_the_template_makes_of_it(
+    tokenizer: Any, tokenization: Tokenization, messages: list[Message], context: str
+) -> None:
+    chat = [{"role": message.author, "content": message.content} for message in messages]
+    if context:
+        chat.insert(0, {"role": "system", "content": context})
+    expected = tokenizer.apply_chat_template(
+        chat, add_generation_prompt=True, tokenize=True, return_dict=True
+    )["input_ids"]
+    formatter = prompt_formatter(tokenizer)
+    (prompt,) = tokenization.prompts([formatter.chat_prompt(messages, context)], [None])
+    assert prompt.ids == expected
+
+
+def test_answers_end_with_the_token_that_padding_is_made_of(
+    tokenizer: Any, runs: Callable[[str], RealRun]
+) -> None:
+    encoded = EncodedSet(runs("clinc150-adapter").encoded())
+    short, long = sorted((encoded.example(row) for row in range(20)), key=_length)[:: 20 - 1]
+    assert _length(short) < _length(long)
+    for example in (short, long):
+        answer = example.input_ids[example.prompt_length :].tolist()
+        assert answer.count(tokenizer.eos_token_id) == 1
+        assert answer[-1] == tokenizer.eos_token_id
+    batch = collate([short, long])
+    padding = batch.input_ids[0, _length(short) :].tolist()
+    assert len(padding) == _length(long) - _length(short)
+    # A position is kept where the next token is a label: of the first row, the answer's alone.
+    assert int(batch.keep[0].sum()) == _length(short) - short.prompt_length
+    assert not batch.keep[0, _length(short) - 1 :].any()
+    learned = batch.targets[: int(batch.keep[0].sum())].tolist()
+    assert learned == short.input_ids[short.prompt_length :].tolist()
+
+
+def _length(example: Any) -> int:
+    return len(example.input_ids)
