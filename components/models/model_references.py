@@ -14,6 +14,7 @@ from typing import Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.tables import load_table
 from kfp_llm_tuning.components.models.dataset_limits import OPEN, PUBLISHED, DatasetLimits
+from kfp_llm_tuning.components.models.learning_rates import rates_by_size
 from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.components.parameters.reading import limit_problems
 
@@ -332,8 +333,19 @@ def _direct(reference: str) -> _Entry:
         label = _label(checkpoint.removeprefix("hf://"), revision)
     else:
         label = _label(checkpoint.rpartition("/")[2], "latest")
-    values = load_table(_TABLE)["defaults"] | {"checkpoint": checkpoint, "revision": revision}
+    values = _values_of(checkpoint) | {"checkpoint": checkpoint, "revision": revision}
     return _entry(values, name=reference, label=label)
+
+
+def _values_of(checkpoint: str) -> dict[str, Any]:
+    """Takes what the table says of a checkpoint given directly: itself, or its size."""
+    table = load_table(_TABLE)
+    for model in table["models"].values():
+        if model["checkpoint"] == checkpoint:
+            return table["defaults"] | model
+    rates = rates_by_size(checkpoint, table["learning_rates_by_size"])
+    own = {"learning_rates": rates} if rates else {}
+    return table["defaults"] | own
 
 
 def _entry(
