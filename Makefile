@@ -11,6 +11,8 @@ QUICK := $(addprefix tests/test_,$(addsuffix .py,import_graph modules_are_tested
 	$(addprefix tests/components/,common parameters data dataset models validation) \
 	$(addprefix tests/pipelines/,requests graphs templates planning jobs terminal compiling)
 FAST := not slow and not clients and not containers and not real_model
+# The benchmarks with a real pretrained model: a round of each.
+REAL := --rounds 1 --model build/smollm2-135m-instruct
 # vLLM wants versions that the rest does not: see constraints-vllm.txt.
 VLLM := build/vllm
 VLLM_INSTALLED := $(VLLM)/.installed
@@ -101,12 +103,13 @@ readme: install ## Rewrite the interface tables in READMEs and docs.
 images: install ## Build the container images (IMAGE_REGISTRY=...; PUSH=1 pushes them too).
 	$(BIN)/python images/build.py "$(IMAGE_REGISTRY)" $(if $(PUSH),--push)
 
-bench: install ## Run every benchmark (about half an hour; needs ../shared/data).
+bench: install ## Run every benchmark (about an hour; needs ../shared/data).
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
 		--editable ".[tuning,serving,vertex,kubeflow,dev,bench]"
+	$(BIN)/python examples/real_model.py
 	for benchmark in \
 		validation.py "encoding.py ../shared/data/gsm8k/train.jsonl" tuner.py prediction.py \
-		metrics.py command.py serving.py; do \
+		metrics.py command.py serving.py $(foreach name,tuner prediction serving,"$(name).py $(REAL)"); do \
 		$(BIN)/python benchmarks/$$benchmark || exit 1; \
 	done
 
