@@ -342,10 +342,10 @@ def _values_of(checkpoint: str) -> dict[str, Any]:
     table = load_table(_TABLE)
     for model in table["models"].values():
         if model["checkpoint"] == checkpoint:
-            return table["defaults"] | model
+            return {**table["defaults"], **model}
     rates = rates_by_size(checkpoint, table["learning_rates_by_size"])
     own = {"learning_rates": rates} if rates else {}
-    return table["defaults"] | own
+    return {**table["defaults"], **own}
 
 
 def _entry(
