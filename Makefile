@@ -40,7 +40,7 @@ run: install ## Tune, evaluate and register a model on the shipped example (minu
 	$(BIN)/kfp-llm-tuning run --params examples/support/parameters.yaml
 
 run-real: install ## The same with a real pretrained model, on the example of orders (minutes).
-	$(BIN)/python examples/real_model.py
+	$(BIN)/python examples/orders/make_model.py
 	$(BIN)/kfp-llm-tuning run --params examples/orders/parameters.yaml
 
 test: lint unit ## Lint, type-check and run the whole test suite (under 15 minutes on 2 cores).
@@ -67,7 +67,7 @@ test-slow: install ## The tests marked slow: long runs on real data (needs ../sh
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 test-real-model: install ## A real pretrained model tuned, evaluated and served (half an hour; needs ../shared/data).
-	$(BIN)/python examples/real_model.py
+	$(BIN)/python examples/orders/make_model.py
 	TOKENIZERS_PARALLELISM=false $(BIN)/pytest -m real_model tests/real_model
 
 test-kills: install ## Runs killed 200 times in their whole life (half an hour; KILLS=12 for fewer, SEED=...).
@@ -106,7 +106,7 @@ images: install ## Build the container images (IMAGE_REGISTRY=...; PUSH=1 pushes
 bench: install ## Run every benchmark (about an hour; needs ../shared/data).
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
 		--editable ".[tuning,serving,vertex,kubeflow,dev,bench]"
-	$(BIN)/python examples/real_model.py
+	$(BIN)/python examples/orders/make_model.py
 	for benchmark in \
 		validation.py "encoding.py ../shared/data/gsm8k/train.jsonl" tuner.py prediction.py \
 		metrics.py command.py serving.py \

@@ -94,7 +94,7 @@ EXTRAS = {
         "build",
         "croniter>=6",
         "cryptography>=44",
-        "gguf>=0.17",  # transformers reads by it the pretrained model of examples/real_model.py
+        "gguf>=0.17",  # transformers reads by it what make_model.py of the examples brings
         "google-cloud-storage>=2.2",
         "googleapis-common-protos>=1.70",
         "grpc-google-iam-v1>=0.14",

@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def base() -> Path:
     """The folder of SmolLM2-135M-Instruct, made where it is not there."""
-    folder: Path = runpy.run_path(str(ROOT / "examples" / "real_model.py"))["make"]()
+    folder: Path = runpy.run_path(str(ROOT / "examples" / "orders" / "make_model.py"))["make"]()
     return folder
 
 

