@@ -118,6 +118,7 @@ EXTRAS = {
         "safetensors>=0.5",
         "setuptools>=77",
         "types-PyYAML",
+        "trl>=1.16,<2",
     ],
 }
 

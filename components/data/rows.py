@@ -96,6 +96,15 @@ def answers(row: ChatRow) -> Iterator[tuple[int, Message]]:
     )
 
 
+def message_text(message: Message) -> str:
+    """Gives what a message says: its content, and its calls as JSON, without their ids."""
+    if not message.tool_calls:
+        return message.content
+    calls = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
+    written = msgspec.json.encode(calls).decode()
+    return f"{message.content}\n{written}" if message.content else written
+
+
 def count_characters(row: Row) -> int:
     """Counts the characters of a row's texts; those of tools and calls as JSON."""
     if isinstance(row, TextRow):

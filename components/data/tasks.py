@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from msgspec import UNSET
 
-from kfp_llm_tuning.components.data.rows import Row, TextRow, answers
+from kfp_llm_tuning.components.data.rows import Row, TextRow, answers, message_text
 
 MOST_LABELS = 100
 LONGEST_LABEL = 64
@@ -87,7 +87,7 @@ class TaskFinder:
             # Only the first is looked at with what stands before it.
             history = () if number else row.messages[:position]
             prompt = "\n".join([context, *(earlier.content for earlier in history)])
-            self.add(prompt, message.content, number)
+            self.add(prompt, message_text(message), number)
 
     def add(self, prompt: str, answer: str, number: int = 0) -> None:
         """Reads one answer.

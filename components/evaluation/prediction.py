@@ -242,7 +242,9 @@ def _score(
 def _written_answers(
     engine: Engine, tokenization: Tokenization, generations: Sequence[Generation]
 ) -> list[_Answer]:
-    texts = engine.decode([generation.tokens for generation in generations])
+    texts = engine.decode(
+        [generation.tokens for generation in generations], tokenization.inner_token_ids
+    )
     answers = []
     for text, generation in zip(texts, generations, strict=True):
         content, ended = tokenization.before_stop_text(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,9 @@ from kfp_llm_tuning.components.generation.engine import Tokens
 logger = logging.getLogger(__name__)
 
 
-def decode(tokenizer: Any, texts: Sequence[Tokens]) -> list[str]:
+def decode(
+    tokenizer: Any, texts: Sequence[Tokens], kept: Collection[int] = frozenset()
+) -> list[str]:
     """Turns token ids into text, special tokens left out.
 
     A model's vocabulary may be larger than its tokenizer's (tables of embeddings are padded), and
@@ -22,6 +24,7 @@ def decode(tokenizer: Any, texts: Sequence[Tokens]) -> list[str]:
     Args:
         tokenizer: The model's.
         texts: Token ids.
+        kept: Special tokens that are not left out.
 
     Returns:
         One string each.
@@ -29,11 +32,13 @@ def decode(tokenizer: Any, texts: Sequence[Tokens]) -> list[str]:
     known = known_tokens(tokenizer)
     for token in set().union(*texts) - known:
         _tell_unknown(token)
+    if kept:
+        known -= special_tokens(tokenizer) - frozenset(kept)
     return [
         str(
             tokenizer.decode(
                 [token for token in text if token in known],
-                skip_special_tokens=True,
+                skip_special_tokens=not kept,
                 clean_up_tokenization_spaces=False,
             )
         )
@@ -46,6 +51,15 @@ def decode(tokenizer: Any, texts: Sequence[Tokens]) -> list[str]:
 def known_tokens(tokenizer: Any) -> frozenset[int]:
     """Lists the ids of the tokens that a tokenizer knows."""
     return frozenset(tokenizer.get_vocab().values())
+
+
+@lru_cache(maxsize=2)
+def special_tokens(tokenizer: Any) -> frozenset[int]:
+    """Lists the ids of a tokenizer's special tokens."""
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(
+        [*tokenizer.all_special_ids, *(token for token, entry in added if entry.special)]
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,7 @@ An engine works on token ids; `tuned_model.py` turns instances into them and ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -152,8 +152,8 @@ class Engine(Protocol):
     ) -> NDArray[np.float64]:
         """Computes the log-likelihood of every choice given every prompt: (prompts, choices)."""
 
-    def decode(self, texts: Sequence[Tokens]) -> list[str]:
-        """Turns token ids into text, special tokens left out."""
+    def decode(self, texts: Sequence[Tokens], kept: Collection[int] = frozenset()) -> list[str]:
+        """Turns token ids into text, special tokens but those to be kept left out."""
 
     def close(self) -> None:
         """Ends the engine's thread; requests under way hear of an error."""

@@ -6,7 +6,7 @@ it. Answers come from a loop of our own: see `decoding.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,9 +112,9 @@ class TransformersEngine:
         """Computes the log-likelihood of every choice; see `Scorer.score_choices`."""
         return self._scorer.score_choices(prompts, choices)
 
-    def decode(self, texts: Sequence[Tokens]) -> list[str]:
-        """Turns token ids into text, special tokens left out."""
-        return decode(self.tokenizer, texts)
+    def decode(self, texts: Sequence[Tokens], kept: Collection[int] = frozenset()) -> list[str]:
+        """Turns token ids into text, special tokens but those to be kept left out."""
+        return decode(self.tokenizer, texts, kept)
 
     def close(self) -> None:
         """Ends the engine's thread; requests under way hear of an error."""

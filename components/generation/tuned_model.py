@@ -163,6 +163,10 @@ class TunedModel:
             self._token_texts[token] = str(name)
         return self._token_texts[token]
 
+    def decode(self, answers: Sequence[Sequence[int]]) -> list[str]:
+        """Turns answers into text; of special tokens those that the template writes within."""
+        return self.engine.decode(answers, self._cut.inner_token_ids)
+
     def answer(self, instances: Sequence[Instance], max_output_tokens: int = 0) -> list[Answer]:
         """Answers every instance with the likeliest tokens.
 
@@ -178,7 +182,7 @@ class TunedModel:
         generations = self.engine.generate(
             [GenerationRequest(prompt.ids, limit, self.stop_tokens) for prompt in prompts]
         )
-        texts = self.engine.decode([generation.tokens for generation in generations])
+        texts = self.decode([generation.tokens for generation in generations])
         ended = map(self._cut.before_stop_text, texts)
         return [
             Answer(text, generation.finished or marked, prompt.truncated)

@@ -14,7 +14,7 @@ import itertools
 import logging
 import os
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Future
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -178,9 +178,9 @@ class VllmEngine:
         rows = {prompt: row for row, prompt in enumerate(distinct)}
         return table[[rows[tuple(prompt)] for prompt in prompts]]
 
-    def decode(self, texts: Sequence[Tokens]) -> list[str]:
-        """Turns token ids into text, special tokens left out."""
-        return decode(self.tokenizer, texts)
+    def decode(self, texts: Sequence[Tokens], kept: Collection[int] = frozenset()) -> list[str]:
+        """Turns token ids into text, special tokens but those to be kept left out."""
+        return decode(self.tokenizer, texts, kept)
 
     def close(self) -> None:
         """Ends the thread and vLLM's processes; requests under way hear of an error."""

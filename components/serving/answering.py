@@ -192,7 +192,7 @@ def _listener(
     streamed: bool,
 ) -> AnswerListener:
     def decode(tokens: Sequence[int]) -> str:
-        return model.engine.decode([tokens])[0]
+        return model.decode([tokens])[0]
 
     detokenizer = None
     stops = (*answer_request.stops, model.stop_text) if model.stop_text else answer_request.stops

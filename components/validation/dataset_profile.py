@@ -18,7 +18,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.data.reading.places import Place
-from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, answers
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow, answers, message_text
 from kfp_llm_tuning.components.data.similarity.files import RecordFile, SketchFile
 from kfp_llm_tuning.components.data.similarity.inputs import digest, input_and_output, level_text
 from kfp_llm_tuning.components.data.similarity.sketches import sketch
@@ -152,7 +152,7 @@ class DatasetProfile:
         )
         self.input_characters.add(len(prompt))
         if isinstance(row, ChatRow):
-            self.output_characters.update(len(message.content) for _, message in answers(row))
+            self.output_characters.update(len(message_text(answer)) for _, answer in answers(row))
             self.pairs[count_pairs(row)] += 1
         else:
             self.output_characters.add(len(answer))
@@ -178,7 +178,7 @@ def _sample_of(place: Place, row: Row) -> Sample:
         turns = [("input", row.input_text), ("output", row.output_text)]
     else:
         turns = [] if row.context is UNSET else [("context", str(row.context))]
-        turns += [(message.author, message.content) for message in row.messages]
+        turns += [(message.author, message_text(message)) for message in row.messages]
     return Sample(str(place), tuple((who, _cut(text)) for who, text in turns))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from kfp_llm_tuning.components.data.reading.field_names import list_names, quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.places import Place
@@ -73,5 +75,7 @@ def _messages(row: Row) -> Iterator[tuple[str, Message]]:
         return
     if isinstance(row.context, str):
         yield "context", Message("user", row.context)
+    if row.tools:
+        yield "tools", Message("user", msgspec.json.encode(row.tools).decode())
     for position, message in enumerate(row.messages):
         yield f"messages[{position}].content", message

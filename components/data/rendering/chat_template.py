@@ -64,7 +64,9 @@ class TemplateFormatter(PromptFormatter):
     """Writes prompts with the tokenizer's own chat template.
 
     Words that the template puts before every answer (such as an empty thinking block) belong to the
-    prompt: the model is not asked to write them. Tags of reasoning are text like any other.
+    prompt: the model is not asked to write them. Those that it asks with, and that no answer it
+    writes begins with (such as an opened thinking block), belong to no prompt. Tags of reasoning
+    are text like any other.
     """
 
     prompt_format: ClassVar[PromptFormat] = "chat_template"
@@ -81,7 +83,7 @@ class TemplateFormatter(PromptFormatter):
         self._template = _DATE_MACRO + template if "strftime_now" in template else template
         named = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
         self._variables = {**named, "date_string": _DATE_STRING}
-        self._lead = self.end = self.call_end = ""
+        self._unanswered = self._lead = self.end = self.call_end = ""
         try:
             self._probe(tokenizer, template_process().literals(template))
         except RowRefusedError as error:
@@ -124,7 +126,11 @@ class TemplateFormatter(PromptFormatter):
         [prompt] = self._render([turn], asks=True)
         if isinstance(prompt, RowRefusedError):
             raise prompt
-        return prompt + self._lead
+        return self._opened(prompt)
+
+    def _opened(self, asked: str) -> str:
+        """Ends a prompt where answers begin."""
+        return asked.removesuffix(self._unanswered) + self._lead
 
     def _cut(
         self, asked: str | RowRefusedError, whole: str | RowRefusedError
@@ -133,7 +139,7 @@ class TemplateFormatter(PromptFormatter):
             return asked
         if isinstance(whole, RowRefusedError):
             return whole
-        prompt = asked + self._lead
+        prompt = self._opened(asked)
         if not whole.startswith(prompt):
             what = "writes an answer that does not continue the prompt that asks for it."
             fix = "Remove what it takes out of the answer or the history."
@@ -151,11 +157,24 @@ class TemplateFormatter(PromptFormatter):
         mask = ControlTokenMask(self.control_tokens)
         self._dialect = find_dialect(self._rendered, mask, template_text)
         self.takes_reasoning = self._dialect.knows_reasoning
-        whole = partial(self._render, asks=False)
-        self._omissions = OmissionFinder(whole, list(_unwritten(self._dialect)))
+        self._omissions = OmissionFinder(
+            partial(self._render, asks=False), list(_unwritten(self._dialect))
+        )
         question = Message("user", _PROBES[0])
-        turn = Turn([question, Message("assistant", _PROBE_ANSWER)])
-        example = self._cut(*self._render([turn.history], asks=True), *whole([turn]))
+        self._probe_answer(Turn([question, Message("assistant", _PROBE_ANSWER)]))
+        self.call_end = self._find_call_end(question) if self._dialect.calls else self.end
+        self.inner_tokens = self._find_inner_tokens(question)
+        self.anchor = _common_end(*(self.text_prompt(probe) for probe in _PROBES))
+        self._cached_head_length = lru_cache(maxsize=1024)(self._measure_head)
+
+    def _probe_answer(self, turn: Turn) -> None:
+        """Finds what stands before an answer and behind it."""
+        [bare] = self._render([turn.history], asks=False)
+        [asked] = self._render([turn.history], asks=True)
+        [whole] = self._render([turn], asks=False)
+        if isinstance(bare, str) and isinstance(asked, str) and isinstance(whole, str):
+            self._unanswered = self._find_unanswered(bare, asked, whole)
+        example = self._cut(asked, whole)
         if isinstance(example, RowRefusedError):
             raise example
         lead, found, self.end = example.answer.partition(_PROBE_ANSWER)
@@ -163,9 +182,15 @@ class TemplateFormatter(PromptFormatter):
             raise _unusable_template("it does not write the assistant's messages.")
         # White space alone stays with the answer: tokenizers join it to the word that follows.
         self._lead = lead if lead.strip() else ""
-        self.call_end = self._find_call_end(question) if self._dialect.calls else self.end
-        self.anchor = _common_end(*(self.text_prompt(probe) for probe in _PROBES))
-        self._cached_head_length = lru_cache(maxsize=1024)(self._measure_head)
+
+    def _find_unanswered(self, bare: str, asked: str, whole: str) -> str:
+        """Finds what the template asks with, and no answer that it writes begins with."""
+        common = len(os.path.commonprefix([asked, whole]))
+        if common < len(bare) or common == len(asked):
+            return ""
+        tokens = self.control_tokens.pattern.finditer(asked)
+        within = (found.start() for found in tokens if found.start() < common < found.end())
+        return asked[next(within, common) :]
 
     def _find_call_end(self, question: Message) -> str:
         """Finds what stands behind calls of tools: their last control token and what follows."""
@@ -175,6 +200,19 @@ class TemplateFormatter(PromptFormatter):
         common = _common_end(*map(str, texts))
         tokens = [found.start() for found in self.control_tokens.pattern.finditer(common)]
         return self.end if common.endswith(self.end) or not tokens else common[tokens[-1] :]
+
+    def _find_inner_tokens(self, question: Message) -> list[str]:
+        """Lists the control tokens that the template writes within calls and reasoning."""
+        answers = []
+        if self._dialect.calls:
+            answers.append(Message("assistant", "", tool_calls=(PROBE_CALL,)))
+        if self._dialect.knows_reasoning:
+            answers.append(Message("assistant", _PROBE_ANSWER, "A thought."))
+        turns = [Turn([question, answer]) for answer in answers]
+        prompts = self._render([turn.history for turn in turns], asks=True)
+        examples = map(self._cut, prompts, self._render(turns, asks=False))
+        texts = (example.answer for example in examples if isinstance(example, Example))
+        return self.control_tokens.spelled_in("".join(texts))
 
     def _measure_head(self, context: str, tools: str) -> int:
         # Some templates write tools behind the first messages, before the last question.
@@ -249,6 +287,8 @@ def _unwritten(dialect: TemplateDialect) -> Iterator[Part]:
         yield from (Part.CALLS, Part.TOOL_ANSWERS)
     if not dialect.knows_reasoning:
         yield Part.REASONING
+    if dialect.drops_reasoning:
+        yield Part.INLINE_REASONING
 
 
 def _revealed(text: str | TemplateError, mask: ControlTokenMask) -> str | RowRefusedError:

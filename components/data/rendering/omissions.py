@@ -35,6 +35,10 @@ class Part(Enum):
     CALL = ("leaves out this tool call.", "Write a message for each call, or choose another model.")
     TOOL_ANSWERS = ("writes no answers of tools.", _WITHOUT_TOOLS)
     REASONING = ("writes no reasoning.", _WITHOUT_REASONING)
+    INLINE_REASONING = (
+        "takes reasoning out of every answer.",
+        "Leave it out, or choose a model whose chat template writes reasoning.",
+    )
     CALLERS_WORDS = ("leaves out what is said beside a tool call.", "Leave it out of the row.")
     SYSTEM_MESSAGE = ("leaves out this system message.", "Write it as context, or as a user's.")
     WORDS = ("leaves out this message.", "Leave it out of the row, or choose another model.")
@@ -67,6 +71,8 @@ def list_parts(turn: Turn) -> Iterator[tuple[str, Part]]:
             yield f"{where}.tool_calls", Part.CALLS
         if message.reasoning:
             yield f"{where}.reasoning", Part.REASONING
+        elif thinks(message):
+            yield f"{where}.content", Part.INLINE_REASONING
 
 
 def refuse_omissions(writer: str, omitted: Parts) -> RowRefusedError | None:
@@ -162,18 +168,28 @@ class OmissionFinder:
         ]
 
     def _never_written(self, turn: Turn) -> Parts:
-        return ((where, part) for where, part in list_parts(turn) if part in self._unwritten)
+        answer = _path_of_last(turn)
+        return (
+            (where, part)
+            for where, part in list_parts(turn)
+            if part in self._unwritten
+            and (part != Part.INLINE_REASONING or where.startswith(answer))
+        )
 
     def _missing(self, probe: _Probe, text: str | RowRefusedError) -> Iterator[tuple[str, Part]]:
         if isinstance(text, RowRefusedError):
             return
-        answer = f"messages[{len(probe.turn.messages) - 1}]"
+        answer = _path_of_last(probe.turn)
         for words, where, part in probe.expected:
             # Templates take reasoning out of the history: that is their own way.
             is_required = part != Part.REASONING or where.startswith(answer)
             is_told = part == Part.CALL and Part.CALLS in self._unwritten
             if is_required and not is_told and not all(word in text for word in words):
                 yield where, part
+
+
+def _path_of_last(turn: Turn) -> str:
+    return f"messages[{len(turn.messages) - 1}]"
 
 
 def _shape_of(turn: Turn) -> _Shape:

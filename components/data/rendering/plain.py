@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokens
-from kfp_llm_tuning.components.data.rendering.omissions import list_parts, refuse_omissions
+from kfp_llm_tuning.components.data.rendering.omissions import (
+    Part,
+    list_parts,
+    refuse_omissions,
+)
 from kfp_llm_tuning.components.data.rendering.prompts import (
     Example,
     PromptFormatter,
@@ -32,6 +36,7 @@ class PlainFormatter(PromptFormatter):
     takes_reasoning = False
     anchor = "\n"
     end = call_end = ""
+    inner_tokens = ()
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """Looks at the tokenizer's control tokens."""
@@ -78,4 +83,6 @@ class PlainFormatter(PromptFormatter):
 
 
 def _refuse(turn: Turn) -> RowRefusedError | None:
-    return refuse_omissions(_WRITER, list_parts(turn))
+    # Reasoning between tags is a text like any other.
+    parts = (one for one in list_parts(turn) if one[1] != Part.INLINE_REASONING)
+    return refuse_omissions(_WRITER, parts)

@@ -94,6 +94,7 @@ class PromptFormatter(ABC):
         anchor: What prompts end with, whatever a user asks.
         end: What the format itself writes behind an answer; no part of the answer.
         call_end: What it writes behind an answer that calls tools.
+        inner_tokens: Control tokens that it writes within answers: around calls, or reasoning.
     """
 
     prompt_format: ClassVar[PromptFormat]
@@ -103,6 +104,7 @@ class PromptFormatter(ABC):
     anchor: str
     end: str
     call_end: str
+    inner_tokens: Sequence[str]
 
     @abstractmethod
     def text_prompt(self, input_text: str) -> str:

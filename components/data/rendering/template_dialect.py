@@ -63,6 +63,7 @@ def find_dialect(render: Render, mask: ControlTokenMask, template_text: str) -> 
         # Others write an empty block of reasoning before what they take for text.
         reasoning_in_content=looks_inline
         and (not writes_apart or content.count(CLOSING) == apart.count(CLOSING)),
+        drops_reasoning=not writes_apart and _holds(content, _SAID) and _THOUGHT not in content,
     )
 
 

@@ -26,6 +26,7 @@ class TemplateDialect:
         reasoning_field: Whether it writes an answer's ``reasoning_content``.
         reasoning_in_content: Whether it looks for reasoning between tags in an answer's content,
             and writes it.
+        drops_reasoning: Whether it looks for reasoning in an answer's content, and leaves it out.
         calls: Whether it writes calls of tools.
         no_content: What an answer's content is where it calls tools and says nothing.
         arguments_as_text: Whether arguments of calls are JSON texts; else they are objects.
@@ -34,6 +35,7 @@ class TemplateDialect:
     system: bool = True
     reasoning_field: bool = False
     reasoning_in_content: bool = False
+    drops_reasoning: bool = False
     calls: bool = False
     no_content: str | None = ""
     arguments_as_text: bool = False

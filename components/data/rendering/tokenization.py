@@ -54,6 +54,7 @@ class Tokenization:
         end_id: The token after a whole answer that calls no tool.
         stop_token_ids: Tokens that end an answer, ascending: `end_id`, the others that the template
             writes behind an answer or a call, and the end-of-sequence token.
+        inner_token_ids: Control tokens within answers: they belong to an answer's text.
         stop_text: The template's end-of-turn marker where that is no token but mere text: untuned
             models end their answers with it; else empty.
     """
@@ -95,6 +96,9 @@ class Tokenization:
         self.end_id: int = stops[formatter.end][0]
         self._end_ids = {end: (ids or [self.end_id])[0] for end, ids in stops.items()}
         self._end_ids[""] = self.end_id
+        self.inner_token_ids = frozenset(
+            tokenizer.convert_tokens_to_ids(list(formatter.inner_tokens))
+        )
         self.stop_token_ids = sorted({token for ids in stops.values() for token in ids})
 
     def prompts(self, texts: Sequence[str], heads: Sequence[int | None]) -> list[Tokens]:

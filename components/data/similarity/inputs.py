@@ -6,7 +6,7 @@ import hashlib
 
 from msgspec import UNSET
 
-from kfp_llm_tuning.components.data.rows import Row, TextRow, answers
+from kfp_llm_tuning.components.data.rows import Row, TextRow, answers, message_text
 
 
 def level_text(text: str) -> str:
@@ -21,8 +21,8 @@ def input_and_output(row: Row) -> tuple[str, str, str]:
     context = "" if row.context is UNSET else str(row.context)
     last = len(row.messages) - 1
     position, answer = max(answers(row), default=(last, row.messages[last]))
-    history = [f"{message.author}: {message.content}" for message in row.messages[:position]]
-    return "\n".join([context, *history]), f"messages[{position}].content", answer.content
+    history = [f"{message.author}: {message_text(message)}" for message in row.messages[:position]]
+    return "\n".join([context, *history]), f"messages[{position}].content", message_text(answer)
 
 
 def digest(text: str) -> int:

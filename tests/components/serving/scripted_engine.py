@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class ScriptedEngine:
         threading.Thread(target=_write, args=(request, line, listener, ticket)).start()
         return ticket
 
-    def decode(self, texts: Sequence[Tokens]) -> list[str]:
+    def decode(self, texts: Sequence[Tokens], kept: Collection[int] = ()) -> list[str]:
         decoded: list[str] = self.tokenizer.batch_decode(
             [list(text) for text in texts], skip_special_tokens=True
         )

@@ -102,6 +102,10 @@ def test_reasoning_that_a_template_takes_out_of_the_last_answer_too() -> None:
     tokenizer.chat_template = tokenizer.chat_template.replace("loop.index0 > ns.asked", "false")
     [problem] = problems(tokenizer, THOUGHT)
     assert problem.what == "the model's chat template writes no reasoning."
+    inline = Message("assistant", "<think>\nIt purrs.\n</think>\n\nA cat.")
+    [problem] = problems(tokenizer, Turn([QUESTION, inline, QUESTION, inline]))
+    assert problem.where == "messages[3].content"
+    assert problem.what == "the model's chat template takes reasoning out of every answer."
 
 
 def test_the_reasoning_of_the_history_may_be_left_out() -> None:

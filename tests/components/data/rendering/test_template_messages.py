@@ -20,6 +20,7 @@ from kfp_llm_tuning.components.data.rendering.template_messages import (
 )
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message, ToolCall
+from kfp_llm_tuning.components.generation.decoded_text import decode
 from tests.components.tool_tokenizers import build_tool_tokenizer
 
 QUESTION = Message("user", "What is it?")
@@ -185,6 +186,31 @@ def test_calls_may_end_with_another_token_than_answers() -> None:
     assert ends == ["<|eom_id|>", "<|eot_id|>"]
     stops = {"<|eom_id|>", "<|eot_id|>", "<|end_of_text|>"}
     assert set(tokenizer.convert_ids_to_tokens(tokenization.stop_token_ids)) == stops
+
+
+def test_tokens_that_open_a_call_belong_to_the_answers_text() -> None:
+    tokenizer = build_tool_tokenizer("mistral")
+    formatter = prompt_formatter(tokenizer)
+    call = Message("assistant", "", tool_calls=(ToolCall("look", {"at": "it"}, "call00000"),))
+    [example] = formatter.examples([Turn([QUESTION, call])])
+    assert isinstance(example, Example)
+    tokenization = Tokenization(tokenizer, formatter, 1000, 1000)
+    [tokens] = tokenization.completions([example.answer])
+    assert decode(tokenizer, [tokens.ids], tokenization.inner_token_ids) == [example.answer]
+    assert decode(tokenizer, [tokens.ids]) == [example.answer.removeprefix("[TOOL_CALLS]")]
+
+
+def test_an_opening_that_no_answer_continues_belongs_to_no_prompt() -> None:
+    tokenizer = build_tool_tokenizer("smol")
+    opened = "{{- '<|im_start|>assistant\\n' }}"
+    assert opened in tokenizer.chat_template
+    # As DeepSeek R1's distilled models ask, whose template writes answers without reasoning.
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        opened, opened.replace("\\n", "\\n<think>\\n")
+    )
+    example = prompt_formatter(tokenizer).text_example("What is it?", "A cat.")
+    assert example.prompt.endswith("<|im_start|>assistant\n")
+    assert example.answer == "A cat."
 
 
 def test_tools_belong_to_the_head_that_long_conversations_keep() -> None:

@@ -14,6 +14,7 @@ with (`SFTTrainer._prepare_dataset`). Where ours must differ:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -185,3 +186,58 @@ def test_rows_that_a_template_writes(style: str, tokenizer: Any) -> None:
         assert len(found) == len(expected) == len(list(answers(row)))
         for own, theirs in zip(found, expected, strict=True):
             assert_equal(tokenizer, own, theirs)
+
+
+def trainer_rows(tokenizer: Any, rows: Sequence[ChatRow], folder: Path) -> list[Labelled]:
+    """What TRL's own trainer makes of rows."""
+    from datasets import Dataset
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from trl import SFTConfig, SFTTrainer
+
+    # Tools and calls vary from row to row: Arrow would fill their fields with nulls.
+    examples = [
+        {"prompt": prompt, "completion": completion, "tools": json.dumps(list(row.tools) or None)}
+        for row in rows
+        for prompt, completion in trl_rows(row)
+    ]
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    config = LlamaConfig(vocab_size=len(tokenizer), num_attention_heads=1, **small)
+    labelled = []
+    for number, example in enumerate(examples):
+        trainer = SFTTrainer(
+            LlamaForCausalLM(config),
+            SFTConfig(str(folder / str(number)), max_length=None, report_to=[], use_cpu=True),
+            train_dataset=Dataset.from_list([example]),
+            processing_class=tokenizer,
+        )
+        [encoded] = trainer.train_dataset
+        start = next(at for at, label in enumerate(encoded["labels"]) if label != -100)
+        assert encoded["labels"][start:] == encoded["input_ids"][start:]
+        labelled.append(Labelled(encoded["input_ids"], start))
+    return labelled
+
+
+@pytest.mark.slow
+def test_the_trainer_itself(style: str, tokenizer: Any, tmp_path: Path) -> None:
+    """The rows above, and real ones: `trl` above and TRL's trainer do the same."""
+    lines = [
+        line
+        for name in ("sgd/train_full_dialogues.jsonl", "clinc150/train.jsonl")
+        for line in (DATA / name).read_text().splitlines()[:5]
+    ]
+    real = [_real_row(json.loads(line), has_context=style != "gemma") for line in lines]
+    rows = [ROWS[name] for name in sorted(WRITES[style])] + real
+    trained = trainer_rows(tokenizer, rows, tmp_path)
+    assert trained == [labelled for row in rows for labelled in trl(tokenizer, row)]
+    found = [labelled for row in rows for labelled in ours(tokenizer, row)]
+    for own, theirs in zip(found, trained, strict=True):
+        assert_equal(tokenizer, own, theirs)
+
+
+def _real_row(row: dict[str, Any], has_context: bool) -> ChatRow:
+    if "input_text" in row:
+        turns = [("user", row["input_text"]), ("assistant", row["output_text"])]
+    else:
+        turns = [(said["author"], said["content"]) for said in row["messages"]]
+    messages = [Message(author, content) for author, content in turns]  # type: ignore[arg-type]
+    return ChatRow(messages, context=row.get("context", "") if has_context else "")
