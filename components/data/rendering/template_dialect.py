@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, TypeAlias
 
+from msgspec import structs
+
 from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokenMask
 from kfp_llm_tuning.components.data.rendering.prompts import Turn
 from kfp_llm_tuning.components.data.rendering.reasoning import CLOSING, join_reasoning
@@ -55,7 +57,7 @@ def find_dialect(render: Render, mask: ControlTokenMask, template_text: str) -> 
     writes_apart = _holds(apart, _THOUGHT, _SAID)
     looks_inline = CLOSING in template_text and _holds(content, _THOUGHT, _SAID)
     return replace(
-        taken or call_dialects[0],
+        _with_ids(render, mask, taken) if taken else call_dialects[0],
         calls=taken is not None,
         # Some templates pass over a system message without a word.
         system=_holds(system, _TOLD),
@@ -64,6 +66,18 @@ def find_dialect(render: Render, mask: ControlTokenMask, template_text: str) -> 
         reasoning_in_content=looks_inline
         and (not writes_apart or content.count(CLOSING) == apart.count(CLOSING)),
         drops_reasoning=not writes_apart and _holds(content, _SAID) and _THOUGHT not in content,
+    )
+
+
+def _with_ids(render: Render, mask: ControlTokenMask, dialect: TemplateDialect) -> TemplateDialect:
+    """Finds out which ids of calls a template refuses."""
+    calls = [structs.replace(PROBE_CALL, id=call_id) for call_id in ("", "call_of_another_length")]
+    turns = [Turn([_QUESTION, Message("assistant", "", tool_calls=(call,))]) for call in calls]
+    nameless, long = render([_conversation(turn, dialect, mask) for turn in turns])
+    return replace(
+        dialect,
+        needs_call_ids=not _holds(nameless, *_CALL_WORDS),
+        nine_character_ids=not _holds(long, *_CALL_WORDS),
     )
 
 

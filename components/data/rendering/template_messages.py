@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokenMask
@@ -15,6 +18,8 @@ from kfp_llm_tuning.components.data.rendering.reasoning import (
     split_reasoning,
 )
 from kfp_llm_tuning.components.data.rows import Message, ToolCall
+
+_NINE_CHARACTERS = re.compile("[A-Za-z0-9]{9}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,9 @@ class TemplateDialect:
             and writes it.
         drops_reasoning: Whether it looks for reasoning in an answer's content, and leaves it out.
         calls: Whether it writes calls of tools.
+        needs_call_ids: Whether it refuses calls without an id.
+        nine_character_ids: Whether it refuses ids of other than nine letters and digits, as
+            Mistral's do.
         no_content: What an answer's content is where it calls tools and says nothing.
         arguments_as_text: Whether arguments of calls are JSON texts; else they are objects.
     """
@@ -37,6 +45,8 @@ class TemplateDialect:
     reasoning_in_content: bool = False
     drops_reasoning: bool = False
     calls: bool = False
+    needs_call_ids: bool = False
+    nine_character_ids: bool = False
     no_content: str | None = ""
     arguments_as_text: bool = False
 
@@ -62,6 +72,8 @@ class TemplateMessages:
         self._dialect = dialect
         self._tags_are_text = tags_are_text
         self._mask = mask
+        # Calls and answers without an id belong together by their order.
+        self._nameless_calls, self._nameless_answers = count(), count()
 
     def tools(self, turn: Turn) -> list[Mapping[str, Any]] | None:
         """Writes the definitions of tools; None where there are none."""
@@ -89,8 +101,9 @@ class TemplateMessages:
         written = {"role": message.author, "content": hide(message.content)}
         if message.name:
             written["name"] = hide(message.name)
-        if message.tool_call_id:
-            written["tool_call_id"] = hide(message.tool_call_id)
+        if message.author == "tool":
+            answered = self._call_id(message.tool_call_id, self._nameless_answers)
+            written |= {"tool_call_id": answered} if answered else {}
         return written
 
     def _answer(self, message: Message) -> dict[str, Any]:
@@ -122,5 +135,13 @@ class TemplateMessages:
         if self._dialect.arguments_as_text:
             arguments = json.dumps(arguments, ensure_ascii=False)
         function = {"name": self._mask.hide(call.name), "arguments": arguments}
-        named = {"id": self._mask.hide(call.id)} if call.id else {}
-        return {"type": "function", **named, "function": function}
+        call_id = self._call_id(call.id, self._nameless_calls)
+        return {"type": "function", **({"id": call_id} if call_id else {}), "function": function}
+
+    def _call_id(self, call_id: str, nameless: Iterator[int]) -> str:
+        """Writes an id as the template takes it: nothing matters of it but that it matches."""
+        if not call_id:
+            return f"{next(nameless):09}" if self._dialect.needs_call_ids else ""
+        if self._dialect.nine_character_ids and not _NINE_CHARACTERS.fullmatch(call_id):
+            return hashlib.sha256(call_id.encode()).hexdigest()[:9]
+        return self._mask.hide(call_id)

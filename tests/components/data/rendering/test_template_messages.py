@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -186,6 +187,20 @@ def test_calls_may_end_with_another_token_than_answers() -> None:
     assert ends == ["<|eom_id|>", "<|eot_id|>"]
     stops = {"<|eom_id|>", "<|eot_id|>", "<|end_of_text|>"}
     assert set(tokenizer.convert_ids_to_tokens(tokenization.stop_token_ids)) == stops
+
+
+@pytest.mark.parametrize(
+    ("given", "written"), [("abcdEF012", "abcdEF012"), ("call_" + 20 * "x", ""), ("", "000000000")]
+)
+def test_ids_of_calls_as_a_template_takes_them(given: str, written: str) -> None:
+    formatter = prompt_formatter(build_tool_tokenizer("mistral"))
+    call = Message("assistant", "", tool_calls=(ToolCall("look", {}, given),))
+    told = Message("tool", "A cat.", tool_call_id=given)
+    example = formatter.chat_example([QUESTION, call, told, Message("assistant", "A cat.")])
+    ids = re.findall(r'"(?:id|call_id)": "(\w{9})"', example.prompt)
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+    assert not written or ids[0] == written
 
 
 def test_tokens_that_open_a_call_belong_to_the_answers_text() -> None:
