@@ -11,6 +11,7 @@ from kfp_llm_tuning.components.common.metrics import METRICS
 from kfp_llm_tuning.components.evaluation.artifacts import PredictionInfo, PredictionSet
 from kfp_llm_tuning.components.evaluation.comparison import Criteria, compare
 from kfp_llm_tuning.components.evaluation.gate import Gate
+from kfp_llm_tuning.components.evaluation.headline import headline
 from kfp_llm_tuning.components.evaluation.metric_comparison import MetricComparison
 from kfp_llm_tuning.components.evaluation.statistics import Interval, wilson_interval
 
@@ -137,6 +138,16 @@ def test_a_primary_metric_without_a_value_is_the_users_mistake(make_predictions)
     base = make_predictions(["x"], ["a"])
     with pytest.raises(UserError, match="accuracy has a value for classification only"):
         compare(base, base, Criteria("accuracy"))
+
+
+def test_where_only_a_model_has_a_value_the_baselines_are_measured_in_the_tasks_metric(
+    classified, preprocess
+):
+    training = preprocess("train", [("Say yes", "yes")] * 3)
+    found = compare(*classified, Criteria("loss"), training)
+    assert (found.primary.name, found.baseline_metric) == ("loss", "exact_match")
+    assert {each.name: each.value for each in found.baselines}["majority_answer"] == 0.5
+    assert headline(found).endswith(", less is better).")
 
 
 OWN = """

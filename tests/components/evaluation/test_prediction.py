@@ -116,7 +116,7 @@ def test_a_chat_templates_end_is_no_part_of_references_and_labels(
     tokenizer.save_pretrained(folder)
     preprocess("rows", EVALUATION * 2)
     records = tmp_path / "records"
-    preprocess_dataset(Source(str(tmp_path / "rows.jsonl"), "chat"), tokenizer, records)
+    preprocess_dataset(Source(str(tmp_path / "rows.jsonl"), "byte-tiny"), tokenizer, records)
     info = batch_predict(records, records, folder, tmp_path / "predictions")
     assert info.labels == ["no", "yes"]
     found = read_predictions(tmp_path / "predictions").predictions
