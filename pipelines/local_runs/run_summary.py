@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from kfp_llm_tuning.components.common.registry_location import default_registry_uri
 from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
@@ -213,12 +215,19 @@ def _places(summary: RunSummary, registry_uri: str) -> list[tuple[str, str]]:
 def _next_commands(summary: RunSummary, registry_uri: str) -> list[str]:
     curves = f"tensorboard --logdir {summary.tensorboard}"
     if summary.refused:
-        return [f'kfp-llm-tuning predict {summary.saved_model} "your text"', curves]
-    name = summary.model_resource_name.removeprefix("models/").partition("@")[0]
-    registry = f"--registry-uri {registry_uri}"
+        model = shlex.quote(str(summary.saved_model))
+        return [
+            f'kfp-llm-tuning predict {model} "your text"',
+            f"kfp-llm-tuning serve {model}",
+            curves,
+        ]
+    name = shlex.quote(summary.registered_as.partition("@")[0])
+    # Here the commands find it by themselves.
+    registry = "" if registry_uri == default_registry_uri() else f" --registry-uri {registry_uri}"
     return [
-        f'kfp-llm-tuning predict {name} "your text" {registry}',
-        f"kfp-llm-tuning models show {name} {registry}",
+        f'kfp-llm-tuning predict {name} "your text"{registry}',
+        f"kfp-llm-tuning serve {name}{registry}",
+        f"kfp-llm-tuning models show {name}{registry}",
         f"mlflow ui --backend-store-uri {registry_uri}",
         curves,
     ]
