@@ -11,11 +11,14 @@ from rich.text import Text
 def output_console() -> Console:
     """Makes a console for standard output as it is now: kfp.local runs with it redirected.
 
-    A notebook gets the lines of a log: as HTML each would be an output of its own.
+    A notebook gets the lines of a log: as HTML each would be an output of its own, and it passes
+    for a terminal without being able to take a line back.
     """
+    is_notebook = type(sys.stdout).__module__.startswith("ipykernel.")
     return Console(
         file=sys.stdout,
         force_jupyter=False,
+        force_interactive=False if is_notebook else None,
         highlight=False,
         markup=False,
         emoji=False,
