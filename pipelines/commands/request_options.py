@@ -32,6 +32,12 @@ _COMPLETED: dict[str, dict[str, Any]] = {
     "evaluation_output_root_dir": {"type": click.Path(file_okay=False), "metavar": "URI"},
     "large_model_reference": {"shell_complete": complete_model_references, "metavar": "REF"},
 }
+# What the commands do without them, which is not the template's default: requests/run_length.py.
+_DEFAULTS = {
+    "train_steps": "what is advised for the task found in the data; 300 for closed models and "
+    "--request",
+    "epochs": "none",
+}
 # More than these make a help text unreadable.
 _LISTED_CHOICES = 5
 
@@ -91,7 +97,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _help(parameter: Parameter) -> str:
-    default = parameter.decided_by or parameter.default
+    default = _DEFAULTS.get(parameter.name) or parameter.decided_by or parameter.default
     facts = [] if default in (None, "", {}) else [f"default: {default}"]
     if parameter.limits and not (parameter.choices or parameter.allowed):
         facts.append(parameter.limits)
