@@ -6,6 +6,7 @@ import io
 import logging
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from typing import TextIO
 
 _OURS = "kfp_llm_tuning"
 
@@ -19,12 +20,25 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    handler = logging.StreamHandler()
+    handler = _StandardErrorHandler()
     handler.addFilter(lambda record: record.name.partition(".")[0] == _OURS)
     handler.setFormatter(logging.Formatter("! %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # They become records of the logger py.warnings.
     logging.captureWarnings(True)
+
+
+class _StandardErrorHandler(logging.StreamHandler[TextIO]):
+    """Writes to standard error as it is now: `at_work` puts what is said above its own line."""
+
+    @property
+    def stream(self) -> TextIO:
+        """Standard error."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        pass  # Of the base class, that would keep it for good.
 
 
 def at_work(text: str) -> AbstractContextManager[object]:

@@ -15,9 +15,8 @@ logging.getLogger("gcsfs").error("retries are out")
 logging.getLogger("mlflow").info("migrating")
 logging.warning("of nobody")
 warnings.warn("deprecated")
-logging.getLogger("kfp_llm_tuning.x").warning("2 answers were cut")
 with terminal_output.at_work("Asking [router]"):
-    pass
+    logging.getLogger("kfp_llm_tuning.x").warning("2 answers were cut")
 sys.stdout.write("\\N{CHECK MARK} done\\n")
 """
 
