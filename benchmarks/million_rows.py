@@ -30,6 +30,7 @@ from common import record
 MODEL = "byte-tiny"
 # Of the rows: the same again, and the same but for a word.
 _REPEATED, _NEAR = 0.01, 0.01
+ENCODING = "preprocess and encode"
 _SUBJECTS = ("order", "invoice", "parcel", "password", "refund", "subscription", "delivery", "card")
 _TEAMS = ("billing", "shipping", "accounts", "returns", "technical support")
 _SAMPLE_SECONDS = 0.05
@@ -151,7 +152,7 @@ def _tokenizer():  # type: ignore[no-untyped-def]
 STAGES: dict[str, Callable[[Path], None]] = {
     "validate": validate,
     "hold out a tenth": hold_out,
-    "preprocess and encode": encode,
+    ENCODING: encode,
     "first step": first_step,
     "peer": peer,
     "limit": limit,
@@ -233,10 +234,11 @@ def main() -> None:
 def keep(
     stage: str, rows: int, few: dict[str, dict[str, float]], many: dict[str, dict[str, float]]
 ) -> None:
-    """Keeps the row of one stage, beside the peer's and the limit's figures where there are any."""
+    """Keeps the row of one stage, that of encoding beside the peer's and the limit's."""
     ours, fewer = many[stage], few[stage]
+    others = many if stage == ENCODING else {}
     peer_seconds, limit_seconds = (
-        many[name]["seconds"] if name in many else None for name in ("peer", "limit")
+        others[name]["seconds"] if name in others else None for name in ("peer", "limit")
     )
     a_row = (ours["own"] - fewer["own"]) * _MEBI / (rows - rows // 10)
     note = (
@@ -244,9 +246,9 @@ def keep(
         f"{fewer['own']:,.0f} MiB: {a_row:,.0f} bytes a row; resident with mapped files "
         f"{ours['resident']:,.0f} MiB"
     )
-    if "peer" in many:
+    if "peer" in others:
         note += (
-            f"; peer datasets.map with the same tokenizer, {many['peer']['own']:,.0f} MiB of its "
+            f"; peer datasets.map with the same tokenizer, {others['peer']['own']:,.0f} MiB of its "
             "own; limit the bare tokenizer"
         )
     record(f"{rows:,} rows, {stage}", ours["seconds"], peer_seconds, limit_seconds, "s", note)

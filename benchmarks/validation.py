@@ -1,16 +1,15 @@
-"""Validation: speed against bare reading and parsing in the same run, and flat memory.
+"""Validation: speed against bare reading and parsing in the same run.
 
 Run with ``python benchmarks/validation.py``. Data is written to a temporary folder and deleted.
 Every figure is the best of several rounds, since other programs only ever slow a round down; the
-contenders take turns, so that a slow minute of the machine hits all of them.
+contenders take turns, so that a slow minute of the machine hits all of them. Memory is measured by
+``benchmarks/million_rows.py``.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,11 +24,9 @@ from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
 SPEED_BYTES = 200_000_000
-MEMORY_BYTES = (10_000_000, 100_000_000, 1_000_000_000)
-LARGEST_SET = 10_000
+SET_ROWS = 10_000
 ROUNDS = 7
 _MEGA = 1e6
-_PEAK_MEMORY = "--peak-memory"
 
 
 class _Row(msgspec.Struct):
@@ -64,15 +61,6 @@ def make_rows(path: Path, size: int, escapes: bool = False, most: int = 10**9) -
             written += stream.write(json.dumps(row, ensure_ascii=False) + "\n")
             rows += 1
     return rows
-
-
-def repeat_rows(path: Path, size: int) -> None:
-    """Writes the largest allowed set, all rows different, and then the same again up to a size."""
-    make_rows(path, size, most=LARGEST_SET)
-    block = path.read_bytes()
-    with path.open("ab") as stream:
-        while stream.tell() + len(block) <= size:
-            stream.write(block)
 
 
 def iterate_lines(path: Path) -> None:
@@ -160,59 +148,25 @@ def measure_speed(folder: Path) -> None:
 
 
 def measure_everything(folder: Path) -> None:
-    """Measures the whole report on the largest set that is allowed."""
+    """Measures the whole report on ten thousand rows."""
     path = folder / "everything.jsonl"
-    make_rows(path, 10**12, most=LARGEST_SET)
+    make_rows(path, 10**12, most=SET_ROWS)
     speeds = best_speeds({"rules": check_rules, "everything": check_everything}, path)
     size = path.stat().st_size / _MEGA
     note = (
-        f"{LARGEST_SET:,} rows, {size:.1f} MB, in {size / speeds['everything']:.2f} s: duplicates, "
+        f"{SET_ROWS:,} rows, {size:.1f} MB, in {size / speeds['everything']:.2f} s: duplicates, "
         "near duplicates, labels, lengths, tokens by byte-tiny's tokenizer; limit the rules alone"
     )
     record("validation, whole report", speeds["everything"], None, speeds["rules"], "MB/s", note)
 
 
-def print_peak_memory(path: Path) -> None:
-    """Checks a file and prints this process's peak memory, in MiB."""
-    check_everything(path)
-    # Not getrusage: its peak counts the process that started this one, up to the exec.
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
-
-
-def measure_memory(folder: Path) -> None:
-    """Measures the peak memory of the whole check in a process of its own for every size."""
-    peaks = []
-    for size in MEMORY_BYTES:
-        path = folder / "memory.jsonl"
-        repeat_rows(path, size)
-        done = subprocess.run(
-            [sys.executable, __file__, _PEAK_MEMORY, str(path)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        peaks.append(float(done.stdout))
-        path.unlink()
-    listed = ", ".join(
-        f"{size / _MEGA:,.0f} MB: {peak:,.0f}"
-        for size, peak in zip(MEMORY_BYTES, peaks, strict=True)
-    )
-    note = f"peak RSS of the whole check with tokens, by file size: {listed} MiB; peer the smallest"
-    record("validation, memory at 1 GB", peaks[-1], peaks[0], None, "MiB", note)
-
-
-def main(arguments: list[str]) -> None:
-    """Runs every measurement; or, in a process that measure_memory starts, the one it asks for."""
-    if arguments[:1] == [_PEAK_MEMORY]:
-        print_peak_memory(Path(arguments[1]))
-        return
+def main() -> None:
+    """Runs every measurement."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measure_speed(folder)
         measure_everything(folder)
-        measure_memory(folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
