@@ -64,9 +64,9 @@ def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     if len(labels) > 1:
         for finding in _advise_labels(training.profile, labels):
             yield finding.of(training.name)
-        if evaluation:
-            for finding in _unknown_labels(evaluation.profile, labels):
-                yield finding.of(evaluation.name)
+    if labels and evaluation:
+        for finding in _unknown_labels(evaluation.profile, labels):
+            yield finding.of(evaluation.name)
 
 
 def _one_class(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:

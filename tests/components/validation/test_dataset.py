@@ -353,6 +353,15 @@ class TestLabels:
         ]
         assert validation.summary.training.task == Task.CLASSIFICATION
 
+    def test_one_class_and_an_evaluation_set_of_another(self, write: Write) -> None:
+        rows = [labelled("yes", n, self.INSTRUCTION) for n in range(100)]
+        evaluation = [labelled(("yes", "no")[n % 2], 300 + n, self.INSTRUCTION) for n in range(10)]
+        told = messages(check(write(rows), write(evaluation, "eval.jsonl")), Severity.WARNING)
+        assert told[1:] == [
+            'eval.jsonl line 2 and 4 more lines, output_text: the label "no" is not in the '
+            "training set."
+        ]
+
     def test_different_outputs_are_no_labels(self, write: Write) -> None:
         assert check(write(text_rows(100))).summary.training.labels == {}
 
