@@ -13,6 +13,7 @@ from kfp_llm_tuning.components.tracking.tracked_run import (
     FINISHED,
     KILLED,
     TrackedRun,
+    find_run,
     open_run,
     problem_text,
 )
@@ -56,6 +57,7 @@ class RunTracking:
             name: What people call the run.
         """
         self._directory = directory
+        self._run_id = run_id
         self._pipeline = pipeline
         self.warning = ""
         self._tracker: BackgroundTracker[TrackedRun] | None = None
@@ -81,7 +83,10 @@ class RunTracking:
         """
         problem = "" if state == "succeeded" else _problem(tasks)
         if self._tracker:
-            self._tracker.do(lambda run: run.end(_STATUS[state], problem))
+            # Looked for again: an upload that broke off may have made room for another one.
+            self._tracker.do(
+                lambda run: (find_run(run.client, self._run_id) or run).end(_STATUS[state], problem)
+            )
             self._tracker.close(_SECONDS_TO_CLOSE)
 
     def _keep(self, warning: str) -> None:
