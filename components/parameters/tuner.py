@@ -15,6 +15,7 @@ TUNING_KINDS = ("adapter", "full")
 # What some arguments have no effect without.
 ADAPTER = "adapter tuning (tuning_method adapter)"
 EARLY_STOPPING = "early stopping and evaluation data"
+TASK_ENVIRONMENT = "the variables of a task, which a CustomJob on Vertex AI does not get"
 _MOST_STEPS = TEXT["train_steps"].maximum
 
 
@@ -210,6 +211,7 @@ class TunerInputs:
         "WANDB_MODE say, beside MLflow.",
         choices=("", "wandb"),
         source="TrainingArguments.report_to",
+        needs=TASK_ENVIRONMENT,
     )
 
 

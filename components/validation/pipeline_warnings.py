@@ -12,6 +12,7 @@ from kfp_llm_tuning.components.parameters.tuner import (
     ADAPTER,
     EARLY_STOPPING,
     FURTHER_ARGUMENTS,
+    TASK_ENVIRONMENT,
 )
 from kfp_llm_tuning.components.validation.evaluation_source import SOURCES
 from kfp_llm_tuning.components.validation.pipeline_inputs import PARAMETERS, PipelineParameters
@@ -58,7 +59,11 @@ def warnings_about(parameters: PipelineParameters, reference: ModelReference) ->
 
 def _unused_arguments(parameters: PipelineParameters, reference: ModelReference) -> Iterator[str]:
     early_stopping = parameters.enable_early_stopping and parameters.has_evaluation
-    there_is = {ADAPTER: reference.tuning == "adapter", EARLY_STOPPING: early_stopping}
+    there_is = {
+        ADAPTER: reference.tuning == "adapter",
+        EARLY_STOPPING: early_stopping,
+        TASK_ENVIRONMENT: parameters.traits.tunes_in_place,
+    }
     for name in parameters.tuner_arguments:
         needs = FURTHER_ARGUMENTS[name].needs
         if needs and not there_is[needs]:
