@@ -298,7 +298,8 @@ def _revealed(text: str | TemplateError, mask: ControlTokenMask) -> str | RowRef
 
 
 def _sentence(error: Exception) -> str:
-    return f"{str(error).rstrip('.')}."
+    text = str(error)
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _common_end(first: str, second: str) -> str:

@@ -27,6 +27,10 @@ _WITHOUT_REASONING = (
 )
 
 
+# So many are remembered: long conversations have hardly ever the same.
+_MAXIMUM_SHAPES = 4096
+
+
 class Part(Enum):
     """What stands in a conversation: what is said where it is left out, and what to do."""
 
@@ -156,6 +160,8 @@ class OmissionFinder:
             Of each, what is left out and where it stands; where the template refuses it, only what
             it never writes.
         """
+        if len(self._found) > _MAXIMUM_SHAPES:
+            self._found.clear()
         shapes = [_shape_of(turn) for turn in turns]
         if unknown := list(dict.fromkeys(shape for shape in shapes if shape not in self._found)):
             probes = [_Probe(shape) for shape in unknown]

@@ -73,7 +73,7 @@ def test_one_of_two_calls_that_a_template_passes_over() -> None:
 def test_a_call_that_a_template_refuses_is_told_in_its_words() -> None:
     turn = Turn([QUESTION, Message("assistant", "", tool_calls=(CALL, CALL))], tools=[TOOL])
     [problem] = problems(build_tool_tokenizer("llama"), turn)
-    assert problem.what.endswith("refuses the conversation: TemplateError: One call at once!.")
+    assert problem.what.endswith("refuses the conversation: TemplateError: One call at once!")
 
 
 def test_a_system_message_that_a_template_passes_over() -> None:
