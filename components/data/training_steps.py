@@ -63,6 +63,12 @@ class TrainingSteps:
     reason: str = ""
 
 
+def said_twice() -> Problem:
+    """Says that a request gives both steps and epochs."""
+    what = "epochs and train_steps exclude one another."
+    return Problem(what, "epochs, train_steps", fix="Give one of them.")
+
+
 def training_steps(length: RunLength, task: Task, examples: int, batch_size: int) -> TrainingSteps:
     """Settles the steps of a run whose data has been counted.
 

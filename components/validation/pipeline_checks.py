@@ -20,6 +20,7 @@ from kfp_llm_tuning.components.common.storage import (
 )
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.data.sources.files import split_list
+from kfp_llm_tuning.components.data.training_steps import said_twice
 from kfp_llm_tuning.components.models.model_references import ModelReference, check_learning_rate
 from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE, TEXT_TEMPLATE
 from kfp_llm_tuning.components.parameters.reading import limit_problems
@@ -172,13 +173,9 @@ def _output_problems(parameters: PipelineParameters) -> list[Problem]:
 
 
 def _check_epochs(parameters: PipelineParameters) -> list[Problem]:
-    if not parameters.epochs or parameters.train_steps == PARAMETERS["train_steps"].default:
-        return []
-    what = (
-        f"epochs {parameters.epochs:g} and train_steps {parameters.train_steps} exclude one "
-        "another."
-    )
-    return [Problem(what, "epochs, train_steps", fix="Give one of them.")]
+    # Steps that were given as they are by default cannot be told from those that were not given.
+    given = parameters.train_steps != PARAMETERS["train_steps"].default
+    return [said_twice()] if parameters.epochs and given else []
 
 
 def _check_evaluation(parameters: PipelineParameters) -> list[Problem]:

@@ -47,7 +47,7 @@ def checked_parameters(
         checked = validate_pipeline_parameters(
             PipelineParameters(**{**defaults, **parameters}, template=request.template, **place)
         )
-    problems += _of_others(found, unparsed)
+    problems += [problem for problem in _of_others(found, unparsed) if problem not in problems]
     raise_all(problems)
     assert checked is not None
     return parameters, checked

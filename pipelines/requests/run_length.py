@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.data.training_steps import said_twice
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES, TEXT
 from kfp_llm_tuning.components.parameters.reading import converted
 
@@ -46,10 +47,7 @@ def length_problems(values: Mapping[str, Any]) -> list[Problem]:
         epochs = converted(values["epochs"], TEXT["epochs"], texts=True)
     except UserError:  # The check of the parameters tells it.
         return []
-    if not epochs:
-        return []
-    what = "epochs and train_steps exclude one another."
-    return [Problem(what, "epochs, train_steps", fix="Give one of them.")]
+    return [said_twice()] if epochs else []
 
 
 def _names_closed_model(values: Mapping[str, Any], template: str) -> bool:

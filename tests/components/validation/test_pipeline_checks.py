@@ -50,7 +50,7 @@ MISTAKES = {
     "steps and epochs": Mistake(
         LOCAL,
         {"train_steps": 20, "epochs": -1},
-        "epochs -1 and train_steps 20 exclude one another",
+        "epochs and train_steps exclude one another",
         "Give one of them",
     ),
     "endless epochs": Mistake(LOCAL, {"epochs": 1e6}, "1000000.0 is out of range", "up to 1,000"),
