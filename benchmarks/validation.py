@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 from common import record
 
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading.findings import Findings, Severity
 from kfp_llm_tuning.components.data.reading.scan import scan
-from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
 SPEED_BYTES = 200_000_000
@@ -90,7 +90,7 @@ def parse_with_msgspec(path: Path) -> None:
 def check_rules(path: Path) -> None:
     """Checks every format and count rule."""
     findings = Findings(20)
-    scan(str(path), RowFormat.TEXT, findings, lambda place, row: None, window=0)
+    scan(str(path), PUBLISHED_TEXT, findings, lambda place, row: None, window=0)
     if findings.total(Severity.ERROR):
         raise RuntimeError(findings.by_kind(Severity.ERROR))
 

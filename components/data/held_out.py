@@ -13,10 +13,11 @@ import numpy
 from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.reading.findings import Findings
 from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.reading.scan import scan
-from kfp_llm_tuning.components.data.rows import Row, RowFormat
+from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.data.similarity.files import SketchFile
 from kfp_llm_tuning.components.data.similarity.inputs import digest, input_and_output, level_text
 from kfp_llm_tuning.components.data.similarity.near_duplicates import NearDuplicates
@@ -77,13 +78,13 @@ class RowInputs:
 
 
 def hold_out(
-    uri: str, row_format: RowFormat, fraction: float, seed: int, limits: DatasetLimits
+    uri: str, expected: Format, fraction: float, seed: int, limits: DatasetLimits
 ) -> NDArray[numpy.bool_]:
     """Reads a training set and chooses the rows to evaluate on.
 
     Args:
         uri: The training set.
-        row_format: What its rows are.
+        expected: The format of its rows.
         fraction: As in `RowInputs.hold_out`.
         seed: As there.
         limits: As there.
@@ -96,7 +97,7 @@ def hold_out(
     """
     inputs = RowInputs()
     # What is wrong with rows is told by whoever reads them for good.
-    scan(uri, row_format, Findings(0), inputs.add)
+    scan(uri, expected, Findings(0), inputs.add)
     return inputs.hold_out(fraction, seed, limits)
 
 

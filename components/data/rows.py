@@ -20,12 +20,6 @@ class RowFormat(StrEnum):
     CHAT = "chat"
 
 
-READ_FIELDS = {
-    RowFormat.TEXT: ("input_text", "output_text"),
-    RowFormat.CHAT: ("messages", "context"),
-}
-
-
 class TextRow(Struct, gc=False):
     """A text example; further fields are ignored."""
 
@@ -76,12 +70,20 @@ class ChatRow(Struct, gc=False):
         messages: In their order; published rows alternate between user and assistant.
         context: What the assistant is told beforehand. It overrides the pipeline's default_context,
             also when it is empty.
-        tools: Definitions of the tools that may be called: JSON schemas of functions.
+        tools: Definitions of the tools that may be called, as OpenAI's API and chat templates have
+            them: ``{"type": "function", "function": {name, description, parameters}}``.
+        paths: Where each message's text stands in the row that was read; empty for
+            ``messages[0].content`` and so on.
     """
 
     messages: list[Message]
     context: str | UnsetType = UNSET
     tools: tuple[dict[str, Any], ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def path(self, position: int) -> str:
+        """Says where a message's text stands in the row that was read."""
+        return self.paths[position] if self.paths else f"messages[{position}].content"
 
 
 Row: TypeAlias = TextRow | ChatRow
@@ -123,6 +125,11 @@ def count_message_characters(messages: Iterable[Message]) -> int:
 
 def _count_json(values: Sequence[Any]) -> int:
     return len(msgspec.json.encode(values)) if values else 0
+
+
+def count_answers(rows: Sequence[Row]) -> int:
+    """Counts what is learned of rows: each text's output, and each answer of conversations."""
+    return sum(sum(1 for _ in answers(row)) if isinstance(row, ChatRow) else 1 for row in rows)
 
 
 def count_messages(rows: Sequence[Row]) -> int:

@@ -46,6 +46,7 @@ def preprocess_dataset(
     evaluation_fraction: float = 0.0,
     seed: int = 0,
     data_version: str = "",
+    dataset_format: str = "",
 ) -> None:
     """Turns text rows or conversations into prompts and completions.
 
@@ -59,6 +60,7 @@ def preprocess_dataset(
             dataset_uri, or taken from held_out_from.
         seed: Of the choice of what is held out.
         data_version: Of validate-pipeline; another version is another task for KFP's cache.
+        dataset_format: What the rows are written in; empty to find it from the rows.
         preprocessed: Folder with records.jsonl and info.json.
     """
     from kfp_llm_tuning.components.common.errors import exit_on_error
@@ -73,6 +75,7 @@ def preprocess_dataset(
             held_out_from,
             evaluation_fraction,
             seed,
+            dataset_format,
         )
     preprocessed.metadata.update(facts)
 

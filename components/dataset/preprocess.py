@@ -18,6 +18,7 @@ from kfp_llm_tuning.components.data.artifacts import (
     RecordsInfo,
     write_records_info,
 )
+from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.held_out import hold_out
 from kfp_llm_tuning.components.data.reading.dataset_formatter import formatter_for_dataset
 from kfp_llm_tuning.components.data.reading.findings import (
@@ -27,11 +28,11 @@ from kfp_llm_tuning.components.data.reading.findings import (
     refused_row,
 )
 from kfp_llm_tuning.components.data.reading.places import Place
-from kfp_llm_tuning.components.data.reading.row_format import detect_format
+from kfp_llm_tuning.components.data.reading.row_format import find_format
 from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
-from kfp_llm_tuning.components.data.rows import Row, RowFormat
+from kfp_llm_tuning.components.data.rows import ChatRow, Row, RowFormat
 from kfp_llm_tuning.components.data.tasks import TaskFinder
 from kfp_llm_tuning.components.dataset.source_digest import digest_source
 from kfp_llm_tuning.components.models.model_references import resolve
@@ -69,12 +70,14 @@ class Source:
         model_reference: The model whose prompts are written.
         default_context: Context of conversations that have none of their own.
         part: Which rows are written.
+        dataset_format: A choice of the root input; empty to find the format from the rows.
     """
 
     uri: str
     model_reference: str
     default_context: str = ""
     part: Part = Part()
+    dataset_format: str = ""
 
 
 def preprocess_dataset(
@@ -98,11 +101,12 @@ def preprocess_dataset(
             refuses (all are counted, the first are listed), has no row at all, if the template
             cannot be used, or if a default context is given for text.
     """
-    row_format = detect_format(source.uri)
-    _check_context(source, row_format)
-    formatter = formatter_for_dataset(tokenizer, source.uri, row_format)
+    model = resolve(source.model_reference)
+    expected = find_format(source.uri, model, source.dataset_format)
+    _check_context(source, expected)
+    formatter = formatter_for_dataset(tokenizer, source.uri, expected)
     folder.mkdir(parents=True, exist_ok=True)
-    info = _write_records(source, row_format, formatter, folder / RECORDS_FILE)
+    info = _write_records(source, expected, formatter, folder / RECORDS_FILE)
     write_records_info(folder, info)
     return info
 
@@ -125,7 +129,7 @@ def write_no_records(model_reference: str, folder: Path) -> RecordsInfo:
 
 
 def _write_records(
-    source: Source, row_format: RowFormat, formatter: PromptFormatter, path: Path
+    source: Source, expected: Format, formatter: PromptFormatter, path: Path
 ) -> RecordsInfo:
     findings = Findings(MAX_PROBLEMS_LISTED)
     with path.open("wb") as stream:
@@ -133,15 +137,18 @@ def _write_records(
         renderer = RowRenderer(formatter, source.default_context, writer.take)
         task = TaskFinder()
 
-        is_written = _chooser(source, row_format)
+        is_written = _chooser(source, expected)
+        conversations = 0
 
         def visit(place: Place, row: Row) -> None:
+            nonlocal conversations
             if is_written():
+                conversations += isinstance(row, ChatRow)
                 task.add_row(row)
                 renderer.add(place, row)
 
         only_lines = bool(resolve(source.model_reference).substitute_for)
-        scan(source.uri, row_format, findings, visit, jsonl_only=only_lines)
+        scan(source.uri, expected, findings, visit, jsonl_only=only_lines)
         renderer.finish()
     raise_all(list_problems(findings))
     if not writer.examples:
@@ -150,13 +157,19 @@ def _write_records(
         )
     digest = digest_source(source.uri)
     uri = hide_credentials(source.uri)
-    _logger.info("%s: %d examples, %s.", uri, writer.examples, formatter.prompt_format)
+    _logger.info(
+        "%s: read as %s, %d examples, %s.",
+        uri,
+        expected.title,
+        writer.examples,
+        formatter.prompt_format,
+    )
     return RecordsInfo(
         model_reference=source.model_reference,
         prompt_format=formatter.prompt_format,
         template_sha256=formatter.template_sha256,
         examples=writer.examples,
-        conversations=writer.conversations,
+        conversations=conversations,
         default_context=source.default_context,
         source_uri=uri,
         source_sha256=digest.sha256,
@@ -165,19 +178,19 @@ def _write_records(
     )
 
 
-def _chooser(source: Source, row_format: RowFormat) -> Callable[[], bool]:
+def _chooser(source: Source, expected: Format) -> Callable[[], bool]:
     """Gives what says, of one row after the other, whether it is written."""
     part = source.part
     if not part.fraction:
         return lambda: True
     limits = resolve(source.model_reference).dataset_limits
-    held_out = hold_out(source.uri, row_format, part.fraction, part.seed, limits)
+    held_out = hold_out(source.uri, expected, part.fraction, part.seed, limits)
     rows = iter(held_out if part.held_out else ~held_out)
     return lambda: bool(next(rows))
 
 
-def _check_context(source: Source, row_format: RowFormat) -> None:
-    if source.default_context and row_format == RowFormat.TEXT:
+def _check_context(source: Source, expected: Format) -> None:
+    if source.default_context and expected.row_format == RowFormat.TEXT:
         raise UserError(
             Problem(
                 "a default context is given, but the dataset holds text examples.",
@@ -193,7 +206,6 @@ class _RecordWriter:
 
     def __init__(self, stream: IO[bytes], name: str, findings: Findings) -> None:
         self.examples = 0
-        self.conversations = 0
         self._stream = stream
         self._name = name
         self._findings = findings
@@ -201,7 +213,6 @@ class _RecordWriter:
         # The file and line of the last example.
         self._at = ("", 0)
         self._turn = 0
-        self._place: Place | None = None
 
     def take(self, written: RowExample[Place]) -> None:
         """Writes an example, or takes note of why it cannot be."""
@@ -216,9 +227,6 @@ class _RecordWriter:
         at = (place.file, place.line)
         if at != self._at:
             self._at, self._turn = at, 0
-        if place != self._place:
-            self._place = place
-            self.conversations += written.head is not None
         record = Record(
             example.prompt,
             example.answer,

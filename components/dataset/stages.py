@@ -26,6 +26,7 @@ def preprocess_for_model(
     held_out_from: str = "",
     evaluation_fraction: float = 0.0,
     seed: int = 0,
+    dataset_format: str = "",
 ) -> dict[str, Any]:
     """Writes the records of a dataset for a model (see `preprocess_dataset`).
 
@@ -38,6 +39,7 @@ def preprocess_for_model(
             other and a share is held out.
         evaluation_fraction: The share that is held out; 0 for none.
         seed: Of the choice of what is held out.
+        dataset_format: As in `Source`.
 
     Returns:
         Metadata of the output artifact.
@@ -49,7 +51,7 @@ def preprocess_for_model(
     uri = dataset_uri or (held_out_from if evaluation_fraction else "")
     if uri:
         part = Part(evaluation_fraction, seed, held_out=not dataset_uri)
-        source = Source(uri, large_model_reference, default_context, part)
+        source = Source(uri, large_model_reference, default_context, part, dataset_format)
         tokenizer = load_tokenizer(tokenizer_folder(reference))
         info = preprocess_dataset(source, tokenizer, Path(folder))
     else:

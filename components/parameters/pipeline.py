@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.metrics import GATE_METRICS, PRIMARY_METRICS_ALLOWED
 from kfp_llm_tuning.components.common.platforms import VERTEX
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
@@ -267,6 +268,12 @@ class RootInputs:
         "",
         help="MLflow tracking URI to register the model at; empty: the platform's own registry.",
         group="registry and deployment",
+    )
+    dataset_format: str = _own(
+        "",
+        help="Format of the rows of both sets; empty: found from the rows of each.",
+        group="data",
+        choices=("", *(name.value for name in FormatName)),
     )
     tuner_arguments: dict[str, Any] = _own(
         {},

@@ -28,6 +28,7 @@ def validate_dataset(
     # A plain dict: YAML keeps no types of entries. kfp copies the default as it is written.
     tuner_arguments: dict = {},  # type: ignore[type-arg]  # noqa: B006
     registry_uri: str = "",
+    dataset_format: str = "",
 ) -> None:
     """Checks every row of the training and the evaluation set.
 
@@ -54,6 +55,8 @@ def validate_dataset(
         tuner_arguments: Of the pipeline; their batch_size takes the place of the model's.
         registry_uri: MLflow tracking URI where the pipeline run is tracked, which the variable
             KFP_RUN_ID names: a refused dataset is shown there. Empty for none.
+        dataset_format: What the rows of both sets are written in; empty to find it from the rows of
+            each.
         summary: JSON file with figures and findings.
         metrics: Counts of examples, errors, warnings, duplicates, tokens.
         report: The page for people.
@@ -78,6 +81,7 @@ def validate_dataset(
         strict=strict,
         max_printed_problems=max_printed_problems,
         tuner_arguments=tuner_arguments,
+        dataset_format=dataset_format,
     )
     with exit_on_error(), tracked_task("validate-dataset", registry_uri, "tuning"):
         validate_to_files(request, summary.path, report.path, metrics.log_metric)

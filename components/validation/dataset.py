@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
+from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.held_out import hold_out
 from kfp_llm_tuning.components.data.reading.findings import (
     Finding,
@@ -20,10 +22,10 @@ from kfp_llm_tuning.components.data.reading.findings import (
     name_files,
 )
 from kfp_llm_tuning.components.data.reading.places import Place
-from kfp_llm_tuning.components.data.reading.row_format import row_format_for
+from kfp_llm_tuning.components.data.reading.row_format import find_format
 from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
-from kfp_llm_tuning.components.data.rows import Row, RowFormat, count_messages
+from kfp_llm_tuning.components.data.rows import Row, RowFormat, count_answers, count_messages
 from kfp_llm_tuning.components.data.sources.files import check_source
 from kfp_llm_tuning.components.data.training_steps import RunLength, training_steps
 from kfp_llm_tuning.components.models.implemented import no_engine
@@ -49,7 +51,6 @@ from kfp_llm_tuning.components.validation.regions import ACCELERATORS, offered_a
 from kfp_llm_tuning.components.validation.row_advice import advise_row
 from kfp_llm_tuning.components.validation.summarise import (
     ScannedDataset,
-    count_training_examples,
     list_bounds,
     list_notes,
     summarise,
@@ -85,6 +86,7 @@ class Request:
         strict: Whether warnings refuse the dataset too.
         max_printed_problems: How many errors, warnings and notes, each, are told in full.
         tuner_arguments: The root input; a batch_size in it takes the place of the model's.
+        dataset_format: A choice of the root input; empty to find each set's from its rows.
     """
 
     dataset_uri: str
@@ -101,6 +103,7 @@ class Request:
     strict: bool = False
     max_printed_problems: int = MAX_PRINTED_PROBLEMS
     tuner_arguments: Mapping[str, Any] = field(default_factory=dict)
+    dataset_format: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,29 +168,38 @@ class _Validator:
             with collect(problems):
                 check_source(uri)
         raise_all(problems)
-        self._format = row_format_for(self._model, request.dataset_uri)
+        self._format = self._find_format(request.dataset_uri)
+        self._evaluation_format = self._format
+        if request.evaluation_data_uri:
+            self._evaluation_format = self._find_evaluation_format()
         self._findings = Findings(request.max_printed_problems)
         self._examined = ExaminedModel()
         self._counter: TokenCounter | None = None
         # The dataset that is being read, until its first good row is counted.
-        self._uncounted_uri = ""
+        self._uncounted: tuple[str, Format] | None = None
 
     def run(self) -> Validation:
         request, limits = self._request, self._model.dataset_limits
-        if request.default_context and self._format == RowFormat.TEXT:
+        kinds = (self._format.row_format, self._evaluation_format.row_format)
+        if request.default_context and RowFormat.TEXT in kinds:
             self._findings.add(_context_with_text())
         self._examine_model()
         names = name_files(request.dataset_uri, request.evaluation_data_uri)
         held_out = self._hold_out()
         training = self._scan(
-            request.dataset_uri, names[0], None if held_out is None else ~held_out
+            request.dataset_uri, names[0], self._format, None if held_out is None else ~held_out
         )
-        self._add(check_training_counts(training.scan, self._format, limits), training)
+        kind = self._format.row_format
+        self._add(check_training_counts(training.scan, kind, limits), training)
         evaluation = None
         if request.evaluation_data_uri:
-            evaluation = self._scan(request.evaluation_data_uri, names[1])
+            evaluation = self._scan(
+                request.evaluation_data_uri, names[1], self._evaluation_format
+            )
         elif held_out is not None:
-            evaluation = self._scan(request.dataset_uri, names[0], held_out, known=True)
+            evaluation = self._scan(
+                request.dataset_uri, names[0], self._format, held_out, known=True
+            )
         if evaluation:
             self._add(check_evaluation_counts(evaluation.scan, limits), evaluation)
         self._add(_compare_reasoning(training, evaluation), evaluation or training)
@@ -198,7 +210,7 @@ class _Validator:
         return self._result(training, evaluation, steps)
 
     def _examine_model(self) -> None:
-        self._examined = examine(self._model, self._format == RowFormat.CHAT)
+        self._examined = examine(self._model, self._format.row_format == RowFormat.CHAT)
         for finding in self._examined.findings:
             self._findings.add(finding)
         if self._examined.tokenizer is not None:
@@ -207,6 +219,14 @@ class _Validator:
             self._counter = TokenCounter(
                 self._examined.tokenizer, self._model, self._request.default_context
             )
+
+    def _find_format(self, uri: str) -> Format:
+        return find_format(uri, self._model, self._request.dataset_format)
+
+    def _find_evaluation_format(self) -> Format:
+        """Finds the evaluation set's own format; of one name both sets are of one kind."""
+        found = self._find_format(self._request.evaluation_data_uri)
+        return self._format if found.name == self._format.name else found
 
     def _hold_out(self) -> NDArray[numpy.bool_] | None:
         """Chooses the rows to evaluate on; None where none are, or can be, held out."""
@@ -231,6 +251,7 @@ class _Validator:
         self,
         uri: str,
         name: str,
+        expected: Format,
         part: NDArray[numpy.bool_] | None = None,
         *,
         known: bool = False,
@@ -240,34 +261,39 @@ class _Validator:
         Args:
             uri: The set.
             name: What it is called.
+            expected: The format of its rows.
             part: Whether each good row belongs to the part; None for the whole set.
             known: Whether what is wrong with the other rows was told already.
         """
         profile = DatasetProfile()
+        is_dialogue = expected.name == FormatName.PUBLISHED
         rows = repeat(True) if part is None else iter(part)
-        messages = 0
+        messages = learned = 0
 
         def report(finding: Finding) -> None:
             self._findings.add(finding.of(name))
 
         def visit(place: Place, row: Row) -> None:
-            nonlocal messages
+            nonlocal messages, learned
             if not next(rows):
                 return
             messages += count_messages([row])
+            learned += count_answers([row])
             profile.add(place, row)
-            for finding in advise_row(place, row):
+            for finding in advise_row(place, row, is_dialogue=is_dialogue):
                 report(finding)
             self._count_tokens(place, row, report)
 
-        self._uncounted_uri = uri
+        self._uncounted = (uri, expected)
         findings = Findings(0) if known else self._findings
         window = self._model.dataset_limits.advised_on
         # The closed models keep what the published templates read.
         only_lines = bool(self._model.substitute_for)
-        scanned = scan(uri, self._format, findings, visit, window, name, jsonl_only=only_lines)
+        scanned = scan(uri, expected, findings, visit, window, name, jsonl_only=only_lines)
         if part is not None:
-            scanned = scanned.part(len(profile.examples), messages, with_bad=not known)
+            scanned = scanned.part(
+                len(profile.examples), messages, learned, with_bad=not known
+            )
         checked = ScannedDataset(scanned, profile, self._finish_counting())
         if not known:
             self._add(list_notes(scanned), checked)
@@ -278,15 +304,15 @@ class _Validator:
             return
         try:
             # The first good row tells the counter of its dataset.
-            if self._uncounted_uri:
-                self._counter.start(self._uncounted_uri, self._format, report)
-                self._uncounted_uri = ""
+            if self._uncounted:
+                self._counter.start(*self._uncounted, report)
+                self._uncounted = None
             self._counter.add(place, row)
         except UserError as error:
             self._refuse_model(error)
 
     def _finish_counting(self) -> TokenCounts | None:
-        if not self._counter or self._uncounted_uri:
+        if not self._counter or self._uncounted:
             return None
         try:
             return self._counter.finish()
@@ -316,7 +342,7 @@ class _Validator:
             _logger.exception("Duplicates, labels and repetitions were not all looked at.")
 
     def _steps(self, training: ScannedDataset) -> StepsSummary | None:
-        examples = count_training_examples(training.scan)
+        examples = training.scan.answers
         if not examples:
             return None
         further, _ = read_further(self._request.tuner_arguments)
@@ -348,7 +374,7 @@ class _Validator:
             strict=strict,
             model_reference=self._request.large_model_reference,
             checkpoint=self._model.checkpoint_at_revision,
-            row_format=self._format,
+            row_format=self._format.row_format,
             training=summarise(training, self._model),
             evaluation=summarise(evaluation, self._model) if evaluation else None,
             steps=steps,
@@ -383,6 +409,7 @@ def _check_parameters(request: Request) -> Iterator[Problem]:
     if (most := request.max_printed_problems) < 1:
         yield Problem(f"{most} is too few.", "max_printed_problems", "1 or more")
     yield from read_further(request.tuner_arguments)[1]
+    yield from limit_problems(request.dataset_format, TEXT["dataset_format"])
 
 
 def _compare_reasoning(

@@ -11,12 +11,14 @@ from kfp_llm_tuning.components.data.rows import ChatRow, Row, TextRow
 from kfp_llm_tuning.components.validation.dataset_profile import count_pairs
 
 
-def advise_row(place: Place, row: Row) -> Iterator[Finding]:
+def advise_row(place: Place, row: Row, *, is_dialogue: bool = True) -> Iterator[Finding]:
     """Looks at one good row.
 
     Args:
         place: Where it stands.
         row: The row.
+        is_dialogue: Whether a conversation should have several pairs; in many formats those of one
+            question are conversations too.
 
     Yields:
         Warnings, each with its place.
@@ -24,7 +26,7 @@ def advise_row(place: Place, row: Row) -> Iterator[Finding]:
     for name, text in _texts(row):
         if text.isspace():
             yield warning("blank_text", f"{name} is white space only.", place, name)
-    if isinstance(row, ChatRow):
+    if is_dialogue and isinstance(row, ChatRow):
         pairs, (low, high) = count_pairs(row), ADVISED_PAIRS
         if not low <= pairs <= high:
             what = f"the conversation has {pairs} user-assistant pair{'s' if pairs > 1 else ''}."
@@ -60,4 +62,4 @@ def warning(
 def _texts(row: Row) -> list[tuple[str, str]]:
     if isinstance(row, TextRow):
         return [("input_text", row.input_text), ("output_text", row.output_text)]
-    return [(f"messages[{i}].content", m.content) for i, m in enumerate(row.messages)]
+    return [(row.path(i), m.content) for i, m in enumerate(row.messages)]

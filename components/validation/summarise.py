@@ -11,6 +11,7 @@ from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Scan
+from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile
 from kfp_llm_tuning.components.validation.lengths import Lengths
@@ -53,7 +54,7 @@ def summarise(checked: ScannedDataset, model: ModelReference) -> DatasetSummary:
         blank_lines=scanned.blank_lines,
         examples=scanned.examples,
         good_examples=scanned.good_examples,
-        training_examples=count_training_examples(scanned),
+        training_examples=scanned.answers,
         messages=scanned.messages,
         advised_on=scanned.visited,
         ignored_fields=dict(scanned.ignored_fields.most_common()),
@@ -68,19 +69,25 @@ def summarise(checked: ScannedDataset, model: ModelReference) -> DatasetSummary:
     )
 
 
-def count_training_examples(scanned: Scan) -> int:
-    """Counts what the tuner sees: good text rows, or the assistant's messages, half of all."""
-    return scanned.good_messages // 2 or scanned.good_examples
-
-
 def list_notes(scanned: Scan) -> Iterator[Finding]:
-    """Tells what was passed over: blank lines and fields that are not read."""
+    """Tells what the rows were read as, and what was passed over: blank lines, unread fields."""
+    if scanned.good_examples and scanned.format.name:
+        what = f"read as {scanned.format.title}, {_count_rows(scanned)}."
+        yield Finding("format", what, severity=Severity.NOTE)
+    if scanned.good_examples and scanned.format.caution:
+        what = f"{_count_rows(scanned)}: {scanned.format.caution}"
+        yield Finding("other_answers", what, severity=Severity.WARNING)
     if scanned.blank_lines:
         what = f"blank lines are skipped: {scanned.blank_lines:,}."
         yield Finding("blank_lines", what, severity=Severity.NOTE)
     for name, count in scanned.ignored_fields.most_common():
         what = f"the field {quote(name)} is not read; it stands in {count:,} examples."
         yield Finding("ignored_field", what, severity=Severity.NOTE)
+
+
+def _count_rows(scanned: Scan) -> str:
+    name = "conversation" if scanned.format.row_format == RowFormat.CHAT else "example"
+    return f"{scanned.good_examples:,} {name}{'' if scanned.good_examples == 1 else 's'}"
 
 
 def list_bounds(checked: ScannedDataset) -> Iterator[str]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.reading.dataset_formatter import formatter_for_dataset
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity, refused_row
 from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
-from kfp_llm_tuning.components.data.rows import Row, RowFormat
+from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.validation.lengths import LengthCounts
 from kfp_llm_tuning.components.validation.text_advice import TextAdvice
@@ -81,12 +82,12 @@ class TokenCounter:
         self._counted_bytes = 0
         self._counts = TokenCounts()
 
-    def start(self, uri: str, row_format: RowFormat, report: Callable[[Finding], object]) -> None:
+    def start(self, uri: str, expected: Format, report: Callable[[Finding], object]) -> None:
         """Begins a dataset.
 
         Args:
             uri: The dataset.
-            row_format: What its rows are.
+            expected: The format of its rows.
             report: Called with an error for every row that cannot be written for the model, and a
                 warning for every text that will be cut or that spells control tokens.
 
@@ -94,7 +95,7 @@ class TokenCounter:
             UserError: If the tokenizer's template cannot be used.
         """
         self._report = report
-        self._formatter: PromptFormatter = formatter_for_dataset(self._tokenizer, uri, row_format)
+        self._formatter: PromptFormatter = formatter_for_dataset(self._tokenizer, uri, expected)
         self._tokens = Tokenization(self._tokenizer, self._formatter, _NO_LIMIT, _NO_LIMIT)
         self._advice = TextAdvice(self._formatter, self._tokens.stop_text)
         self._renderer = RowRenderer(self._formatter, self._default_context, self._take)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR, raise_all
 from kfp_llm_tuning.components.parameters.pipeline import TEXT, TEXT_TEMPLATE
 from kfp_llm_tuning.components.parameters.reading import read
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.validation.dataset import Validation
     from kfp_llm_tuning.components.validation.summary import DatasetSummary, Summary
 
+# For rows in other formats than the published ones, as kind as the checkpoint behind those.
+_OPEN_MODEL = "qwen2.5-7b-instruct"
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 
@@ -49,7 +52,14 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
     default="",
     metavar="REF",
     shell_complete=complete_model_references,
-    help="The model to tune.  [default: text-bison@001, or chat-bison@001 for conversations]",
+    help="The model to tune.  [default: by the rows: text-bison@001, chat-bison@001, or "
+    f"{_OPEN_MODEL} for other formats than the published ones]",
+)
+@click.option(
+    "--dataset-format",
+    type=click.Choice(list(FormatName)),
+    default=None,
+    help="Format of the rows of both sets.  [default: found from the rows of each]",
 )
 @click.option("--default-context", default="", help="Context of conversations that have none.")
 @click.option(
@@ -80,6 +90,7 @@ def validate(
     evaluation_fraction: float,
     seed: int,
     model: str,
+    dataset_format: str | None,
     default_context: str,
     train_steps: int | None,
     epochs: float | None,
@@ -97,7 +108,7 @@ def validate(
     from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
     with _report_written(report_file) as report, at_work(f"Checking {file}"):
-        reference = model or _default_model(file)
+        reference = model or _default_model(file, dataset_format or "")
         validation = validate_dataset(
             Request(
                 dataset_uri=file,
@@ -105,6 +116,7 @@ def validate(
                 evaluation_fraction=evaluation_fraction,
                 seed=seed,
                 large_model_reference=reference,
+                dataset_format=dataset_format or "",
                 default_context=default_context,
                 **_run_length(reference, train_steps, epochs),
                 strict=strict,
@@ -120,11 +132,15 @@ def validate(
         sys.exit(EXIT_USER_ERROR)
 
 
-def _default_model(file: str) -> str:
+def _default_model(file: str, dataset_format: str) -> str:
+    """Chooses by the rows: the published models for published rows, else an open one."""
+    from kfp_llm_tuning.components.data.formats.published import PUBLISHED_CHAT, PUBLISHED_TEXT
     from kfp_llm_tuning.components.data.reading.row_format import detect_format
-    from kfp_llm_tuning.components.data.rows import RowFormat
 
-    return "chat-bison@001" if detect_format(file) == RowFormat.CHAT else "text-bison@001"
+    found = detect_format(file, default=PUBLISHED_TEXT)
+    if FormatName.PUBLISHED not in (found.name, dataset_format):
+        return _OPEN_MODEL
+    return "chat-bison@001" if found == PUBLISHED_CHAT else "text-bison@001"
 
 
 def _run_length(reference: str, train_steps: int | None, epochs: float | None) -> dict[str, Any]:

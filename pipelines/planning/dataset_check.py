@@ -108,6 +108,7 @@ def _validate(run: PlannedRun) -> Summary:
             strict=bool(run.value("strict_validation")),
             max_printed_problems=_SHOWN_FINDINGS,
             tuner_arguments=run.value("tuner_arguments"),
+            dataset_format=str(run.value("dataset_format") or ""),
         )
     ).summary
 

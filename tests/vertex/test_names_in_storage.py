@@ -9,9 +9,10 @@ import pytest
 from gcsfs.core import GCSFileSystem
 
 from kfp_llm_tuning.components.common import storage, transfers
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading.findings import Findings
 from kfp_llm_tuning.components.data.reading.scan import scan
-from kfp_llm_tuning.components.data.rows import RowFormat, TextRow
+from kfp_llm_tuning.components.data.rows import TextRow
 from kfp_llm_tuning.components.evaluation.evaluate import Copies, publish
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
 from kfp_llm_tuning.components.tuning.staging import staged
@@ -44,7 +45,7 @@ def test_a_dataset_is_read(bucket: Path, name: str) -> None:
     rows: list[object] = []
     findings = Findings(10)
     uri = f"gs://data/{name}/{name}.jsonl"
-    scan(uri, RowFormat.TEXT, findings, lambda _, row: rows.append(row))
+    scan(uri, PUBLISHED_TEXT, findings, lambda _, row: rows.append(row))
     assert (rows, findings.counts) == ([TextRow("a", "b")], {})
     assert storage.file_state(uri)
 

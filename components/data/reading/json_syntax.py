@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ class Fields:
 
     pairs: list[tuple[str, Any]]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names in order, repeated ones included."""
         return tuple(name for name, _ in self.pairs)
@@ -50,6 +51,10 @@ class Fields:
     def get(self, name: str) -> Any:
         """Gives a field's last value; it must be there."""
         return next(value for found, value in reversed(self.pairs) if found == name)
+
+    def find(self, name: str) -> Any:
+        """Gives a field's last value; None where it is missing, or null."""
+        return self.get(name) if name in self.names else None
 
 
 class _NotJson(ValueError):

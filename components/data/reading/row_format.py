@@ -1,88 +1,121 @@
-"""Decides whether a dataset's rows are text or chat."""
+"""Finds the format that a dataset is written in: by its rows, as the model demands, or as given."""
 
 from __future__ import annotations
 
-import msgspec
-from msgspec import UNSET, UnsetType
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from kfp_llm_tuning.components.data.reading.fast_check import DECODE_ERRORS
+from kfp_llm_tuning.components.data.formats.format import Format
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_CHAT, PUBLISHED_TEXT
+from kfp_llm_tuning.components.data.formats.registry import (
+    FORMATS,
+    UNKNOWN,
+    formats_named,
+    possible_formats,
+)
+from kfp_llm_tuning.components.data.reading.json_syntax import JSON_WHITESPACE, Fields, parse
 from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.data.sources.parts import Rows
 from kfp_llm_tuning.components.data.sources.reader import read_source
 from kfp_llm_tuning.components.models.model_references import ModelReference
 
-
-class _Fields(msgspec.Struct):
-    """Which of the telling fields an object has; their values are not looked at."""
-
-    messages: msgspec.Raw | UnsetType = UNSET
-    contents: msgspec.Raw | UnsetType = UNSET
-    conversations: msgspec.Raw | UnsetType = UNSET
-    input_text: msgspec.Raw | UnsetType = UNSET
-    output_text: msgspec.Raw | UnsetType = UNSET
-    data: msgspec.Raw | UnsetType = UNSET
+_CONVERT = (
+    "Convert the file (kfp-llm-tuning convert), give dataset_format as {name}, or tune an open "
+    "model, which takes any format."
+)
 
 
-# The latter two are other tools' names for it: what to write instead is told of a chat row.
-_CHAT_FIELDS = ("messages", "contents", "conversations")
-_TEXT_FIELDS = ("input_text", "output_text")
-_decode_fields = msgspec.json.Decoder(_Fields).decode
-_decode_list = msgspec.json.Decoder(list[_Fields]).decode
+def find_format(uri: str, model: ModelReference, name: str = "") -> Format:
+    """Finds the format of a dataset.
 
-
-def row_format_for(model: ModelReference, uri: str) -> RowFormat:
-    """Gives the format that a model takes.
+    The closed models of the published templates take published rows alone, unless another format is
+    given; open models take every format, and the first telling row decides.
 
     Args:
-        model: A text model, a chat model, or one that takes both.
-        uri: The training set, whose first telling row decides where the model takes both.
+        uri: The dataset, as `data.sources.files.list_files` takes it.
+        model: The model that is tuned.
+        name: The root input dataset_format; empty to find it from the rows.
 
     Returns:
-        The format.
+        The format; of a file in none that is known, one that refuses every row.
 
     Raises:
         UserError: If the file cannot be opened.
     """
-    if model.chat_only:
-        return RowFormat.CHAT
-    return RowFormat.TEXT if model.text_only else detect_format(uri)
+    kind = _kind_of(model)
+    if model.substitute_for and not name:
+        published = PUBLISHED_CHAT if kind == RowFormat.CHAT else PUBLISHED_TEXT
+        return replace(published, claim=f"{model.name} takes", remedy=_CONVERT)
+    if not name:
+        found = detect_format(uri)
+        return replace(found, row_format=kind or found.row_format)
+    among = formats_named(name)
+    wanted = [each for each in among if each.row_format == kind]
+    found = wanted[0] if wanted else detect_format(uri, among, default=among[-1])
+    return replace(
+        found,
+        row_format=kind or found.row_format,
+        claim="dataset_format says",
+        remedy="Write every row in that format, or leave dataset_format out.",
+    )
 
 
-def detect_format(uri: str) -> RowFormat:
+def detect_format(uri: str, among: Sequence[Format] = FORMATS, default: Format = UNKNOWN) -> Format:
     """Reads a dataset up to its first telling row.
 
     Args:
         uri: The dataset, as `data.sources.files.list_files` takes it.
+        among: The formats that it may have.
+        default: What is returned where no row tells.
 
     Returns:
-        The format of the first row that has a field of one; text where none has.
+        The format of the first row that is in one format alone; where there is none, one of the
+        formats of the first that may be in several.
 
     Raises:
         UserError: If a file cannot be opened.
     """
     lines = (part.lines for part in read_source(uri, "") if isinstance(part, Rows))
-    return next(filter(None, map(_format_of_lines, lines)), RowFormat.TEXT)
+    return format_of_lines(lines, among) or default
 
 
-def _format_of_lines(data: bytes) -> RowFormat | None:
-    """Gives the format of the first telling row; what is no JSON object tells nothing."""
-    if b"{" not in data:
-        return None
-    return next(filter(None, map(_format_of_line, data.split(b"\n"))), None)
+def format_of_lines(chunks: Iterable[bytes], among: Sequence[Format] = FORMATS) -> Format | None:
+    """Looks for the first telling row.
+
+    Args:
+        chunks: Whole lines; what is no JSON object tells nothing.
+        among: The formats that it may have.
+
+    Returns:
+        Its format; None where no row has one.
+    """
+    likeliest = None
+    for fields in _objects(chunks):
+        possible = possible_formats(fields, among)
+        if len({each.name for each in possible}) == 1:
+            return possible[0]
+        if possible:
+            likeliest, among = likeliest or possible[0], possible
+    return likeliest
 
 
-def _format_of_line(line: bytes) -> RowFormat | None:
-    try:
-        fields = _decode_fields(line)
-        if fields.data is not UNSET and not _format_of(fields):
-            return next(filter(None, map(_format_of, _decode_list(fields.data))), None)
-    except DECODE_ERRORS:
-        return None
-    return _format_of(fields)
+def _kind_of(model: ModelReference) -> RowFormat | None:
+    """Gives what a model takes; None where it takes both."""
+    if model.chat_only:
+        return RowFormat.CHAT
+    return RowFormat.TEXT if model.text_only else None
 
 
-def _format_of(fields: _Fields) -> RowFormat | None:
-    for names, row_format in ((_CHAT_FIELDS, RowFormat.CHAT), (_TEXT_FIELDS, RowFormat.TEXT)):
-        if any(getattr(fields, name) is not UNSET for name in names):
-            return row_format
-    return None
+def _objects(chunks: Iterable[bytes]) -> Iterator[Fields]:
+    """Parses the lines up to where the caller has seen enough; of a ``data`` list, its entries."""
+    for chunk in chunks:
+        for line in chunk.split(b"\n"):
+            if not line.strip(JSON_WHITESPACE):
+                continue
+            fields = parse(line)
+            if not isinstance(fields, Fields):
+                continue
+            yield fields
+            entries = fields.find("data")
+            if isinstance(entries, list):
+                yield from (entry for entry in entries if isinstance(entry, Fields))

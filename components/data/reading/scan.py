@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from kfp_llm_tuning.components.common.dataset_formats import FormatName
+from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.reading.careful_check import LineReport, check_line
 from kfp_llm_tuning.components.data.reading.fast_check import FastCheck
 from kfp_llm_tuning.components.data.reading.findings import Findings, name_files
@@ -21,7 +23,7 @@ from kfp_llm_tuning.components.data.reading.limits import (
 )
 from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.reading.row_sizes import may_be_too_large, too_large
-from kfp_llm_tuning.components.data.rows import READ_FIELDS, Row, RowFormat, count_messages
+from kfp_llm_tuning.components.data.rows import Row, RowFormat, count_answers, count_messages
 from kfp_llm_tuning.components.data.sources.parts import Part, Rows
 from kfp_llm_tuning.components.data.sources.reader import read_source
 
@@ -37,6 +39,7 @@ class Scan:
     Attributes:
         uri: What names it.
         name: What it is called in findings.
+        format: What its rows were read as.
         is_read: Whether every file was read; False where one is an archive or the like.
         bytes: Size of its files, decompressed, as far as they were read.
         lines: Lines or rows, blank lines included.
@@ -45,12 +48,14 @@ class Scan:
         good_examples: Examples without an error.
         messages: Messages of all conversations, bad ones included; 0 for text.
         good_messages: Messages of the good conversations.
+        answers: What is learned of the good examples: outputs of texts, answers of conversations.
         visited: Good examples that were handed to the visitor.
         ignored_fields: How often each field that is not read stands in the visited examples.
     """
 
     uri: str
     name: str
+    format: Format
     is_read: bool = True
     bytes: int = 0
     lines: int = 0
@@ -59,15 +64,17 @@ class Scan:
     good_examples: int = 0
     messages: int = 0
     good_messages: int = 0
+    answers: int = 0
     visited: int = 0
     ignored_fields: Counter[str] = field(default_factory=Counter)
 
-    def part(self, rows: int, messages: int, *, with_bad: bool) -> Scan:
+    def part(self, rows: int, messages: int, answers: int, *, with_bad: bool) -> Scan:
         """Gives the counts of a part of the dataset.
 
         Args:
             rows: Good examples in the part.
             messages: Their messages.
+            answers: What is learned of them.
             with_bad: Whether the bad examples belong to it too.
         """
         bad = (self.examples - self.good_examples) * with_bad
@@ -78,13 +85,14 @@ class Scan:
             good_examples=rows,
             messages=messages + bad_messages,
             good_messages=messages,
+            answers=answers,
             visited=rows,
         )
 
 
 def scan(
     uri: str,
-    row_format: RowFormat,
+    expected: Format,
     findings: Findings,
     visit: Visitor,
     window: int | None = None,
@@ -96,7 +104,7 @@ def scan(
 
     Args:
         uri: A file, a folder, a pattern ...: what ``sources.files.list_files`` takes.
-        row_format: What the rows must be.
+        expected: What the rows must be.
         findings: Takes what is found.
         visit: Called with each of the first ``window`` good examples.
         window: How many good examples are visited; None for all.
@@ -109,9 +117,9 @@ def scan(
     Raises:
         UserError: If a file cannot be found or opened.
     """
-    scanned = Scan(uri, name or name_files(uri)[0])
+    scanned = Scan(uri, name or name_files(uri)[0], expected)
     most = sys.maxsize if window is None else window
-    scanner = _Scanner(scanned, row_format, findings, visit, most)
+    scanner = _Scanner(scanned, findings, visit, most)
     for part in read_source(uri, scanned.name, jsonl_only=jsonl_only):
         scanner.check(part)
     return scanned
@@ -123,17 +131,17 @@ class _Scanner:
     def __init__(
         self,
         scanned: Scan,
-        row_format: RowFormat,
         findings: Findings,
         visit: Visitor,
         window: int,
     ) -> None:
-        self._format = row_format
+        self._format = scanned.format
         self._findings = findings
         self._visit = visit
         self._window = window
-        self._fast = FastCheck(row_format)
-        self._names = _FieldNames(row_format)
+        is_published = scanned.format.name == FormatName.PUBLISHED
+        self._fast = FastCheck(scanned.format.row_format) if is_published else None
+        self._names = _FieldNames(scanned.format)
         self._scan = scanned
 
     def check(self, part: Part) -> None:
@@ -154,7 +162,7 @@ class _Scanner:
             self._scan.lines += blank
             self._scan.blank_lines += blank
             return
-        rows = self._fast.accept_chunk(data)
+        rows = self._fast.accept_chunk(data) if self._fast else None
         if rows is None or may_be_too_large(len(data), rows):
             for offset, line in enumerate(data[:-1].split(b"\n")):
                 self._check_line(line, self._place(part, offset))
@@ -176,7 +184,7 @@ class _Scanner:
         if not line.strip(JSON_WHITESPACE):
             self._scan.blank_lines += 1
             return
-        accepted = self._fast.accept_line(line)
+        accepted = self._fast.accept_line(line) if self._fast else None
         if accepted is None:
             report = check_line(line, self._format)
         else:
@@ -195,8 +203,10 @@ class _Scanner:
 
     def _count(self, rows: Sequence[Row]) -> int:
         """Counts good rows; gives the number of their messages."""
-        messages = count_messages(rows) if self._format == RowFormat.CHAT else 0
+        is_chat = self._format.row_format == RowFormat.CHAT
         self._scan.good_examples += len(rows)
+        self._scan.answers += count_answers(rows) if is_chat else len(rows)
+        messages = count_messages(rows) if is_chat else 0
         self._scan.good_messages += messages
         return messages
 
@@ -220,8 +230,8 @@ class _Scanner:
 class _FieldNames:
     """Lists the fields of good rows that are not read."""
 
-    def __init__(self, row_format: RowFormat) -> None:
-        self._read = set(READ_FIELDS[row_format])
+    def __init__(self, expected: Format) -> None:
+        self._read = set(expected.fields)
         self._plain = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._list = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 

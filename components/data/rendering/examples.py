@@ -158,4 +158,4 @@ def _turns(row: Row, default_context: str) -> Iterator[tuple[str, Turn]]:
     context = default_context if row.context is UNSET else str(row.context)
     for position, _ in answers(row):
         messages = row.messages[: position + 1]
-        yield f"messages[{position}].content", Turn(messages, context, tools=row.tools)
+        yield row.path(position), Turn(messages, context, tools=row.tools)

@@ -35,6 +35,7 @@ def output_folder(tmp_path):
                 "evaluation_fraction",
                 "seed",
                 "data_version",
+                "dataset_format",
             },
             {"preprocessed"},
         ),

@@ -157,7 +157,7 @@ def test_blank_answers_that_a_template_strips_are_left_out_and_listed(
         {"input_text": "the weather", "output_text": answer} for answer in ("fine", "  ", "good")
     ]
     tokenizer = chat_tokenizers["llama-3"]
-    preprocess_dataset(Source(write_rows(rows), "llama"), tokenizer, tmp_path / "records")
+    preprocess_dataset(Source(write_rows(rows), "byte-tiny"), tokenizer, tmp_path / "records")
     encoding = encode_dataset(tmp_path / "records", tokenizer, WIDE, tmp_path / "encoded")
     assert encoding.examples == 2
     assert (encoding.empty_outputs, encoding.empty_output_lines) == (1, [2])

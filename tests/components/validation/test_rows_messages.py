@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components.data.formats.format import Format
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_CHAT, PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading.findings import Findings, Severity, list_problems
 from kfp_llm_tuning.components.data.reading.limits import MAXIMUM_LINE_BYTES
 from kfp_llm_tuning.components.data.reading.scan import scan
-from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.data.sources.containers import READ
 
 GOOD = {
-    RowFormat.TEXT: b'{"input_text": "in", "output_text": "out"}',
-    RowFormat.CHAT: b'{"messages": [{"author": "user", "content": "in"}, '
+    PUBLISHED_TEXT: b'{"input_text": "in", "output_text": "out"}',
+    PUBLISHED_CHAT: b'{"messages": [{"author": "user", "content": "in"}, '
     b'{"author": "assistant", "content": "out"}]}',
 }
 TEXT_FORM = 'Allowed: {"input_text": "...", "output_text": "..."}.'
@@ -72,10 +73,8 @@ BROKEN_TEXT = {
     "prompt and completion": (
         b'{"prompt": "a", "completion": "b"}',
         [
-            ", input_text: input_text is missing. "
-            'Did you mean input_text where the row has "prompt"?',
-            ", output_text: output_text is missing. "
-            'Did you mean output_text where the row has "completion"?',
+            f": the row is prompt/completion where the file is published text. {TEXT_FORM} "
+            "Write every row in one format."
         ],
     ),
     "unlike names": (
@@ -119,7 +118,7 @@ BROKEN_TEXT = {
         [", input_text: input_text stands 2 times in one object. Allowed: once."],
     ),
     "chat row": (
-        GOOD[RowFormat.CHAT],
+        GOOD[PUBLISHED_CHAT],
         [
             f": a chat row stands where text rows are expected. {TEXT_FORM} Name a chat model in "
             "large_model_reference, or write every row in one format."
@@ -267,7 +266,7 @@ BROKEN_TEXT = {
 }
 BROKEN_CHAT = {
     "text row": (
-        GOOD[RowFormat.TEXT],
+        GOOD[PUBLISHED_TEXT],
         [
             f": a text row stands where chat rows are expected. {CHAT_FORM} Name a text model in "
             "large_model_reference, or write every row in one format."
@@ -279,7 +278,10 @@ BROKEN_CHAT = {
     ),
     "Gemini contents": (
         b'{"contents": [{"role": "user", "parts": [{"text": "a"}]}]}',
-        [', messages: messages is missing. Did you mean messages where the row has "contents"?'],
+        [
+            f": the row is Gemini contents where the file is published chat. {CHAT_FORM} "
+            "Write every row in one format."
+        ],
     ),
     "messages is text": (
         b'{"messages": "hi"}',
@@ -364,11 +366,11 @@ BROKEN_CHAT = {
         ],
     ),
     "context is null": (
-        b'{"context": null, ' + GOOD[RowFormat.CHAT][1:],
+        b'{"context": null, ' + GOOD[PUBLISHED_CHAT][1:],
         [", context: context is null. Allowed: text. Leave context out where there is none."],
     ),
     "context twice": (
-        b'{"context": "a", "context": "b", ' + GOOD[RowFormat.CHAT][1:],
+        b'{"context": "a", "context": "b", ' + GOOD[PUBLISHED_CHAT][1:],
         [", context: context stands 2 times in one object. Allowed: once."],
     ),
     "author twice": (
@@ -396,8 +398,8 @@ BROKEN_CHAT = {
     ),
 }
 CASES = [
-    pytest.param(row_format, *case, id=f"{row_format}: {name}")
-    for row_format, cases in ((RowFormat.TEXT, BROKEN_TEXT), (RowFormat.CHAT, BROKEN_CHAT))
+    pytest.param(row_format, *case, id=f"{row_format.title}: {name}")
+    for row_format, cases in ((PUBLISHED_TEXT, BROKEN_TEXT), (PUBLISHED_CHAT, BROKEN_CHAT))
     for name, case in cases.items()
 ]
 
@@ -410,7 +412,7 @@ def test_there_are_enough_kinds_of_broken_rows() -> None:
 
 @pytest.mark.parametrize(("row_format", "line", "expected"), CASES)
 def test_broken_row_has_its_exact_message(
-    row_format: RowFormat, line: bytes, expected: list[str], tmp_path: Path
+    row_format: Format, line: bytes, expected: list[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "train.jsonl"
     good = GOOD[row_format]
@@ -467,7 +469,7 @@ def test_file_that_holds_no_rows_gets_one_message(
     file = tmp_path / "train.jsonl"
     file.write_bytes(content)
     findings = Findings(20)
-    scan(str(file), RowFormat.TEXT, findings, lambda place, row: None)
+    scan(str(file), PUBLISHED_TEXT, findings, lambda place, row: None)
     what, fix = expected
     assert [str(problem) for problem in list_problems(findings)] == [
         f"train.jsonl: the file is {what}. Allowed: {READ}. {fix}"
@@ -483,7 +485,7 @@ def test_published_models_keep_their_jsonl(
     file = tmp_path / "train.jsonl"
     file.write_bytes(content)
     findings = Findings(20)
-    scanned = scan(str(file), RowFormat.TEXT, findings, lambda place, row: None, jsonl_only=True)
+    scanned = scan(str(file), PUBLISHED_TEXT, findings, lambda place, row: None, jsonl_only=True)
     assert not scanned.is_read
     (problem,) = list_problems(findings)
     assert str(problem).startswith(
@@ -494,7 +496,7 @@ def test_published_models_keep_their_jsonl(
 
 def test_long_line_is_skipped_and_told(tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
-    good = GOOD[RowFormat.TEXT] + b"\n"
+    good = GOOD[PUBLISHED_TEXT] + b"\n"
     with file.open("wb") as stream:
         stream.write(good + b'{"input_text": "')
         for _ in range(MAXIMUM_LINE_BYTES // 2**20 + 1):
@@ -502,7 +504,7 @@ def test_long_line_is_skipped_and_told(tmp_path: Path) -> None:
         stream.write(b'", "output_text": "b"}\n' + good)
     findings = Findings(20)
     visited = []
-    scanned = scan(str(file), RowFormat.TEXT, findings, lambda place, row: visited.append(place))
+    scanned = scan(str(file), PUBLISHED_TEXT, findings, lambda place, row: visited.append(place))
     size = (MAXIMUM_LINE_BYTES // 2**20 + 1) * 2**20 + 38
     assert [str(problem) for problem in list_problems(findings)] == [
         f"train.jsonl line 2: the line has {size:,} bytes and is not read. Allowed: at most "
@@ -516,7 +518,7 @@ def test_null_character_is_a_warning(tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
     file.write_bytes(b'{"input_text": "a\\u0000b", "output_text": "c"}\n')
     findings = Findings(20)
-    scanned = scan(str(file), RowFormat.TEXT, findings, lambda place, row: None)
+    scanned = scan(str(file), PUBLISHED_TEXT, findings, lambda place, row: None)
     assert scanned.good_examples == 1
     assert [str(problem) for problem in list_problems(findings, Severity.WARNING)] == [
         "train.jsonl line 1, input_text: the text has the character U+0000 at position 2. It is "

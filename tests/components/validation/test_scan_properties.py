@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kfp_llm_tuning.components.data.formats.format import Format
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_CHAT, PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading.careful_check import check_line
 from kfp_llm_tuning.components.data.reading.fast_check import FastCheck
 from kfp_llm_tuning.components.data.reading.findings import Findings, Severity, list_problems
 from kfp_llm_tuning.components.data.reading.scan import Scan, scan
-from kfp_llm_tuning.components.data.rows import RowFormat
 
-FORMATS = st.sampled_from(list(RowFormat))
+PUBLISHED = st.sampled_from([PUBLISHED_TEXT, PUBLISHED_CHAT])
 PROPERTY = settings(
     max_examples=100,
     deadline=None,
@@ -98,7 +99,7 @@ files = st.tuples(st.lists(lines(), max_size=8), st.booleans()).map(
 )
 
 
-def look(file: Path, row_format: RowFormat) -> tuple[Scan, list[Any], Counter[Any], list[str]]:
+def look(file: Path, row_format: Format) -> tuple[Scan, list[Any], Counter[Any], list[str]]:
     findings = Findings(1000)
     visited: list[Any] = []
     scanned = scan(
@@ -112,9 +113,9 @@ def look(file: Path, row_format: RowFormat) -> tuple[Scan, list[Any], Counter[An
 
 
 @PROPERTY
-@given(content=files, row_format=FORMATS)
+@given(content=files, row_format=PUBLISHED)
 def test_fast_and_careful_check_say_the_same(
-    content: bytes, row_format: RowFormat, tmp_path: Path
+    content: bytes, row_format: Format, tmp_path: Path
 ) -> None:
     file = tmp_path / "train.jsonl"
     file.write_bytes(content)
@@ -128,12 +129,12 @@ def test_fast_and_careful_check_say_the_same(
 
 
 @settings(PROPERTY, max_examples=200)
-@given(entries=st.lists(rows, min_size=1, max_size=6), ascii_only=st.booleans(), form=FORMATS)
+@given(entries=st.lists(rows, min_size=1, max_size=6), ascii_only=st.booleans(), form=PUBLISHED)
 def test_chunk_is_accepted_only_when_every_line_is_good(
-    entries: list[Any], ascii_only: bool, form: RowFormat
+    entries: list[Any], ascii_only: bool, form: Format
 ) -> None:
     written = [write(entry, ascii_only) for entry in entries]
-    accepted = FastCheck(form).accept_chunk(b"".join(line + b"\n" for line in written))
+    accepted = FastCheck(form.row_format).accept_chunk(b"".join(line + b"\n" for line in written))
     reports = [check_line(line, form) for line in written]
     if accepted is not None:
         assert not any(report.findings for report in reports)
@@ -141,9 +142,9 @@ def test_chunk_is_accepted_only_when_every_line_is_good(
 
 
 @PROPERTY
-@given(content=st.binary(max_size=400), row_format=FORMATS, compressed=st.booleans())
+@given(content=st.binary(max_size=400), row_format=PUBLISHED, compressed=st.booleans())
 def test_random_bytes_never_raise(
-    content: bytes, row_format: RowFormat, compressed: bool, tmp_path: Path
+    content: bytes, row_format: Format, compressed: bool, tmp_path: Path
 ) -> None:
     file = tmp_path / ("train.jsonl.gz" if compressed else "train.jsonl")
     file.write_bytes(content)
@@ -153,10 +154,8 @@ def test_random_bytes_never_raise(
 
 
 @PROPERTY
-@given(entries=st.lists(values, max_size=6), row_format=FORMATS)
-def test_random_json_never_raises(
-    entries: list[Any], row_format: RowFormat, tmp_path: Path
-) -> None:
+@given(entries=st.lists(values, max_size=6), row_format=PUBLISHED)
+def test_random_json_never_raises(entries: list[Any], row_format: Format, tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
     file.write_bytes(b"\n".join(write(entry, True) for entry in entries))
     scanned, visited, _, _ = look(file, row_format)
@@ -171,6 +170,6 @@ def test_damaged_gzip_never_raises(cut: int, flip: int, value: int, tmp_path: Pa
     damaged[flip % len(damaged)] = value
     file = tmp_path / "train.jsonl.gz"
     file.write_bytes(bytes(damaged)[: max(0, len(damaged) - cut)])
-    scanned, visited, counts, _ = look(file, RowFormat.TEXT)
+    scanned, visited, counts, _ = look(file, PUBLISHED_TEXT)
     assert counts or scanned.good_examples in (0, 50)
     assert len(visited) == scanned.good_examples

@@ -58,7 +58,7 @@ def test_a_row_that_the_template_refuses_is_named(
     [problem] = told(validation, Severity.ERROR, "row_refused")
     assert problem.startswith(expected)
     assert "Say yes" in problem
-    source = Source(str(tmp_path / "train.jsonl"), "a model")
+    source = Source(str(tmp_path / "train.jsonl"), "byte-tiny")
     with pytest.raises(UserError, match=expected):
         preprocess_dataset(source, tokenizer, tmp_path / "records")
 
@@ -72,7 +72,7 @@ def test_a_template_that_one_row_sets_off_is_told_with_its_line(
     )
     [problem] = told(check(tokenizer, answer="nope"), Severity.ERROR, "unusable_template")
     assert problem.startswith("line 3: the model's chat template cannot be used: it needs more")
-    source = Source(str(tmp_path / "train.jsonl"), "a model")
+    source = Source(str(tmp_path / "train.jsonl"), "byte-tiny")
     with pytest.raises(UserError, match="train.jsonl line 3, output_text: .* more memory"):
         preprocess_dataset(source, tokenizer, tmp_path / "records")
 

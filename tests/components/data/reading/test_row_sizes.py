@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kfp_llm_tuning.components.data.formats.format import Format
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_CHAT, PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading import row_sizes
 from kfp_llm_tuning.components.data.reading import scan as scanning
 from kfp_llm_tuning.components.data.reading.findings import Findings, Severity
 from kfp_llm_tuning.components.data.reading.row_sizes import may_be_too_large, too_large
 from kfp_llm_tuning.components.data.reading.scan import OTHER_FIELDS, scan
-from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, RowFormat, TextRow
+from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, TextRow
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def conversation(pairs: int, characters: int = 10) -> dict[str, Any]:
     return {"messages": turn * pairs}
 
 
-def found(tmp_path: Path, row_format: RowFormat, *rows: dict[str, Any]) -> tuple[list[str], int]:
+def found(tmp_path: Path, row_format: Format, *rows: dict[str, Any]) -> tuple[list[str], int]:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     findings = Findings(20)
@@ -46,7 +48,7 @@ def found(tmp_path: Path, row_format: RowFormat, *rows: dict[str, Any]) -> tuple
 @pytest.mark.usefixtures("small")
 def test_long_texts_are_refused_by_line(tmp_path: Path) -> None:
     rows = [{"input_text": "x" * size, "output_text": "y"} for size in (50, 100, 99)]
-    told, good = found(tmp_path, RowFormat.TEXT, *rows)
+    told, good = found(tmp_path, PUBLISHED_TEXT, *rows)
     assert good == 2
     assert told == [
         "rows.jsonl line 2: the example has 101 characters. Allowed: at most 100 characters. "
@@ -56,7 +58,7 @@ def test_long_texts_are_refused_by_line(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_long_conversations_are_refused_by_line(tmp_path: Path) -> None:
-    told, good = found(tmp_path, RowFormat.CHAT, *map(conversation, (1, 3, 4)))
+    told, good = found(tmp_path, PUBLISHED_CHAT, *map(conversation, (1, 3, 4)))
     assert good == 2
     assert len(told) == 1
     assert told[0].startswith("rows.jsonl line 3: the conversation has 4 answers and 80 characters")
@@ -68,7 +70,7 @@ def test_examples_of_a_data_list_are_refused_by_path(tmp_path: Path) -> None:
     rows = [{"input_text": "x" * size, "output_text": "y"} for size in (50, 100)]
     path.write_text(json.dumps({"data": rows}), encoding="utf-8")
     findings = Findings(20)
-    scanned = scan(str(path), RowFormat.TEXT, findings, lambda _place, _row: None)
+    scanned = scan(str(path), PUBLISHED_TEXT, findings, lambda _place, _row: None)
     assert (scanned.examples, scanned.good_examples) == (2, 1)
     (finding,) = findings.printed(Severity.ERROR)
     assert finding.where == "rows.jsonl line 1, data[1]"
@@ -101,7 +103,7 @@ def test_names_of_fields_that_are_not_read_are_bounded(
         {"input_text": "q", "output_text": "a", "usual": 1, f"rare{n}" * 50: n} for n in range(40)
     ]
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    scanned = scan(str(path), RowFormat.TEXT, Findings(20), lambda _place, _row: None)
+    scanned = scan(str(path), PUBLISHED_TEXT, Findings(20), lambda _place, _row: None)
     assert scanned.ignored_fields["usual"] == 40
     assert scanned.ignored_fields.total() == 80
     assert scanned.ignored_fields[OTHER_FIELDS] >= 30

@@ -10,9 +10,10 @@ import fsspec
 import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading.findings import Findings, list_problems
 from kfp_llm_tuning.components.data.reading.scan import scan
-from kfp_llm_tuning.components.data.rows import RowFormat, TextRow
+from kfp_llm_tuning.components.data.rows import TextRow
 from kfp_llm_tuning.components.data.sources.files import list_files
 
 Make = Callable[..., Path]
@@ -43,7 +44,7 @@ def texts(uri: str) -> list[str]:
         assert isinstance(row, TextRow)
         found.append(row.input_text)
 
-    scan(uri, RowFormat.TEXT, findings, visit)
+    scan(uri, PUBLISHED_TEXT, findings, visit)
     assert not list_problems(findings)
     return found
 
@@ -103,7 +104,7 @@ def test_places_name_the_file_of_several(make: Make) -> None:
     with (folder / "set/b.jsonl").open("a") as stream:
         stream.write('{"input_text": "a"}\n')
     findings = Findings(20)
-    scan(f"{folder}/set", RowFormat.TEXT, findings, lambda place, row: None)
+    scan(f"{folder}/set", PUBLISHED_TEXT, findings, lambda place, row: None)
     (problem,) = list_problems(findings)
     assert problem.where.startswith("set/b.jsonl line 2")
 

@@ -17,9 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import ipc, parquet
 
+from kfp_llm_tuning.components.data.formats.format import Format
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_CHAT, PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading.findings import Findings, list_problems
 from kfp_llm_tuning.components.data.reading.scan import scan
-from kfp_llm_tuning.components.data.rows import Row, RowFormat
+from kfp_llm_tuning.components.data.rows import Row
 from kfp_llm_tuning.components.data.sources.json_array import read_json_array
 from kfp_llm_tuning.components.data.sources.parts import Remark
 from kfp_llm_tuning.components.data.sources.reader import read_source
@@ -104,7 +106,7 @@ MESSAGES = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=2).map(
 CHAT_ROWS = st.fixed_dictionaries({"messages": MESSAGES}, optional={"context": TEXTS})
 
 
-def read(uri: Path | str, row_format: RowFormat = RowFormat.TEXT) -> tuple[list[Row], list[str]]:
+def read(uri: Path | str, row_format: Format = PUBLISHED_TEXT) -> tuple[list[Row], list[str]]:
     findings = Findings(20)
     rows: list[Row] = []
     scan(str(uri), row_format, findings, lambda _, row: rows.append(row))
@@ -117,8 +119,8 @@ def read(uri: Path | str, row_format: RowFormat = RowFormat.TEXT) -> tuple[list[
 def test_every_container_gives_the_same_rows(
     name: str, tmp_path: Path, data: st.DataObject
 ) -> None:
-    row_format = data.draw(st.sampled_from(RowFormat))
-    kind = TEXT_ROWS if row_format == RowFormat.TEXT else CHAT_ROWS
+    row_format = data.draw(st.sampled_from([PUBLISHED_TEXT, PUBLISHED_CHAT]))
+    kind = TEXT_ROWS if row_format == PUBLISHED_TEXT else CHAT_ROWS
     rows = data.draw(st.lists(kind, min_size=1, max_size=7))
     CONTAINERS[name](rows, tmp_path / name)
     write_lines(rows, tmp_path / "same.jsonl")
