@@ -44,9 +44,7 @@ def is_text(value: Any) -> bool:
 
 def wrong_type(value: Any, path: str, allowed: str, fix: str = "") -> Finding:
     """Says that a field holds something of another kind than it should."""
-    name = path.rpartition(".")[2]
-    name = "" if name.endswith("]") else f"{name} "
-    return Finding("wrong_type", f"{name}is {describe(value)}.", allowed, fix, path=path)
+    return Finding("wrong_type", f"{_named(path)}is {describe(value)}.", allowed, fix, path=path)
 
 
 def missing(fields: Fields, name: str, path: str, known: tuple[str, ...]) -> Finding:
@@ -132,7 +130,13 @@ def filled_text(
 
 def empty_text(path: str) -> Finding:
     """Says that a text is empty."""
-    return Finding("empty_text", f"{path.rpartition('.')[2]} is empty.", "text", path=path)
+    return Finding("empty_text", f"{_named(path)}is empty.", "text", path=path)
+
+
+def _named(path: str) -> str:
+    """Gives the name of a field and a space; nothing of an entry of a list."""
+    name = path.rpartition(".")[2]
+    return "" if name.endswith("]") else f"{name} "
 
 
 def optional_text(fields: Fields, name: str, path: str, findings: list[Finding]) -> str:

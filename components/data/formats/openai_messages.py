@@ -142,7 +142,8 @@ def _read_answer(entry: Fields, path: str, findings: list[Finding]) -> Message:
         findings.append(_other_part("a sound", join(path, "audio")))
     content = optional_text(entry, "refusal", path, findings)
     if not content or entry.find("content") is not None:
-        content = _read_content(entry, path, "assistant", findings, may_be_missing=bool(calls))
+        has_calls = any(entry.find(name) is not None for name in ("tool_calls", "function_call"))
+        content = _read_content(entry, path, "assistant", findings, may_be_missing=has_calls)
     learned = read_weight(entry.find("weight"), path, findings)
     return Message("assistant", content, reasoning, calls, learned=learned)
 

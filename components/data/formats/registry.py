@@ -43,6 +43,10 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+# In this order they are advised to those whose rows are in none.
+_BY_KIND = (PUBLISHED_TEXT, PUBLISHED_CHAT, OPENAI, GEMINI, SHAREGPT, ALPACA, PROMPT_COMPLETION)
+
+
 def formats_named(name: str) -> Sequence[Format]:
     """Lists the formats of a name: one, or one of texts and one of conversations."""
     return [each for each in FORMATS if each.name == name]
@@ -85,18 +89,14 @@ def _recognise_nothing(fields: Fields) -> bool:
 def _refuse(fields: Fields, path: str, findings: list[Finding]) -> None:
     """Names the fields of a row in no known format, and the format that is nearest."""
     names = list_names(fields.names)
-    what = f"the row is in no known format: its fields are {names}." if names else "has no fields."
-    nearest = max(FORMATS, key=lambda each: _likeness(fields, each))
+    has = f"its fields are {names}" if names else "it has no fields"
+    what = f"the row is in no known format: {has}."
+    nearest = max(_BY_KIND, key=lambda each: _likeness(fields, each))
     if not _likeness(fields, nearest):
-        fix = f"Write it as {nearest_known()}."
+        fix = f"Write it as {', '.join(dict.fromkeys(str(each.name) for each in _BY_KIND))}."
     else:
         fix = f"The nearest is {nearest.title}: {nearest.example}{_renamed(fields, nearest)}."
     findings.append(Finding("unknown_format", what, fix=fix, path=path))
-
-
-def nearest_known() -> str:
-    """Lists the formats for a message."""
-    return ", ".join(dict.fromkeys(str(each.name) for each in FORMATS))
 
 
 def _likeness(fields: Fields, known: Format) -> float:
