@@ -84,8 +84,8 @@ def validate(folder: Path) -> None:
 def hold_out(folder: Path) -> None:
     """Chooses a tenth of the rows to evaluate on."""
     from kfp_llm_tuning.components.data.formats.published import PUBLISHED_TEXT
-from kfp_llm_tuning.components.data.held_out import hold_out
-        from kfp_llm_tuning.components.models.dataset_limits import OPEN
+    from kfp_llm_tuning.components.data.held_out import hold_out
+    from kfp_llm_tuning.components.models.dataset_limits import OPEN
 
     chosen = hold_out(str(folder / "rows.jsonl"), PUBLISHED_TEXT, 0.1, 0, OPEN)
     print(int(chosen.sum()), file=sys.stderr)

@@ -193,9 +193,7 @@ class _Validator:
         self._add(check_training_counts(training.scan, kind, limits), training)
         evaluation = None
         if request.evaluation_data_uri:
-            evaluation = self._scan(
-                request.evaluation_data_uri, names[1], self._evaluation_format
-            )
+            evaluation = self._scan(request.evaluation_data_uri, names[1], self._evaluation_format)
         elif held_out is not None:
             evaluation = self._scan(
                 request.dataset_uri, names[0], self._format, held_out, known=True
@@ -291,9 +289,7 @@ class _Validator:
         only_lines = bool(self._model.substitute_for)
         scanned = scan(uri, expected, findings, visit, window, name, jsonl_only=only_lines)
         if part is not None:
-            scanned = scanned.part(
-                len(profile.examples), messages, learned, with_bad=not known
-            )
+            scanned = scanned.part(len(profile.examples), messages, learned, with_bad=not known)
         checked = ScannedDataset(scanned, profile, self._finish_counting())
         if not known:
             self._add(list_notes(scanned), checked)
