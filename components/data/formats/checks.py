@@ -66,7 +66,7 @@ def missing(fields: Fields, name: str, path: str, known: tuple[str, ...]) -> Fin
 
 def repeated(fields: Fields, names: Sequence[str], path: str) -> Iterator[Finding]:
     """Finds fields that stand more than once in one object."""
-    if len(set(fields.names)) == len(fields.names):
+    if not fields.has_repeated:
         return
     for name in names:
         count = fields.count(name)

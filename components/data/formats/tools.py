@@ -21,7 +21,7 @@ from kfp_llm_tuning.components.data.formats.checks import (
 from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding
 from kfp_llm_tuning.components.data.reading.json_syntax import Fields
-from kfp_llm_tuning.components.data.rows import Message, ToolCall
+from kfp_llm_tuning.components.data.rows import ToolCall
 
 _DEFINITIONS = "a list of functions, each with name and parameters"
 _CALL = "an object with name and arguments"
@@ -141,12 +141,6 @@ def read_call_id(value: Any, path: str, findings: list[Finding]) -> str:
 def write_arguments(call: ToolCall) -> str:
     """Writes the arguments of a call as JSON."""
     return msgspec.json.encode(call.arguments).decode()
-
-
-def text_with_calls(message: Message) -> str:
-    """Gives what a message says, its calls as JSON behind it: for reports, and to compare."""
-    calls = (f"{call.name}({write_arguments(call)})" for call in message.tool_calls)
-    return "\n".join(filter(None, (message.content, *calls)))
 
 
 def _read_definition(value: Any, path: str, findings: list[Finding]) -> dict[str, Any] | None:

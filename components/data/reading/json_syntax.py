@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -29,20 +27,28 @@ class Number(str):
     """A number as it is written; its value does not matter here."""
 
 
-@dataclass(frozen=True)
 class Fields:
     """A JSON object with its fields in order, repeated ones included.
 
     Attributes:
         pairs: Name and value of every field.
+        names: The names in order, repeated ones included.
     """
 
-    pairs: list[tuple[str, Any]]
+    __slots__ = ("_values", "names", "pairs")
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The names in order, repeated ones included."""
-        return tuple(name for name, _ in self.pairs)
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        """Takes what the parser found."""
+        self.pairs = pairs
+        self._values = dict(pairs)
+        self.names = tuple(self._values)
+        if len(self.names) < len(pairs):
+            self.names = tuple(name for name, _ in pairs)
+
+    @property
+    def has_repeated(self) -> bool:
+        """Whether a field stands in the object more than once."""
+        return len(self._values) < len(self.pairs)
 
     def count(self, name: str) -> int:
         """Counts how often a field stands in the object."""
@@ -50,11 +56,11 @@ class Fields:
 
     def get(self, name: str) -> Any:
         """Gives a field's last value; it must be there."""
-        return next(value for found, value in reversed(self.pairs) if found == name)
+        return self._values[name]
 
     def find(self, name: str) -> Any:
         """Gives a field's last value; None where it is missing, or null."""
-        return self.get(name) if name in self.names else None
+        return self._values.get(name)
 
 
 class _NotJson(ValueError):

@@ -203,11 +203,14 @@ class _Scanner:
 
     def _count(self, rows: Sequence[Row]) -> int:
         """Counts good rows; gives the number of their messages."""
-        is_chat = self._format.row_format == RowFormat.CHAT
         self._scan.good_examples += len(rows)
-        self._scan.answers += count_answers(rows) if is_chat else len(rows)
-        messages = count_messages(rows) if is_chat else 0
+        if self._format.row_format == RowFormat.TEXT:
+            self._scan.answers += len(rows)
+            return 0
+        messages = count_messages(rows)
         self._scan.good_messages += messages
+        # In published rows every second message is the assistant's.
+        self._scan.answers += messages // 2 if self._fast else count_answers(rows)
         return messages
 
     def _note_ignored(self, names: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ def input_and_output(row: Row) -> tuple[str, str, str]:
     last = len(row.messages) - 1
     position, answer = max(answers(row), default=(last, row.messages[last]))
     history = [f"{message.author}: {message_text(message)}" for message in row.messages[:position]]
-    return "\n".join([context, *history]), f"messages[{position}].content", message_text(answer)
+    return "\n".join([context, *history]), row.path(position), message_text(answer)
 
 
 def digest(text: str) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from kfp_llm_tuning.components.data.formats.openai_chat import OPENAI
 from kfp_llm_tuning.components.data.formats.openai_messages import write_message
-from kfp_llm_tuning.components.data.formats.tools import define, text_with_calls
+from kfp_llm_tuning.components.data.formats.tools import define
 from kfp_llm_tuning.components.data.reading.careful_check import check_line
 from kfp_llm_tuning.components.data.rows import ChatRow, Message, ToolCall, answers
 from tests.components.data.formats.row_reading import assistant, problems, read, user, without_paths
@@ -170,8 +170,7 @@ def test_messages_know_where_they_stood() -> None:
     assert without_paths(found) == ChatRow([user("in"), assistant("out")], "Be brief.")
 
 
-def test_calls_are_shown_behind_the_text() -> None:
-    assert text_with_calls(assistant("Let me see.", RAIN)) == 'Let me see.\nrain({"at":"Bern"})'
+def test_a_call_alone_has_no_content() -> None:
     assert write_message(assistant("", RAIN))["content"] is None
 
 
