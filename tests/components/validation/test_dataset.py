@@ -754,9 +754,7 @@ def test_open_models_find_the_format_of_each_set_and_say_it(write: Write, tmp_pa
     evaluation = tmp_path / "evaluation.jsonl"
     pairs = [{"instruction": f"Say {number}.", "output": f"{number}!"} for number in range(12)]
     evaluation.write_text("".join(f"{json.dumps(row)}\n" for row in pairs))
-    validation = check(
-        training, str(evaluation), large_model_reference="byte-tiny"
-    )
+    validation = check(training, str(evaluation), large_model_reference="byte-tiny")
     assert messages(validation) == []
     notes = messages(validation, Severity.NOTE)
     assert "train.jsonl: read as OpenAI chat, 100 conversations." in notes
