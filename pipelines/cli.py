@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "run": ("run", "Tune, evaluate and register a model on this machine."),
     "runs": ("runs", "List, show or delete the runs on this machine."),
     "validate": ("validate", "Check a dataset and say all that is wrong with it."),
+    "convert": ("convert", "Write the rows of a dataset in another format."),
     "plan": ("plan", "Check all that a run needs, and estimate it, before anything is spent."),
     "submit": ("submit", "Tune, evaluate, register and deploy a model on Vertex AI or Kubeflow."),
     "schedule": ("schedule", "Run pipelines by the clock on Vertex AI or Kubeflow."),

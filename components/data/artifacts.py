@@ -26,7 +26,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         prompt: What the model is given, whole and rendered.
         completion: What follows the prompt, without an end-of-sequence token.
-        line: Line of the source, from 1.
+        line: Line of the source, from 1; of a source of several files, which of all their lines.
         turn: Which learned answer of the conversation, or which example of a `data` list, from
             0. Line and turn together name a record.
         head: Characters at the prompt's start (a conversation's context) that stay when an

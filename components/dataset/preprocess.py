@@ -147,8 +147,7 @@ def _write_records(
                 task.add_row(row)
                 renderer.add(place, row)
 
-        only_lines = bool(resolve(source.model_reference).substitute_for)
-        scan(source.uri, expected, findings, visit, jsonl_only=only_lines)
+        scan(source.uri, expected, findings, visit)
         renderer.finish()
     raise_all(list_problems(findings))
     if not writer.examples:
@@ -210,8 +209,7 @@ class _RecordWriter:
         self._name = name
         self._findings = findings
         self._encode = msgspec.json.Encoder().encode
-        # The file and line of the last example.
-        self._at = ("", 0)
+        self._number = 0
         self._turn = 0
 
     def take(self, written: RowExample[Place]) -> None:
@@ -224,13 +222,12 @@ class _RecordWriter:
             for finding in found:
                 self._findings.add(finding)
             return
-        at = (place.file, place.line)
-        if at != self._at:
-            self._at, self._turn = at, 0
+        if place.number != self._number:
+            self._number, self._turn = place.number, 0
         record = Record(
             example.prompt,
             example.answer,
-            place.line,
+            place.number,
             self._turn,
             head=written.head,
             question=written.question,

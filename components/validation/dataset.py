@@ -285,9 +285,7 @@ class _Validator:
         self._uncounted = (uri, expected)
         findings = Findings(0) if known else self._findings
         window = self._model.dataset_limits.advised_on
-        # The closed models keep what the published templates read.
-        only_lines = bool(self._model.substitute_for)
-        scanned = scan(uri, expected, findings, visit, window, name, jsonl_only=only_lines)
+        scanned = scan(uri, expected, findings, visit, window, name)
         if part is not None:
             scanned = scanned.part(len(profile.examples), messages, learned, with_bad=not known)
         checked = ScannedDataset(scanned, profile, self._finish_counting())

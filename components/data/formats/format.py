@@ -37,6 +37,7 @@ class Format:
         caution: What a reader of such a file should know, told once as a warning.
         claim: Who wants this format, for what is said of a row in another one.
         remedy: What to do about such a row, whose format's name stands for ``{name}``.
+        jsonl_only: Whether its rows stand in one JSONL file alone, as the closed models have it.
     """
 
     name: FormatName | None
@@ -51,3 +52,4 @@ class Format:
     caution: str = ""
     claim: str = "the file is"
     remedy: str = "Write every row in one format."
+    jsonl_only: bool = False

@@ -14,12 +14,14 @@ class Place:
         path: "" or ``data[4]``.
         file: The file, where the dataset has several; else empty.
         unit: What is counted: ``line`` or ``row``.
+        number: Where the dataset has several files, which of all their lines it is; else the line.
     """
 
     line: int
     path: str = ""
     file: str = ""
     unit: str = "line"
+    number: int = 0
 
     def __str__(self) -> str:
         """Writes it as messages do: ``b.jsonl line 3, data[4]``."""

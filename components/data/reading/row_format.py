@@ -45,7 +45,7 @@ def find_format(uri: str, model: ModelReference, name: str = "") -> Format:
     kind = _kind_of(model)
     if model.substitute_for and not name:
         published = PUBLISHED_CHAT if kind == RowFormat.CHAT else PUBLISHED_TEXT
-        return replace(published, claim=f"{model.name} takes", remedy=_CONVERT)
+        return replace(published, claim=f"{model.name} takes", remedy=_CONVERT, jsonl_only=True)
     if not name:
         found = detect_format(uri)
         return replace(found, row_format=kind or found.row_format)

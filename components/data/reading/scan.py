@@ -97,8 +97,6 @@ def scan(
     visit: Visitor,
     window: int | None = None,
     name: str = "",
-    *,
-    jsonl_only: bool = False,
 ) -> Scan:
     """Checks every row of a dataset.
 
@@ -109,7 +107,6 @@ def scan(
         visit: Called with each of the first ``window`` good examples.
         window: How many good examples are visited; None for all.
         name: What the dataset is called in findings; empty for the last part of its URI.
-        jsonl_only: Whether it must be one JSONL file.
 
     Returns:
         The counts.
@@ -120,7 +117,7 @@ def scan(
     scanned = Scan(uri, name or name_files(uri)[0], expected)
     most = sys.maxsize if window is None else window
     scanner = _Scanner(scanned, findings, visit, most)
-    for part in read_source(uri, scanned.name, jsonl_only=jsonl_only):
+    for part in read_source(uri, scanned.name, jsonl_only=expected.jsonl_only):
         scanner.check(part)
     return scanned
 
@@ -164,20 +161,24 @@ class _Scanner:
             return
         rows = self._fast.accept_chunk(data) if self._fast else None
         if rows is None or may_be_too_large(len(data), rows):
+            before = self._scan.lines
             for offset, line in enumerate(data[:-1].split(b"\n")):
-                self._check_line(line, self._place(part, offset))
+                self._check_line(line, self._place(part, before, offset))
             return
         if self._scan.visited < self._window:
             room = self._window - self._scan.visited
             self._note_ignored(self._names.of_lines(data, room))
-            self._visit_rows((self._place(part, offset), row) for offset, row in enumerate(rows))
+            before = self._scan.lines
+            places = (self._place(part, before, offset) for offset in range(len(rows)))
+            self._visit_rows(zip(places, rows, strict=True))
         self._scan.messages += self._count(rows)
         self._scan.lines += len(rows)
         self._scan.examples += len(rows)
 
-    def _place(self, part: Rows, offset: int) -> Place:
+    def _place(self, part: Rows, before: int, offset: int) -> Place:
         file = "" if part.file == self._scan.name else part.file
-        return Place(part.number(offset), "", file, part.unit)
+        number = part.number(offset)
+        return Place(number, "", file, part.unit, before + offset + 1 if file else number)
 
     def _check_line(self, line: bytes, place: Place) -> None:
         self._scan.lines += 1

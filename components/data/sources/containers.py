@@ -51,16 +51,11 @@ _OTHER_SIGNATURES = (
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "Export it as CSV (UTF-8)."),
     (b"SQLite format 3\0", "an SQLite database", "Export its rows as CSV or JSONL."),
 )
-_TO_LINES = {
-    Container.JSON_ARRAY: "Convert it: jq -c '.[]' FILE > FILE.jsonl",
-    Container.TABLE: "Write one JSON object a line, with the columns as fields.",
-}
-_COLUMNS = {"input_text", "output_text", "messages", "prompt", "completion", "text", "label"} | {
-    "instruction",
-    "output",
-    "conversations",
-    "contents",
-}
+# Of text formats and of conversations: names that tell a table's first line.
+_COLUMNS = frozenset(
+    ("input_text", "output_text", "text", "label", "instruction", "output", "prompt", "completion")
+    + ("messages", "contents", "conversations")
+)
 
 
 def recognise(head: bytes, name: str) -> Container | Finding:
@@ -97,8 +92,9 @@ def recognise(head: bytes, name: str) -> Container | Finding:
 
 def refuse_container(container: Container) -> Finding:
     """Says of a container that it is none where JSONL alone is read."""
-    fix = _TO_LINES.get(
-        container, "Convert it: kfp-llm-tuning convert FILE FILE.jsonl --to published"
+    fix = (
+        "Convert it (kfp-llm-tuning convert FILE FILE.jsonl --to published), give dataset_format, "
+        "or tune an open model, which takes it as it is."
     )
     return _refuse(container.value, fix, _ONLY_LINES)
 

@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 _DELIMITERS = (",", ";", "\t", "|")
 # Columns whose cells are JSON wherever they look like it.
 _JSON_COLUMNS = frozenset(
-    ("messages", "contents", "conversations", "tools", "systemInstruction", "system_instruction")
+    ("messages", "contents", "conversations", "systemInstruction", "system_instruction")
+    + ("tools", "functions", "history")
 )
 # Columns that hold either a text or a conversation: JSON where a cell is a list of objects.
-_MIXED_COLUMNS = frozenset(("prompt", "completion", "chosen", "rejected"))
+_MIXED_COLUMNS = frozenset(("prompt", "completion", "response", "chosen", "rejected"))
 # A name that is longer is a text: the first line is a row then.
 _LONGEST_NAME = 100
 _any = msgspec.json.Decoder(msgspec.Raw)

@@ -12,6 +12,8 @@ import pytest
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.formats.published import PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading.findings import Findings, list_problems
+from kfp_llm_tuning.components.data.reading.places import Place
+from kfp_llm_tuning.components.data.reading.row_format import detect_format
 from kfp_llm_tuning.components.data.reading.scan import scan
 from kfp_llm_tuning.components.data.rows import TextRow
 from kfp_llm_tuning.components.data.sources.files import list_files
@@ -139,3 +141,16 @@ def test_all_that_is_missing_is_told(
     for problem, text in zip(caught.value.problems, expected, strict=True):
         assert problem.where == "dataset_uri"
         assert re.search(text, problem.what)
+
+
+def test_lines_of_several_files_are_numbered_through(make: Make) -> None:
+    folder = make("a.csv", "b.jsonl", "c.csv")
+    places: list[Place] = []
+    uri = f"{folder}/a.csv,{folder}/b.jsonl,{folder}/c.csv"
+    scan(uri, detect_format(uri), Findings(20), lambda place, row: places.append(place))
+    assert [place.number for place in places] == [1, 2, 3]
+    assert [str(place).partition("/")[2] for place in places] == [
+        "a.csv line 2",
+        "b.jsonl line 1",
+        "c.csv line 2",
+    ]
