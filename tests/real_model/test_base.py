@@ -30,7 +30,7 @@ def test_it_is_asked_by_its_template_and_ends_its_answer(base: Path) -> None:
     command = [*COMMAND, "predict", str(base), "What is the capital of France?", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
-    assert answer["prediction"] == "The capital of France is Paris."
+    assert answer["content"] == "The capital of France is Paris."
     assert answer["finished"] is True
 
 

@@ -51,12 +51,12 @@ def test_answers_end_with_the_token_that_padding_is_made_of(
         answer = example.input_ids[example.prompt_length :].tolist()
         assert answer.count(tokenizer.eos_token_id) == 1
         assert answer[-1] == tokenizer.eos_token_id
-    batch = collate([short, long])
-    padding = batch.input_ids[0, _length(short) :].tolist()
-    assert len(padding) == _length(long) - _length(short)
+    batch = collate([short, long], padding=tokenizer.pad_token_id)
+    last = _length(short) - 1  # What follows on a row's last token is asked of nobody.
+    assert set(batch.input_ids[0, last:].tolist()) == {tokenizer.eos_token_id}
     # A position is kept where the next token is a label: of the first row, the answer's alone.
     assert int(batch.keep[0].sum()) == _length(short) - short.prompt_length
-    assert not batch.keep[0, _length(short) - 1 :].any()
+    assert not batch.keep[0, last:].any()
     learned = batch.targets[: int(batch.keep[0].sum())].tolist()
     assert learned == short.input_ids[short.prompt_length :].tolist()
 
