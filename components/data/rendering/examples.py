@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -17,6 +18,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import (
     UnusableTemplateError,
 )
 from kfp_llm_tuning.components.data.rows import (
+    ChatRow,
     Message,
     Row,
     TextRow,
@@ -30,6 +32,8 @@ PlaceType = TypeVar("PlaceType")
 # asking.
 _TURNS = 64
 _CHARACTERS = 2**20
+
+_MESSAGE = re.compile(r"messages\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class RowRenderer(Generic[PlaceType]):
         self._formatter = formatter
         self._default_context = default_context
         self._take = take
-        self._waiting: list[tuple[PlaceType, str, Turn]] = []
+        self._waiting: list[tuple[PlaceType, Row, str, Turn]] = []
         self._characters = 0
 
     def add(self, place: PlaceType, row: Row) -> None:
@@ -92,7 +96,7 @@ class RowRenderer(Generic[PlaceType]):
             UnusableTemplateError: If no row can be written for the model.
         """
         for path, turn in _turns(row, self._default_context):
-            self._waiting.append((place, path, turn))
+            self._waiting.append((place, row, path, turn))
             self._characters += count_message_characters(turn.messages)
             if len(self._waiting) == _TURNS or self._characters > _CHARACTERS:
                 self.finish()
@@ -106,15 +110,15 @@ class RowRenderer(Generic[PlaceType]):
         waiting, self._waiting, self._characters = self._waiting, [], 0
         examples: Iterable[Example | UserError]
         try:
-            examples = self._formatter.examples([turn for _, _, turn in waiting])
+            examples = self._formatter.examples([turn for *_, turn in waiting])
         except UnusableTemplateError:
             # One after the other: which is it?
-            examples = map(self._last_example, (turn for _, _, turn in waiting))
-        for (place, path, turn), example in zip(waiting, examples, strict=True):
+            examples = map(self._last_example, (turn for *_, turn in waiting))
+        for (place, row, path, turn), example in zip(waiting, examples, strict=True):
             is_written = isinstance(example, Example)
             head = self._head(turn) if is_written and turn.is_chat else None
             question = _question(example, turn)
-            self._take(RowExample(place, path, _at(path, example), head, question))
+            self._take(RowExample(place, path, _at(row, path, example), head, question))
             if isinstance(example, UnusableTemplateError):
                 raise example
 
@@ -129,16 +133,27 @@ class RowRenderer(Generic[PlaceType]):
         return example
 
 
-def _at(path: str, example: Example | UserError) -> Example | UserError:
+def _at(row: Row, path: str, example: Example | UserError) -> Example | UserError:
     """Names the answer that cannot be written, where no other place in the row is the cause."""
     if isinstance(example, Example):
         return example
     places = [
-        problem.where if isinstance(example, RowRefusedError) else ""
+        _place_in_row(row, problem.where) if isinstance(example, RowRefusedError) else ""
         for problem in example.problems
     ]
     problems = zip(example.problems, places, strict=True)
     return type(example)(*(replace(problem, where=place or path) for problem, place in problems))
+
+
+def _place_in_row(row: Row, where: str) -> str:
+    """Finds where in the row that was read something of the conversation stands."""
+    message = _MESSAGE.match(where)
+    if not message or not isinstance(row, ChatRow) or not row.paths:
+        return where
+    path, field = row.path(int(message[1])), where[message.end() :]
+    # What is no text has no path of its own; beside a message's content stand its calls.
+    entry = path.removesuffix(".content")
+    return entry + field if field.startswith(".tool_calls") and entry != path else path
 
 
 def _question(example: Example | UserError, turn: Turn) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.prompts import (
     Example,
@@ -14,7 +15,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import (
     RowRefusedError,
     Turn,
 )
-from kfp_llm_tuning.components.data.rows import Message, ToolCall
+from kfp_llm_tuning.components.data.rows import ChatRow, Message, ToolCall
 from tests.components.tool_tokenizers import build_tool_tokenizer
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -131,3 +132,16 @@ def test_models_without_a_template(byte_tokenizer: Any) -> None:
     [example] = formatter.examples([inline])
     assert isinstance(example, Example)
     assert example.answer == "<think>It purrs.</think>A cat."
+
+
+def test_a_refusal_names_the_place_in_the_row_that_was_read() -> None:
+    said = [QUESTION, CALLS, TOLD, Message("assistant", "It is a cat.")]
+    paths = tuple(f"contents[{number}].parts[0]" for number in range(1, 5))
+    refused: list[RowExample[int]] = []
+    renderer = RowRenderer(prompt_formatter(build_tool_tokenizer("smol")), "", refused.append)
+    renderer.add(7, ChatRow(said, tools=(TOOL,), paths=paths))
+    renderer.finish()
+    examples = [one.example for one in refused]
+    assert all(isinstance(example, RowRefusedError) for example in examples)
+    where = {problem.where for example in examples for problem in example.problems}  # type: ignore[union-attr]
+    assert where == {"tools", paths[1], paths[2]}
