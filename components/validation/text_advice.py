@@ -78,4 +78,4 @@ def _messages(row: Row) -> Iterator[tuple[str, Message]]:
     if row.tools:
         yield "tools", Message("user", msgspec.json.encode(row.tools).decode())
     for position, message in enumerate(row.messages):
-        yield f"messages[{position}].content", message
+        yield row.path(position), message

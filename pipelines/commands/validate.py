@@ -57,7 +57,7 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 )
 @click.option(
     "--dataset-format",
-    type=click.Choice(list(FormatName)),
+    type=click.Choice([name.value for name in FormatName]),
     default=None,
     help="Format of the rows of both sets.  [default: found from the rows of each]",
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from kfp_llm_tuning.components.data.formats.checks import describe, has_errors, repeated
 from kfp_llm_tuning.components.data.formats.conversations import as_conversation, as_text
 from kfp_llm_tuning.components.data.formats.format import Format
@@ -93,7 +95,7 @@ def _check_example(fields: Fields, path: str, expected: Format, report: LineRepo
         report.messages += _count_messages(fields, row)
     report.findings += findings
     if row is not None and not has_errors(findings):
-        report.rows.append((path, row))
+        report.rows.append((path, _within(row, path)))
         names = dict.fromkeys(fields.names)
         report.ignored += [name for name in names if name not in expected.fields]
 
@@ -108,6 +110,14 @@ def _as_kind(row: Row, path: str, expected: Format, findings: list[Finding]) -> 
         fix = "Name a chat model in large_model_reference."
         findings.append(Finding("other_format", what, "a question and its answer", fix, path=path))
     return text
+
+
+def _within(row: Row, path: str) -> Row:
+    """Takes the place of a row within its line off the places of its messages."""
+    if not (path and isinstance(row, ChatRow) and row.paths):
+        return row
+    paths = tuple(place.removeprefix(f"{path}.") for place in row.paths)
+    return msgspec.structs.replace(row, paths=paths)
 
 
 def _count_messages(fields: Fields, row: Row | None) -> int:

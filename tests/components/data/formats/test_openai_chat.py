@@ -167,6 +167,8 @@ def test_messages_know_where_they_stood() -> None:
     [(_, found)] = check_line(line, OPENAI).rows
     assert isinstance(found, ChatRow)
     assert [found.path(position) for position, _ in answers(found)] == ["messages[2].content"]
+    [(place, listed)] = check_line(b'{"data": [' + line + b"]}", OPENAI).rows
+    assert (place, listed) == ("data[0]", found)
     assert without_paths(found) == ChatRow([user("in"), assistant("out")], "Be brief.")
 
 
