@@ -121,3 +121,34 @@ def test_printing_limit(tmp_path: Path) -> None:
 def test_unknown_model_and_missing_file_are_user_errors(good: str, tmp_path: Path) -> None:
     assert isinstance(run(good, "--model", "text-bisson").exception, UserError)
     assert isinstance(run(str(tmp_path / "none.jsonl")).exception, UserError)
+
+
+@pytest.fixture
+def openai_chat(tmp_path: Path) -> str:
+    file = tmp_path / "chat.jsonl"
+    rows = (
+        {
+            "messages": [
+                {"role": "user", "content": f"{number * 7919}?"},
+                {"role": "assistant", "content": f"It is {number * number}."},
+            ]
+        }
+        for number in range(100)
+    )
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(file)
+
+
+def test_rows_in_other_formats_are_meant_for_an_open_model(openai_chat: str) -> None:
+    result = run(openai_chat)
+    assert result.exit_code == 0, result.output
+    assert "· chat.jsonl: read as OpenAI chat, 100 conversations." in result.output
+    assert "qwen2.5-7b-instruct was not checked" in result.output
+
+
+def test_a_format_may_be_given(openai_chat: str) -> None:
+    assert run(openai_chat, "--model", "chat-bison@002").exit_code == 1
+    given = run(openai_chat, "--model", "chat-bison@002", "--dataset-format", "openai")
+    assert given.exit_code == 0, given.output
+    wrong = run(openai_chat, "--dataset-format", "gemini")
+    assert "the row is OpenAI chat where dataset_format says Gemini contents." in wrong.output
