@@ -114,7 +114,8 @@ def start(folder: Path, rows: list[str]) -> subprocess.Popen[str]:
         *("--output-dir", str(folder / "runs")),
     ]
     command = [sys.executable, "-m", "kfp_llm_tuning.pipelines.cli", "run", *words]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True)
+    with (folder / "printed.txt").open("w", encoding="utf-8") as printed:
+        return subprocess.Popen(command, stdout=printed, stderr=printed, text=True)
 
 
 def looks_at(output: Path, process: subprocess.Popen[str]) -> list[tuple[str, int, int]]:
@@ -144,7 +145,7 @@ def test_a_run_is_followed_from_its_first_moment(
     rows = (EXAMPLE / "train.jsonl").read_text(encoding="utf-8").splitlines()[:32]
     process = start(tmp_path, rows)
     seen = looks_at(tmp_path / "runs", process)
-    assert process.returncode == 0
+    assert process.returncode == 0, (tmp_path / "printed.txt").read_text(encoding="utf-8")
     # Parameters stand there before the first step, and the curve has grown before its end.
     assert any(parameters and not points for status, parameters, points in seen)
     grown = {points for status, _, points in seen if status == "RUNNING"}
