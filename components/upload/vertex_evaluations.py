@@ -7,14 +7,15 @@ late, the version has the same evaluation twice, and the older one counts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
-from google.cloud import aiplatform_v1
-from google.cloud.aiplatform_v1.types import ModelEvaluation
 
 from kfp_llm_tuning.components.common.primary_metric import BASE, PRIMARY_KEY, TUNED
 from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1.types import ModelEvaluation
 
 # Those that Google Cloud's own importer names (google_cloud_pipeline_components,
 # import_model_evaluation.py). The first describes auPrc, auRoc and logLoss.
@@ -50,7 +51,10 @@ def import_evaluation(
     Raises:
         UserError: If Vertex AI refuses.
     """
-    client = vertex.client(aiplatform_v1.ModelServiceClient)
+    from google.cloud.aiplatform_v1 import ModelServiceClient
+    from google.cloud.aiplatform_v1.types import ModelEvaluation
+
+    client = vertex.client(ModelServiceClient)
     content = {_RUN_KEY: run_id, PRIMARY_KEY: primary, **{k: dict(v) for k, v in sides.items()}}
     tuned = {_IN_SCHEMA.get(name, name): value for name, value in sides[TUNED].items()}
     evaluation = ModelEvaluation(

@@ -19,6 +19,8 @@ from kfp_llm_tuning.pipelines.local_runs.run_processes import stop_left_behind
 from kfp_llm_tuning.pipelines.local_runs.run_record import RunRecord, TaskRecord
 from kfp_llm_tuning.pipelines.local_runs.run_summary import RunSummary, read_summary
 
+# What a run on this machine is given where nobody says it.
+_DEFAULTS = {"project": LOCAL.name}
 RUNNING, KILLED = "running", "killed"
 REGISTERED, REFUSED, DONE = "registered", "refused by the gate", "done"
 
@@ -106,10 +108,8 @@ class SeenRun:
         changed = {
             name: value
             for name, value in self.parameters.items()
-            if name not in inputs or value != inputs[name].default
+            if name not in inputs or value != _DEFAULTS.get(name, inputs[name].default)
         }
-        if changed.get("project") == LOCAL.name:
-            del changed["project"]
         further: dict[str, Any] = changed.pop(TUNER_ARGUMENTS, {})
         return {**changed, **further}
 

@@ -54,6 +54,8 @@ class Faults:
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
         self._lock = threading.Lock()
+        self._slow_calls = 0
+        self._slow_ended = threading.Condition()
         self._stopped = threading.Event()
 
     def inject(
@@ -115,13 +117,8 @@ class Faults:
         fault = self._take(method)
         if fault is None:
             return handler()
-        if fault.kind == "slow" and not fault.after_commit:
-            self._stopped.wait(fault.seconds)
-            return handler()
         if fault.kind == "slow":
-            answer = handler()
-            self._stopped.wait(fault.seconds)
-            return answer
+            return self._call_slowly(fault, handler)
         if fault.kind == "duplicate":
             return _deliver_twice(handler)
         if fault.after_commit:
@@ -129,6 +126,26 @@ class Faults:
         if fault.kind == "reset":
             raise ConnectionDropped(method)
         raise FaultError(fault.kind, method)
+
+    def settle(self) -> None:
+        """Wait until every slow call has had its effect: the next test has a server of its own."""
+        with self._slow_ended:
+            self._slow_ended.wait_for(lambda: not self._slow_calls)
+
+    def _call_slowly(self, fault: Fault, handler: Callable[[], Answer]) -> Answer:
+        with self._slow_ended:
+            self._slow_calls += 1
+        try:
+            if not fault.after_commit:
+                self._stopped.wait(fault.seconds)
+                return handler()
+            answer = handler()
+            self._stopped.wait(fault.seconds)
+            return answer
+        finally:
+            with self._slow_ended:
+                self._slow_calls -= 1
+                self._slow_ended.notify_all()
 
     def _take(self, method: str) -> Fault | None:
         with self._lock:

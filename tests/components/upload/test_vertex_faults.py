@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,10 +296,11 @@ def count_points(server: LocalVertex, series: str) -> int:
 @pytest.fixture
 def place(
     vertex_server: LocalVertex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_backoff: None
-) -> Place:
+) -> Iterator[Place]:
     """An empty server that is called over gRPC."""
     monkeypatch.setattr(vertex_models, "_LATE_SECONDS", 0.0)
-    return Place(vertex_server, tmp_path, f"https://{LOCATION}-aiplatform.googleapis.com/ui")
+    yield Place(vertex_server, tmp_path, f"https://{LOCATION}-aiplatform.googleapis.com/ui")
+    vertex_server.faults.settle()
 
 
 @pytest.fixture

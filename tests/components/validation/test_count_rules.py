@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kfp_llm_tuning.components.data.formats.published import PUBLISHED_TEXT
 from kfp_llm_tuning.components.data.reading.scan import Scan
 from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.models.dataset_limits import OPEN, PUBLISHED
@@ -28,7 +29,7 @@ def test_closed_names_keep_the_published_limits(name: str, limits: object) -> No
 
 
 def counted(examples: int, messages: int = 0) -> Scan:
-    return Scan("a.jsonl", "a.jsonl", examples=examples, messages=messages)
+    return Scan("a.jsonl", "a.jsonl", PUBLISHED_TEXT, examples=examples, messages=messages)
 
 
 @pytest.mark.parametrize("row_format", list(RowFormat))

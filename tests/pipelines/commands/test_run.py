@@ -159,7 +159,9 @@ def test_a_refused_model_is_not_registered_and_the_run_says_why(data: Path, tmp_
     assert done.returncode == 3, done.stdout + done.stderr
     assert "Not registered" in done.stdout
     assert "exact_match" in done.stdout[done.stdout.index("Not registered") :]
-    assert not (tmp_path / "mlflow.db").exists()
+    # The MLflow run tells of it: the registry is there, and has no model.
+    listed = call("models", "list", "--json", "--registry-uri", f"sqlite:///{tmp_path}/mlflow.db")
+    assert json.loads(listed.stdout) == []
 
 
 def test_the_chat_template_runs_without_an_evaluation_set(data: Path, tmp_path: Path) -> None:

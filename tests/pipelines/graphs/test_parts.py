@@ -28,6 +28,7 @@ def test_a_fork_takes_the_place_of_ours_in_the_whole_template() -> None:
         preprocessed: Output[Dataset],
         dataset_uri: str = "",
         default_context: str = "",
+        dataset_format: str = "",
         held_out_from: str = "",
         evaluation_fraction: float = 0.0,
         seed: int = 0,

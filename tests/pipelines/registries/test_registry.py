@@ -17,7 +17,8 @@ from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.components.upload.labels import BASE_MODEL_LABEL
 from kfp_llm_tuning.components.upload.mlflow_registry import deploy, register
 from kfp_llm_tuning.pipelines.registries.registry import deployed_version
-from tests.components.upload.conftest import empty_database, registry_uri, upload  # noqa: F401
+from tests.components.conftest import empty_database, registry_uri  # noqa: F401
+from tests.components.upload.conftest import upload  # noqa: F401
 from tests.vertex.images import SERVING_IMAGE
 from tests.vertex.local_vertex import LocalVertex
 
