@@ -141,7 +141,7 @@ class RealRun:
     @property
     def seconds(self) -> Mapping[str, float]:
         """How long each of its tasks took."""
-        return {task["name"]: task["seconds"] for task in run_record.read(self.folder).tasks}
+        return {task.name: task.seconds for task in run_record.read(self.folder).tasks}
 
     def answers(self, *, tuned: bool) -> list[dict[str, Any]]:
         """What the tuned model, or its base, wrote to the evaluation set."""
