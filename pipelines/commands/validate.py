@@ -105,9 +105,12 @@ def validate(
     folder, a pattern ("data/*.jsonl"), several with commas between, or hf://org/name. The exit
     code is 0 for a dataset that may be tuned on and 1 for any other.
     """
+    from kfp_llm_tuning.components.data.sources.files import check_stores_reached
     from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
     with _report_written(report_file) as report, at_work(f"Checking {file}"):
+        check_stores_reached(file)
+        check_stores_reached(evaluation)
         reference = model or _default_model(file, dataset_format or "")
         validation = validate_dataset(
             Request(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.platforms import LOCAL
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
+from kfp_llm_tuning.components.data.sources.files import check_stores_reached
 from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
@@ -136,10 +137,20 @@ def _checked(request: Request, output_dir: Path) -> dict[str, Any]:
         parameters, _ = checked_parameters(request, platform.facts)
         problems += _model_problems(request.template, parameters)
     with collect(problems):
-        given = {name: request.values.get(name) for name in DATA_INPUTS}
-        data_version(**{name: uri for name, uri in given.items() if _names_a_file(uri)})
+        _check_data({name: request.values.get(name) for name in DATA_INPUTS})
     raise_all(problems)
     return parameters
+
+
+def _check_data(given: Mapping[str, Any]) -> None:
+    """Looks for the files of both sets."""
+    named = {name: uri for name, uri in given.items() if _names_a_file(uri)}
+    problems: list[Problem] = []
+    for name, uri in named.items():
+        with collect(problems):
+            check_stores_reached(uri, name)
+    raise_all(problems)
+    data_version(**named)
 
 
 def _model_problems(template: str, parameters: Mapping[str, Any]) -> list[Problem]:

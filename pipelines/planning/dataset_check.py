@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.common.storage import check_reachable
-from kfp_llm_tuning.components.data.sources.files import split_list
+from kfp_llm_tuning.components.data.sources.files import check_stores_reached
 from kfp_llm_tuning.components.validation.base_model import KIND, NOT_CHECKED
 from kfp_llm_tuning.components.validation.summarise import summarise_finding
 from kfp_llm_tuning.pipelines.planning.checks import Check
@@ -90,8 +89,7 @@ def _validate(run: PlannedRun) -> Summary:
     from kfp_llm_tuning.components.validation.dataset import Request, validate_dataset
 
     for name in ("dataset_uri", "evaluation_data_uri"):
-        for part in split_list(str(run.value(name) or "")):
-            check_reachable(part, name)
+        check_stores_reached(str(run.value(name) or ""), name)
     return validate_dataset(
         Request(
             dataset_uri=str(run.value("dataset_uri")),

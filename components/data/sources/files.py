@@ -9,6 +9,7 @@ from glob import has_magic
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.common.input_stream import InputStream
 from kfp_llm_tuning.components.common.storage import (
+    check_reachable,
     file_kind,
     find_files,
     is_local,
@@ -68,6 +69,23 @@ def split_list(uri: str) -> list[str]:
     parts = [part.strip() for part in uri.split(",")]
     is_one = is_local(uri) and local_path(uri).exists()
     return [uri] if is_one or len({"://" in part for part in parts}) > 1 else parts
+
+
+def check_stores_reached(uri: str, where: str = "") -> None:
+    """Asks once, in seconds, whether the stores of a dataset can be reached: for whoever waits.
+
+    Args:
+        uri: As :func:`list_files` takes it.
+        where: The parameter that named it, for messages.
+
+    Raises:
+        UserError: As :func:`~kfp_llm_tuning.components.common.storage.check_reachable`, for all.
+    """
+    problems: list[Problem] = []
+    for part in split_list(uri):
+        with collect(problems):
+            check_reachable(part, where)
+    raise_all(problems)
 
 
 @contextmanager

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
 from kfp_llm_tuning.components.common.platforms import KUBEFLOW
-from kfp_llm_tuning.components.common.storage import check_reachable, is_local
-from kfp_llm_tuning.components.data.sources.files import list_files, split_list
+from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.components.data.sources.files import (
+    check_stores_reached,
+    list_files,
+    split_list,
+)
 from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.pipelines.kubeflow import runs
 from kfp_llm_tuning.pipelines.kubeflow.package import Package
@@ -146,8 +150,7 @@ def _out_of_reach(run: PlannedRun) -> Iterator[Check]:
             yield Check("dataset", "unknown", what)
         elif uri:
             try:
-                for part in split_list(uri):
-                    check_reachable(part)
+                check_stores_reached(uri)
                 list_files(uri)
             except UserError as error:
                 if not isinstance(error.__cause__, _ANSWERS):
