@@ -40,26 +40,13 @@ def test_options_of_a_cluster_are_compiled_in(call: Call, tmp_path: Path) -> Non
         "tune-large-chat-model.yaml",
         "tune-large-model.yaml",
     ]
+    assert not (output / "vertex").exists()
     spec, platform = documents(output / "kubeflow" / "tune-large-model.yaml")
     tuner = spec["deploymentSpec"]["executors"]["exec-large-language-model-tuner"]["container"]
     assert tuner["resources"]["accelerator"]["resourceCount"] == "8"
     assert tuner["image"].startswith("registry.test/team/kfp-llm-tuning-gpu:")
     assert "{team: support}" not in str(spec)
     assert "'team': 'support'" in str(platform)
-
-
-def test_without_options_there_is_a_variant_without_accelerators(
-    call: Call, tmp_path: Path
-) -> None:
-    result = call("compile", "--platform", "kubeflow", "--output", str(tmp_path))
-    assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in (tmp_path / "kubeflow").iterdir()) == [
-        "tune-large-chat-model-cpu.yaml",
-        "tune-large-chat-model.yaml",
-        "tune-large-model-cpu.yaml",
-        "tune-large-model.yaml",
-    ]
-    assert not (tmp_path / "vertex").exists()
 
 
 @pytest.mark.parametrize(
