@@ -43,6 +43,19 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
     return f"{shown}, ..." if len(names) > most else shown
 
 
+def counted(number: float, noun: str) -> str:
+    """Counts things: ``no rows``, ``1 row``, ``1,000 rows``, ``2.5 epochs``.
+
+    Args:
+        number: How many.
+        noun: What is counted, in the singular; its plural ends in "s".
+    """
+    if number == 0:
+        return f"no {noun}s"
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:,g}"
+    return f"{shown} {noun}{'' if number == 1 else 's'}"
+
+
 def short(value: object) -> str:
     """Writes any value as Python does, its middle left out before a long one is written out."""
     if isinstance(value, str):

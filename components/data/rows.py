@@ -63,6 +63,36 @@ class Message(Struct, gc=False):
     learned: bool = True
 
 
+class MessagePlace(Struct, gc=False):
+    """Where a message stands in the row that was read.
+
+    Attributes:
+        content: Its text, or all of it where the text has no place of its own.
+        reasoning: Its reasoning, where that stands apart.
+        calls: Each of its calls.
+    """
+
+    content: str
+    reasoning: str = ""
+    calls: tuple[str, ...] = ()
+
+    def part(self, field: str) -> str:
+        """Gives the place of ``content``, ``reasoning``, ``tool_calls`` or ``tool_calls[1]``."""
+        if field == "reasoning":
+            return self.reasoning or self.content
+        name, _, number = field.rstrip("]").partition("[")
+        if name != "tool_calls" or not self.calls:
+            return self.content
+        return self.calls[int(number or 0)]
+
+    def within(self, path: str) -> MessagePlace:
+        """Gives the place within the row that stands at a path."""
+        content, reasoning, *calls = (
+            place.removeprefix(f"{path}.") for place in (self.content, self.reasoning, *self.calls)
+        )
+        return MessagePlace(content, reasoning, tuple(calls))
+
+
 class ChatRow(Struct, gc=False):
     """A conversation, whatever format it was written in.
 
@@ -72,18 +102,18 @@ class ChatRow(Struct, gc=False):
             also when it is empty.
         tools: Definitions of the tools that may be called, as OpenAI's API and chat templates have
             them: ``{"type": "function", "function": {name, description, parameters}}``.
-        paths: Where each message's text stands in the row that was read; empty for
+        places: Where each message stands in the row that was read; empty for
             ``messages[0].content`` and so on.
     """
 
     messages: list[Message]
     context: str | UnsetType = UNSET
     tools: tuple[dict[str, Any], ...] = ()
-    paths: tuple[str, ...] = ()
+    places: tuple[MessagePlace, ...] = ()
 
     def path(self, position: int) -> str:
         """Says where a message's text stands in the row that was read."""
-        return self.paths[position] if self.paths else f"messages[{position}].content"
+        return self.places[position].content if self.places else f"messages[{position}].content"
 
 
 Row: TypeAlias = TextRow | ChatRow

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.tasks import Task
 from kfp_llm_tuning.components.parameters.pipeline import TEXT
 
@@ -91,9 +92,10 @@ def training_steps(length: RunLength, task: Task, examples: int, batch_size: int
     steps = _of_epochs(length.epochs, examples, batch_size)
     most = TEXT["train_steps"].maximum
     if most is not None and steps > most:
-        what = f"{length.epochs:g} epochs of {examples:,} examples are {steps:,} steps."
+        passes = f"{counted(length.epochs, 'epoch')} of {counted(examples, 'example')}"
+        what = f"{passes} are {counted(steps, 'step')}."
         raise UserError(Problem(what, "epochs", f"at most {most:,} steps", "Lower epochs."))
-    return TrainingSteps(steps, f"{length.epochs:g} epochs, as given")
+    return TrainingSteps(steps, f"{counted(length.epochs, 'epoch')}, as given")
 
 
 def _advised(task: Task, examples: int, batch_size: int) -> TrainingSteps:
@@ -101,8 +103,8 @@ def _advised(task: Task, examples: int, batch_size: int) -> TrainingSteps:
     fewest, most = ADVISED_STEPS[task]
     steps = min(max(wanted, fewest), most)
     reason = (
-        f"chosen for {task}, the task found in the data: {ADVISED_EPOCHS} epochs are {wanted:,} "
-        f"steps, and {fewest:,} to {most:,} are advised"
+        f"chosen for {task}, the task found in the data: {counted(ADVISED_EPOCHS, 'epoch')} are "
+        f"{counted(wanted, 'step')}, and {fewest:,} to {most:,} are advised"
     )
     return TrainingSteps(steps, reason)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.artifacts import Encoding, read_encoding
 from kfp_llm_tuning.components.data.training_steps import (
     RunLength,
@@ -165,7 +166,8 @@ def _decisions(
         f"batch size {arguments.batch_size}: {_batch_source(request, reference)}",
         f"learning rate {arguments.peak_learning_rate:g}: {arguments.learning_rate:g} "
         f"({_rate_source(request, reference)}) x {arguments.learning_rate_multiplier:g}",
-        f"{arguments.train_steps} steps{_steps_source(request, steps)}: {seen} examples seen, "
+        f"{counted(arguments.train_steps, 'step')}{_steps_source(request, steps)}: "
+        f"{counted(seen, 'example')} seen, "
         f"{seen / training.examples:.2f} epochs of {training.examples}",
         *(
             f"{name} {value}: as given"
@@ -192,7 +194,7 @@ def _decisions(
 def _batch_source(request: TuningRequest, reference: ModelReference) -> str:
     if "batch_size" in request.tuner_arguments:
         return "as given"
-    return f"from the table for {reference.name} on {request.accelerator}"
+    return f"from the table for {reference.name}, column {request.accelerator}"
 
 
 def _rate_source(request: TuningRequest, reference: ModelReference) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.reading import limits
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Scan
@@ -29,10 +30,10 @@ def check_training_counts(
     if not scan.is_read:
         return
     is_text = row_format == RowFormat.TEXT
-    name = "examples" if is_text else "conversations"
+    name = "example" if is_text else "conversation"
     least, most = allowed.minimum_examples, allowed.maximum_examples if is_text else None
-    range_text = f"at least {least}{_at_most(most)} {name}"
-    what = f"the training set has {_count(scan.examples, name)}."
+    range_text = f"at least {least}{_at_most(most)} {name}s"
+    what = f"the training set has {counted(scan.examples, name)}."
     if scan.examples < least:
         yield Finding("too_few_examples", what, range_text)
     elif most is not None and scan.examples > most:
@@ -60,7 +61,7 @@ def check_evaluation_counts(scan: Scan, allowed: DatasetLimits) -> Iterator[Find
         return
     low, high = allowed.minimum_examples, allowed.maximum_evaluation_examples
     range_text = f"at least {low} examples" if high is None else f"{low} to {high:,} examples"
-    what = f"the evaluation set has {_count(scan.examples, 'examples')}."
+    what = f"the evaluation set has {counted(scan.examples, 'example')}."
     if scan.examples < low:
         yield Finding("too_few_examples", what, range_text)
     elif high is not None and scan.examples > high:
@@ -81,9 +82,10 @@ def check_steps(steps: StepsSummary) -> Iterator[Finding]:
         One note or warning.
     """
     low, high = limits.ADVISED_EPOCHS
+    epochs = float(f"{steps.epochs:.3g}")
     what = (
-        f"{steps.train_steps:,} steps of {steps.batch_size} examples are "
-        f"{steps.examples_seen:,} examples: {steps.epochs:.3g} epochs"
+        f"{counted(steps.train_steps, 'step')} of {counted(steps.batch_size, 'example')}, "
+        f"{steps.examples_seen:,} in all: {counted(epochs, 'epoch')}"
         f"{f' ({steps.reason})' if steps.reason else ''}."
     )
     if steps.epochs < low:
@@ -98,9 +100,3 @@ def check_steps(steps: StepsSummary) -> Iterator[Finding]:
 
 def _at_most(most: int | None) -> str:
     return "" if most is None else f" and at most {most:,}"
-
-
-def _count(number: int, plural: str) -> str:
-    if number == 0:
-        return f"no {plural}"
-    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.limits import ADVISED_PAIRS
 from kfp_llm_tuning.components.data.reading.places import Place
@@ -29,7 +30,7 @@ def advise_row(place: Place, row: Row, *, is_dialogue: bool = True) -> Iterator[
     if is_dialogue and isinstance(row, ChatRow):
         pairs, (low, high) = count_pairs(row), ADVISED_PAIRS
         if not low <= pairs <= high:
-            what = f"the conversation has {pairs} user-assistant pair{'s' if pairs > 1 else ''}."
+            what = f"the conversation has {counted(pairs, 'user-assistant pair')}."
             advised = f"any number; {low} to {high} are advised"
             yield warning("unusual_conversation", what, place, "messages", advised)
 

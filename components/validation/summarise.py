@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Scan
@@ -81,13 +82,13 @@ def list_notes(scanned: Scan) -> Iterator[Finding]:
         what = f"blank lines are skipped: {scanned.blank_lines:,}."
         yield Finding("blank_lines", what, severity=Severity.NOTE)
     for name, count in scanned.ignored_fields.most_common():
-        what = f"the field {quote(name)} is not read; it stands in {count:,} examples."
+        what = f"the field {quote(name)} is not read; it stands in {counted(count, 'example')}."
         yield Finding("ignored_field", what, severity=Severity.NOTE)
 
 
 def _count_rows(scanned: Scan) -> str:
     name = "conversation" if scanned.format.row_format == RowFormat.CHAT else "example"
-    return f"{scanned.good_examples:,} {name}{'' if scanned.good_examples == 1 else 's'}"
+    return counted(scanned.good_examples, name)
 
 
 def list_bounds(checked: ScannedDataset) -> Iterator[str]:
@@ -102,8 +103,8 @@ def list_bounds(checked: ScannedDataset) -> Iterator[str]:
         )
     if checked.tokens and checked.tokens.uncounted:
         yield (
-            f"{name}: the token figures leave out {checked.tokens.uncounted:,} examples whose "
-            "bytes show that nothing of them is truncated."
+            f"{name}: the token figures leave out {counted(checked.tokens.uncounted, 'example')} "
+            "whose bytes show that nothing of them is truncated."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from kfp_llm_tuning.components.common.report import render
-from kfp_llm_tuning.components.common.wording import escape
+from kfp_llm_tuning.components.common.wording import counted, escape
 from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.validation.dataset import Validation
 from kfp_llm_tuning.components.validation.summary import Summary
@@ -49,14 +49,14 @@ def _charts(validation: Validation) -> list[str]:
     charts = []
     is_chat = summary.row_format == RowFormat.CHAT
     inputs, outputs = ("conversations", "assistant messages") if is_chat else ("examples",) * 2
-    for title, tokens, lengths, counted in (
+    for title, tokens, lengths, unit in (
         ("Input tokens", values.input_tokens, summary.training.input_tokens, inputs),
         ("Output tokens", values.output_tokens, summary.training.output_tokens, outputs),
     ):
         if lengths:
             # The limit is drawn where it helps: next to texts that come near it.
             limit = lengths.limit if lengths.maximum > lengths.limit / 2 else None
-            charts.append(histogram(tokens.values(), title, "tokens", counted, limit))
+            charts.append(histogram(tokens.values(), title, "tokens", unit, limit))
     return charts + _bar_charts(summary)
 
 
@@ -70,6 +70,6 @@ def _bar_charts(summary: Summary) -> list[str]:
         charts.append(bars(names, [count for _, count in labels], "Labels", "examples"))
     pairs = summary.training.conversation_pairs
     if pairs:
-        names = [f"{number} pair{'s' if number > 1 else ''}" for number in pairs]
+        names = [counted(number, "pair") for number in pairs]
         charts.append(bars(names, list(pairs.values()), "Conversations", "conversations"))
     return charts

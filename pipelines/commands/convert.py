@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def _tell(done: Conversion, target: str, to: str) -> None:
     for problem in done.warnings:
         click.echo(f"! {problem}", err=True)
     for name, count in done.scan.ignored_fields.most_common():
-        click.echo(f"· the field {name!r} is not read; {count:,} rows have it.", err=True)
-    read = f"{done.scan.name}: read as {done.scan.format.title}, {done.rows:,} rows."
+        rows = counted(count, "row")
+        click.echo(f"· the field {name!r} is not read; it stands in {rows}.", err=True)
+    read = f"{done.scan.name}: read as {done.scan.format.title}, {counted(done.rows, 'row')}."
     place = "standard output" if target == _STDOUT else target
     click.echo(f"{read} Written to {place} as {to}.", err=True)

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from kfp_llm_tuning.components.common.platforms import VERTEX
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.pipelines.commands.compared_models import print_comparison
 from kfp_llm_tuning.pipelines.commands.completion import complete_registered_models
 from kfp_llm_tuning.pipelines.commands.place_options import place_options, vertex_typed
@@ -212,7 +213,7 @@ def delete(model: str, registry: Registry, yes: bool) -> None:
         what = "Delete with weights and reports?" if registry.deletes_weights else "Delete?"
         click.confirm(what, abort=True)
     registry.delete(versions)
-    click.echo(f"Deleted {len(versions)} version{'s' if len(versions) > 1 else ''}.")
+    click.echo(f"Deleted {counted(len(versions), 'version')}.")
 
 
 def _as_json(version: Version) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.pipelines.commands.job_options import JobOptions, job_options
 from kfp_llm_tuning.pipelines.commands.option_groups import GroupedCommand
 from kfp_llm_tuning.pipelines.terminal.terminal_output import at_work
@@ -94,7 +95,8 @@ def _show_no_problem(console: Console, made: Plan) -> None:
 def _show_estimate(console: Console, estimate: Estimate) -> None:
     from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
-    steps = f"{estimate.steps:,} steps of {estimate.batch_size} examples"
+    batch = counted(estimate.batch_size, "example")
+    steps = f"{counted(estimate.steps, 'step')} of {batch}"
     console.print(f"\n  {steps}, {estimate.epochs:.2f} epochs, {estimate.tokens:,} tokens")
     if estimate.tuning_hours is not None and estimate.total_hours is not None:
         tuning = format_seconds(estimate.tuning_hours * 3600)

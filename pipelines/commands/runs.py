@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.pipelines.commands.completion import complete_runs
 from kfp_llm_tuning.pipelines.commands.run_directory_options import output_dir_option
 from kfp_llm_tuning.pipelines.commands.tables import print_table
@@ -151,7 +152,7 @@ def _row(run: SeenRun) -> tuple[str, ...]:
 
 def _metric(summary: RunSummary) -> str:
     alarms = len(summary.alarms)
-    warned = f", {alarms} alarm{'s' if alarms > 1 else ''}" if alarms else ""
+    warned = f", {counted(alarms, 'alarm')}" if alarms else ""
     return summary.primary_change + warned
 
 

@@ -12,6 +12,7 @@ import click
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR, raise_all
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.parameters.pipeline import TEXT, TEXT_TEMPLATE
 from kfp_llm_tuning.components.parameters.reading import read
 from kfp_llm_tuning.pipelines.commands.completion import complete_model_references
@@ -52,8 +53,8 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
     default="",
     metavar="REF",
     shell_complete=complete_model_references,
-    help="The model to tune.  [default: by the rows: text-bison@001, chat-bison@001, or "
-    f"{_OPEN_MODEL} for other formats than the published ones]",
+    help="The model to tune.  [default: text-bison@001 or chat-bison@001 for one JSONL file of "
+    f"published rows, else {_OPEN_MODEL}]",
 )
 @click.option(
     "--dataset-format",
@@ -136,12 +137,14 @@ def validate(
 
 
 def _default_model(file: str, dataset_format: str) -> str:
-    """Chooses by the rows: the published models for published rows, else an open one."""
+    """Chooses by the rows: the published models for what they take, else an open one."""
     from kfp_llm_tuning.components.data.formats.published import PUBLISHED_CHAT, PUBLISHED_TEXT
     from kfp_llm_tuning.components.data.reading.row_format import detect_format
+    from kfp_llm_tuning.components.data.sources.reader import is_one_jsonl_file
 
     found = detect_format(file, default=PUBLISHED_TEXT)
-    if FormatName.PUBLISHED not in (found.name, dataset_format):
+    is_published = FormatName.PUBLISHED in (found.name, dataset_format)
+    if not (is_published and is_one_jsonl_file(file)):
         return _OPEN_MODEL
     return "chat-bison@001" if found == PUBLISHED_CHAT else "text-bison@001"
 
@@ -196,14 +199,14 @@ def _show_findings(console: Console, validation: Validation, severity: str) -> N
 
 
 def _show_verdict(console: Console, summary: Summary) -> None:
-    warnings = _count(summary.warnings, "warning")
+    warnings = counted(summary.warnings, "warning")
     if summary.valid and summary.model_unchecked:
         unchecked = f"? The rows can be tuned on, but {summary.model_reference} was not checked"
         console.print(f"{unchecked}: {warnings}.", style="bold yellow")
     elif summary.valid:
         console.print(f"✓ Ready to tune on {summary.model_reference}: {warnings}.", style="green")
     else:
-        errors = _count(summary.errors, "error")
+        errors = counted(summary.errors, "error")
         console.print(f"✗ Not usable yet: {errors}, {warnings}.", style="bold red")
 
 
@@ -236,7 +239,3 @@ def _column(dataset: DatasetSummary) -> dict[str, str]:
                 f"{tokens.percentile_50:,} / {tokens.maximum:,}"
             )
     return figures
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number:,} {name}{'' if number == 1 else 's'}" if number else f"no {name}s"

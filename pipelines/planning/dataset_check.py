@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.sources.files import check_stores_reached
 from kfp_llm_tuning.components.validation.base_model import KIND, NOT_CHECKED
 from kfp_llm_tuning.components.validation.summarise import summarise_finding
@@ -43,12 +44,12 @@ def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate 
     if not any(check.subject == "model" for check in checks):
         checks.insert(0, _good_model(summary.model_reference))
     if not _problems_of(checks, "dataset") and (summary.valid or _problems_of(checks, "model")):
-        text = f"{summary.training.good_examples:,} examples can be tuned on."
+        text = f"{counted(summary.training.good_examples, 'example')} can be tuned on."
         checks.insert(0, Check("dataset", "ok", text))
     elif not any(check.status == "problem" for check in checks):
         checks.append(Check("dataset", "problem", "strict_validation refuses its warnings."))
     if summary.steps and summary.steps.reason:
-        what = f"{summary.steps.train_steps:,} steps: {summary.steps.reason}."
+        what = f"{counted(summary.steps.train_steps, 'step')}: {summary.steps.reason}."
         checks.append(Check("steps", "ok", what))
     if summary.evaluation and run.value("evaluation_fraction"):
         what = f"{summary.evaluation.good_examples:,} examples are held out to evaluate on."

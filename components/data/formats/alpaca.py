@@ -12,8 +12,7 @@ from msgspec import UNSET
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.data.formats.checks import (
-    check_text,
-    empty_text,
+    check_filled_text,
     filled_text,
     join,
     optional_text,
@@ -79,10 +78,8 @@ def _read_history(
             continue
         for number, (author, said) in enumerate(zip(_PAIR, pair, strict=True)):
             where = f"{place}[{number}]"
-            text = check_text(said, where, findings)
-            if text == "":
-                findings.append(empty_text(where))
-            conversation.add(Message(author, text or ""), where)
+            text = check_filled_text(said, where, findings) or ""
+            conversation.add(Message(author, text), where)
 
 
 def _write(row: Row) -> dict[str, Any]:

@@ -103,6 +103,23 @@ def check_text(value: Any, path: str, findings: list[Finding], fix: str = "") ->
     return str(value)
 
 
+def check_filled_text(value: Any, path: str, findings: list[Finding]) -> str | None:
+    """Checks that a value is a text, and no empty one.
+
+    Args:
+        value: The value.
+        path: Its path.
+        findings: Takes what is wrong with it.
+
+    Returns:
+        The text, which may be empty where that was found; None where it is none.
+    """
+    text = check_text(value, path, findings)
+    if text == "":
+        findings.append(empty_text(path))
+    return text
+
+
 def filled_text(
     fields: Fields, name: str, path: str, known: tuple[str, ...], findings: list[Finding]
 ) -> str | None:
@@ -121,11 +138,7 @@ def filled_text(
     if name not in fields.names:
         findings.append(missing(fields, name, path, known))
         return None
-    place = join(path, name)
-    text = check_text(fields.get(name), place, findings)
-    if text == "":
-        findings.append(empty_text(place))
-    return text
+    return check_filled_text(fields.get(name), join(path, name), findings)
 
 
 def empty_text(path: str) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,7 +13,14 @@ from kfp_llm_tuning.components.data.formats.format import UnwritableRowError
 from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding
 from kfp_llm_tuning.components.data.reading.json_syntax import Number
-from kfp_llm_tuning.components.data.rows import ChatRow, Message, Row, TextRow, ToolCall
+from kfp_llm_tuning.components.data.rows import (
+    ChatRow,
+    Message,
+    MessagePlace,
+    Row,
+    TextRow,
+    ToolCall,
+)
 
 # Between instructions that stand one after the other before the conversation.
 _BETWEEN = "\n\n"
@@ -28,29 +35,33 @@ class Conversation:
         findings: Takes what is wrong; what it held before does not count.
         assistant: What the format calls the assistant.
         messages: What was read; None for a message of which not even the author is known.
-        paths: Where the messages stand.
+        places: Where the messages stand.
     """
 
     path: str
     findings: list[Finding]
     assistant: str = "assistant"
     messages: list[Message | None] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
+    places: list[MessagePlace] = field(default_factory=list)
     _found_before: int = 0
 
     def __post_init__(self) -> None:
         """Takes note of how much was found before."""
         self._found_before = len(self.findings)
 
-    def add(self, message: Message | None, path: str) -> None:
+    def add(
+        self, message: Message | None, path: str, reasoning: str = "", calls: Sequence[str] = ()
+    ) -> None:
         """Takes the next message.
 
         Args:
             message: The message. One whose text is wrong, which is found, counts for its author.
             path: Where its text stands.
+            reasoning: Where its reasoning stands, if apart.
+            calls: Where each of its calls stands.
         """
         self.messages.append(message)
-        self.paths.append(path)
+        self.places.append(MessagePlace(path, reasoning, tuple(calls)))
 
     def finish(
         self, context: str | UnsetType = UNSET, tools: tuple[dict[str, object], ...] = ()
@@ -74,7 +85,7 @@ class Conversation:
             start = next((i for i, said in enumerate(known) if said.author != "system"), 0)
             if start:
                 context = _BETWEEN.join(said.content for said in known[:start])
-        return ChatRow(known[start:], context, tools, tuple(self.paths[start:]))
+        return ChatRow(known[start:], context, tools, tuple(self.places[start:]))
 
     def _judge(self, messages: list[Message], has_context: bool) -> Iterator[Finding]:
         if not messages:
@@ -97,7 +108,7 @@ class Conversation:
         if first.author == "assistant" and first.learned and not has_context:
             what = f"the conversation begins with the {self.assistant}'s message: nothing is asked."
             fix = "Put what the user says before it, or take it out."
-            yield Finding("nothing_asked", what, "the user first", fix, path=self.paths[0])
+            yield Finding("nothing_asked", what, "the user first", fix, path=self.places[0].content)
 
     def _judge_calls(self, messages: list[Message]) -> Iterator[Finding]:
         """Finds the call that each tool's answer belongs to."""
@@ -112,7 +123,7 @@ class Conversation:
                 messages[position] = msgspec.structs.replace(said, name=said.name or call.name)
                 self.messages[position] = messages[position]
             else:
-                yield self._without_call(said, calls, self.paths[position])
+                yield self._without_call(said, calls, self.places[position].content)
 
     def _without_call(self, said: Message, calls: list[ToolCall], path: str) -> Finding:
         refers = said.tool_call_id or said.name

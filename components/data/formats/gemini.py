@@ -64,12 +64,15 @@ _OTHER_PARTS = {
 
 @dataclass
 class _Content:
-    """What the parts of one entry say together."""
+    """What the parts of one entry say together, and where each stands."""
 
     text: str = ""
     thought: str = ""
     calls: list[ToolCall] = field(default_factory=list)
     results: list[tuple[Message, str]] = field(default_factory=list)
+    texts_at: list[str] = field(default_factory=list)
+    thoughts_at: list[str] = field(default_factory=list)
+    calls_at: list[str] = field(default_factory=list)
 
 
 def _recognise(fields: Fields) -> bool:
@@ -171,7 +174,8 @@ def _read_content(
     role = filled_text(entry, "role", path, ("role", "parts"), findings)
     before = len(findings)
     said = _read_parts(entry, path, findings)
-    place = join(path, "parts")
+    parts = join(path, "parts")
+    place = _only(said.texts_at or said.calls_at, parts)
     is_wrong = len(findings) > before
     if role == "model":
         if not (said.text or said.calls or is_wrong):
@@ -179,7 +183,8 @@ def _read_content(
         learned = read_weight(entry.find("weight"), path, findings)
         calls = tuple(said.calls)
         message = Message("assistant", said.text, said.thought, calls, learned=learned)
-        conversation.add(message, place)
+        thought = _only(said.thoughts_at, parts) if said.thought else ""
+        conversation.add(message, place, thought, said.calls_at)
     elif role in ("user", "function", "tool"):
         for result, where in said.results:
             conversation.add(result, where)
@@ -191,6 +196,11 @@ def _read_content(
         if role:
             findings.append(_unknown_role(role, join(path, "role")))
         conversation.add(None, place)
+
+
+def _only(places: list[str], parts: str) -> str:
+    """Gives the place of what stands in one part; that of all parts where it stands in several."""
+    return places[0] if len(places) == 1 else parts
 
 
 def _unknown_role(role: str, path: str) -> Finding:
@@ -217,13 +227,17 @@ def _read_parts(entry: Fields, path: str, findings: list[Finding]) -> _Content:
 def _read_part(part: Fields, path: str, said: _Content, findings: list[Finding]) -> None:
     findings += repeated(part, ("text", "thought", *_CALL, *_RESPONSE), path)
     if part.find("text") is not None:
-        text = check_text(part.get("text"), join(path, "text"), findings) or ""
+        place = join(path, "text")
+        text = check_text(part.get("text"), place, findings) or ""
         if part.find("thought") is True:
             said.thought += text
+            said.thoughts_at.append(place)
         else:
             said.text += text
+            said.texts_at.append(place)
     elif name := _present(part, _CALL):
         said.calls += _read_call(part.get(name), join(path, name), findings)
+        said.calls_at.append(join(path, name))
     elif name := _present(part, _RESPONSE):
         said.results += _read_response(part.get(name), join(path, name), findings)
     else:

@@ -77,7 +77,8 @@ def read_messages(
     """
     for position, entry in enumerate(entries):
         place = f"{path}[{position}]"
-        conversation.add(_read_message(entry, place, findings), join(place, "content"))
+        message = _read_message(entry, place, findings)
+        conversation.add(message, join(place, "content"), *_apart(entry, place))
 
 
 def write_messages(row: ChatRow) -> list[dict[str, Any]]:
@@ -146,6 +147,19 @@ def _read_answer(entry: Fields, path: str, findings: list[Finding]) -> Message:
         content = _read_content(entry, path, "assistant", findings, may_be_missing=has_calls)
     learned = read_weight(entry.find("weight"), path, findings)
     return Message("assistant", content, reasoning, calls, learned=learned)
+
+
+def _apart(entry: Any, path: str) -> tuple[str, list[str]]:
+    """Gives the places of a message's reasoning and of each of its calls."""
+    if not isinstance(entry, Fields):
+        return "", []
+    reasoning = next((name for name in _REASONING if entry.find(name)), "")
+    calls = entry.find("tool_calls")
+    if isinstance(calls, list):
+        places = [f"{join(path, 'tool_calls')}[{position}]" for position in range(len(calls))]
+    else:
+        places = [join(path, "function_call")] if entry.find("function_call") else []
+    return join(path, reasoning) if reasoning else "", places
 
 
 def _read_calls(entry: Fields, path: str, findings: list[Finding]) -> tuple[ToolCall, ...]:

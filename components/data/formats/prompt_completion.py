@@ -12,8 +12,7 @@ import msgspec
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.data.formats.checks import (
-    check_text,
-    empty_text,
+    check_filled_text,
     is_text,
     join,
     missing,
@@ -70,9 +69,7 @@ def _read_texts(
         if not is_text(value):
             findings.append(wrong_type(value, place, _ALLOWED))
             continue
-        texts.append(check_text(value, place, findings) or "")
-        if not value:
-            findings.append(empty_text(place))
+        texts.append(check_filled_text(value, place, findings) or "")
     return TextRow(*texts) if len(texts) == len(values) else None
 
 
@@ -100,9 +97,7 @@ def read_asked_and_answered(
         if isinstance(value, list):
             read_messages(value, place, conversation, findings)
         elif is_text(value):
-            if not value:
-                findings.append(empty_text(place))
-            text = check_text(value, place, findings) or ""
+            text = check_filled_text(value, place, findings) or ""
             conversation.add(Message(author, text), place)  # type: ignore[arg-type]
         else:
             findings.append(wrong_type(value, place, _ALLOWED))

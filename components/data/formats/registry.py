@@ -93,7 +93,12 @@ def _refuse(fields: Fields, path: str, findings: list[Finding]) -> None:
     what = f"the row is in no known format: {has}."
     nearest = max(_BY_KIND, key=lambda each: _likeness(fields, each))
     if not _likeness(fields, nearest):
-        fix = f"Write it as {', '.join(dict.fromkeys(str(each.name) for each in _BY_KIND))}."
+        others = dict.fromkeys(str(each.name) for each in _BY_KIND)
+        asked, answered = PUBLISHED_TEXT.required
+        fix = (
+            f"Name what the model is given {asked}, and what it is to write {answered}; or write "
+            f"rows as {', '.join(list(others)[1:])}."
+        )
     else:
         fix = f"The nearest is {nearest.title}: {nearest.example}{_renamed(fields, nearest)}."
     findings.append(Finding("unknown_format", what, fix=fix, path=path))

@@ -12,9 +12,9 @@ from msgspec import UNSET
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.data.formats.checks import (
+    check_filled_text,
     check_text,
     embedded_json,
-    empty_text,
     filled_text,
     is_text,
     join,
@@ -100,9 +100,8 @@ def _read_message(entry: Any, path: str, findings: list[Finding]) -> Message | N
         calls = _read_calls(entry.get("value"), place, findings)
         learned = read_weight(entry.find("weight"), path, findings)
         return Message("assistant", "", tool_calls=calls, learned=learned)
-    text = check_text(entry.get("value"), place, findings)
-    if text == "" and author in ("user", "assistant"):
-        findings.append(empty_text(place))
+    check = check_filled_text if author in ("user", "assistant") else check_text
+    text = check(entry.get("value"), place, findings)
     if author == "assistant":
         learned = read_weight(entry.find("weight"), path, findings)
         return Message("assistant", text or "", learned=learned)

@@ -114,10 +114,9 @@ def _as_kind(row: Row, path: str, expected: Format, findings: list[Finding]) -> 
 
 def _within(row: Row, path: str) -> Row:
     """Takes the place of a row within its line off the places of its messages."""
-    if not (path and isinstance(row, ChatRow) and row.paths):
+    if not (path and isinstance(row, ChatRow)):
         return row
-    paths = tuple(place.removeprefix(f"{path}.") for place in row.paths)
-    return msgspec.structs.replace(row, paths=paths)
+    return msgspec.structs.replace(row, places=tuple(place.within(path) for place in row.places))
 
 
 def _count_messages(fields: Fields, row: Row | None) -> int:

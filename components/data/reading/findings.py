@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.reading.places import Place
 
 
@@ -66,7 +67,7 @@ class Finding:
         """The file's name, line and field: ``train.jsonl line 3, messages[2].author``."""
         line = f"{self.unit} {self.line}" if self.line else ""
         if self.repeated:
-            line += f" and {self.repeated:,} more {self.unit}{'s' if self.repeated > 1 else ''}"
+            line += f" and {counted(self.repeated, f'more {self.unit}')}"
         return ", ".join(part for part in (f"{self.file} {line}".strip(), self.path) if part)
 
     def problem(self) -> Problem:

@@ -148,12 +148,9 @@ def _at(row: Row, path: str, example: Example | UserError) -> Example | UserErro
 def _place_in_row(row: Row, where: str) -> str:
     """Finds where in the row that was read something of the conversation stands."""
     message = _MESSAGE.match(where)
-    if not message or not isinstance(row, ChatRow) or not row.paths:
+    if not message or not isinstance(row, ChatRow) or not row.places:
         return where
-    path, field = row.path(int(message[1])), where[message.end() :]
-    # What is no text has no path of its own; beside a message's content stand its calls.
-    entry = path.removesuffix(".content")
-    return entry + field if field.startswith(".tool_calls") and entry != path else path
+    return row.places[int(message[1])].part(where[message.end() :].removeprefix("."))
 
 
 def _question(example: Example | UserError, turn: Turn) -> tuple[int, int] | None:

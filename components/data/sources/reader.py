@@ -43,6 +43,19 @@ def read_source(uri: str, name: str, *, jsonl_only: bool = False) -> Iterator[Pa
         yield from _read_file(file, jsonl_only)
 
 
+def is_one_jsonl_file(uri: str) -> bool:
+    """Tells whether a dataset is one JSONL file: what ``jsonl_only`` reads.
+
+    Raises:
+        UserError: If a file cannot be found or opened.
+    """
+    files = list_files(uri)
+    if [file.uri for file in files] != [uri]:
+        return False
+    with open_file(uri) as opened:
+        return recognise(_Peeked(opened).head, uri) == Container.JSON_LINES
+
+
 def _read_file(file: SourceFile, jsonl_only: bool) -> Iterator[Part]:
     with open_file(file.uri) as opened:
         stream = _Peeked(opened)

@@ -6,6 +6,7 @@ import pytest
 
 from kfp_llm_tuning.components.common import credentials
 from kfp_llm_tuning.components.common.wording import (
+    counted,
     did_you_mean,
     first_few,
     nearest,
@@ -13,6 +14,20 @@ from kfp_llm_tuning.components.common.wording import (
     short,
     shorten,
 )
+
+
+def test_one_is_singular() -> None:
+    counts = (0, 1, 2, 1_000, 1.0, 0.96, 2.5)
+    assert [counted(count, "step") for count in counts] == [
+        "no steps",
+        "1 step",
+        "2 steps",
+        "1,000 steps",
+        "1 step",
+        "0.96 steps",
+        "2.5 steps",
+    ]
+
 
 SECRETS = ("://user:pAsSwOrD@host", "https://pAsSwOrD@host", "https://host?sig=pAsSwOrD")
 

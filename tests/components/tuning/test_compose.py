@@ -38,7 +38,7 @@ def composed(evaluation: int = 20, **inputs: Any) -> tuple[TuningArguments, str]
 def test_the_batch_size_is_the_tables(reference: str, batch_size: int) -> None:
     arguments, decisions = composed(large_model_reference=reference)
     assert arguments.batch_size == batch_size
-    assert f"batch size {batch_size}: from the table for {reference} on GPU" in decisions
+    assert f"batch size {batch_size}: from the table for {reference}, column GPU" in decisions
 
 
 def test_what_nothing_tunes_on_is_not_composed_for() -> None:
@@ -161,7 +161,7 @@ def test_the_payload_is_the_arguments_and_the_log_has_the_decisions(
     arguments = TuningArguments.from_json(payload)
     assert (arguments.model_reference, arguments.display_name) == ("byte-tiny", "mine")
     assert (arguments.seed, arguments.train_steps) == (5, 7)
-    assert "batch size 8: from the table for byte-tiny on GPU" in caplog.messages
+    assert "batch size 8: from the table for byte-tiny, column GPU" in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -255,14 +255,14 @@ class TestWarnings:
     def test_few_epochs(self, write: Write) -> None:
         validation = check(write(text_rows(100)), train_steps=12)
         assert messages(validation, Severity.WARNING) == [
-            "train.jsonl: 12 steps of 8 examples are 96 examples: 0.96 epochs. "
+            "train.jsonl: 12 steps of 8 examples, 96 in all: 0.96 epochs. "
             "A part of the data is never seen: raise train_steps or epochs."
         ]
 
     def test_many_epochs(self, write: Write) -> None:
         validation = check(write(text_rows(100)), train_steps=2000)
         assert messages(validation, Severity.WARNING) == [
-            "train.jsonl: 2,000 steps of 8 examples are 16,000 examples: 160 epochs. "
+            "train.jsonl: 2,000 steps of 8 examples, 16,000 in all: 160 epochs. "
             "The model will learn it by heart: lower train_steps or epochs, or add examples."
         ]
 

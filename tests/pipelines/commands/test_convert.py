@@ -20,7 +20,7 @@ def test_a_table_becomes_openai_chat(tmp_path: Path) -> None:
     first, second = map(json.loads, target.read_text().splitlines())
     assert [message["role"] for message in first["messages"]] == ["user", "assistant"]
     assert second["messages"][1]["content"] == "See you."
-    assert "the field 'id' is not read; 2 rows have it" in done.stderr
+    assert "the field 'id' is not read; it stands in 2 rows" in done.stderr
     assert "train.csv: read as prompt/completion, 2 rows. Written to" in done.stderr
 
 

@@ -45,7 +45,7 @@ def test_good_dataset(good: str) -> None:
     assert result.exit_code == 0, result.output
     assert "? The rows can be tuned on, but byte-tiny was not checked: 1 warning." in result.output
     assert "Ready" not in result.output
-    assert "· good.jsonl: 50 steps of 8 examples are 400 examples: 2 epochs." in result.output
+    assert "· good.jsonl: 50 steps of 8 examples, 400 in all: 2 epochs." in result.output
     assert (
         "! large_model_reference: the model could not be checked, nor truncation: torch is not "
         "installed. Install it: pip install 'kfp-llm-tuning[tuning]'." in result.output
@@ -144,6 +144,33 @@ def test_rows_in_other_formats_are_meant_for_an_open_model(openai_chat: str) -> 
     assert result.exit_code == 0, result.output
     assert "· chat.jsonl: read as OpenAI chat, 100 conversations." in result.output
     assert "qwen2.5-7b-instruct was not checked" in result.output
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("input_text,output_text", "read as published text, 30 examples."),
+        (
+            "question,answer",
+            "own.csv line 2 and 29 more lines: the row is in no known format: its fields are "
+            '"question", "answer". The nearest is published text: {"input_text": "...", '
+            '"output_text": "..."} (rename question to input_text, answer to output_text).',
+        ),
+        (
+            "heard,felt",
+            'its fields are "heard", "felt". Name what the model is given input_text, and what it '
+            "is to write output_text; or write rows as openai, gemini, sharegpt, alpaca, ",
+        ),
+    ],
+)
+def test_a_table_of_ones_own(header: str, said: str, tmp_path: Path) -> None:
+    table = tmp_path / "own.csv"
+    rows = "".join(f"What is {number} plus one?,{number + 1}\n" for number in range(30))
+    table.write_text(f"{header}\n{rows}", encoding="utf-8")
+    output = run(str(table)).output
+    assert said in output
+    # The closed models' own files are JSONL alone: without a model named, none is meant.
+    assert "JSONL" not in output
 
 
 def test_a_format_may_be_given(openai_chat: str) -> None:

@@ -18,12 +18,12 @@ def read(row: Any, expected: Format) -> Row:
     assert [finding.problem() for finding in report.findings] == []
     [(path, found)] = report.rows
     assert path == ""
-    return without_paths(found)
+    return without_places(found)
 
 
-def without_paths(row: Row) -> Row:
+def without_places(row: Row) -> Row:
     """Forgets where a row's messages stood: rows of several formats are compared."""
-    return msgspec.structs.replace(row, paths=()) if isinstance(row, ChatRow) else row
+    return msgspec.structs.replace(row, places=()) if isinstance(row, ChatRow) else row
 
 
 def problems(row: Any, expected: Format) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from kfp_llm_tuning.components.data.formats.format import UnwritableRowError
 from kfp_llm_tuning.components.data.formats.gemini import GEMINI
 from kfp_llm_tuning.components.data.formats.tools import define
-from kfp_llm_tuning.components.data.rows import ChatRow, Message, ToolCall
+from kfp_llm_tuning.components.data.reading.careful_check import check_line
+from kfp_llm_tuning.components.data.rows import ChatRow, Message, MessagePlace, ToolCall
 from tests.components.data.formats.row_reading import assistant, problems, read, user
 
 RAIN = ToolCall("rain", {"at": "Bern", "days": 2})
@@ -164,6 +166,10 @@ BROKEN = {
         row(content("user"), ANSWERED),
         ["contents[0].parts: parts is empty. Allowed: text."],
     ),
+    "empty part": (
+        row(content("user", ""), content("model", "", "No.", "")),
+        ["contents[0].parts[0].text: text is empty. Allowed: text."],
+    ),
     "part is text": (
         row({"role": "user", "parts": ["hi"]}, ANSWERED),
         ['contents[0].parts[0]: is a text ("hi"). Allowed: an object with text.'],
@@ -229,10 +235,9 @@ BROKEN = {
     "answer is a text": (
         row(ASKED, CALLED, answer("x"), ANSWERED),  # type: ignore[arg-type]
         [
-            "contents[2].parts: parts is empty. Allowed: text.",
             'contents[2].parts[0].functionResponse.response: response is a text ("x"). '
             "Allowed: an object.",
-        ][1:],
+        ],
     ),
     "search": (
         row(ASKED, ANSWERED, tools=[{"googleSearch": {}}]),
@@ -251,6 +256,24 @@ BROKEN = {
         ["contents[0].parts: parts stands 2 times in one object. Allowed: once."],
     ),
 }
+
+
+def test_messages_know_which_part_they_stood_in() -> None:
+    thought = {"text": "Rain?", "thought": True}
+    said = content("model", thought, "I look.", *CALLED["parts"])
+    given = row(ASKED, said, answer({"output": "dry"}), content("model", "No."))
+    [(_, found)] = check_line(json.dumps({"data": [given]}).encode(), GEMINI).rows
+    assert isinstance(found, ChatRow)
+    assert found.places == (
+        MessagePlace("contents[0].parts"),
+        MessagePlace(
+            "contents[1].parts[1].text",
+            "contents[1].parts[0].text",
+            ("contents[1].parts[2].functionCall",),
+        ),
+        MessagePlace("contents[2].parts[0].functionResponse.response"),
+        MessagePlace("contents[3].parts[0].text"),
+    )
 
 
 @pytest.mark.parametrize(("given", "expected"), BROKEN.values(), ids=BROKEN)

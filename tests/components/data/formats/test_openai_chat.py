@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,8 +11,14 @@ from kfp_llm_tuning.components.data.formats.openai_chat import OPENAI
 from kfp_llm_tuning.components.data.formats.openai_messages import write_message
 from kfp_llm_tuning.components.data.formats.tools import define
 from kfp_llm_tuning.components.data.reading.careful_check import check_line
-from kfp_llm_tuning.components.data.rows import ChatRow, Message, ToolCall, answers
-from tests.components.data.formats.row_reading import assistant, problems, read, user, without_paths
+from kfp_llm_tuning.components.data.rows import ChatRow, Message, MessagePlace, ToolCall, answers
+from tests.components.data.formats.row_reading import (
+    assistant,
+    problems,
+    read,
+    user,
+    without_places,
+)
 
 ASKED = {"role": "user", "content": "Rain in Bern?"}
 ANSWERED = {"role": "assistant", "content": "No."}
@@ -169,7 +176,30 @@ def test_messages_know_where_they_stood() -> None:
     assert [found.path(position) for position, _ in answers(found)] == ["messages[2].content"]
     [(place, listed)] = check_line(b'{"data": [' + line + b"]}", OPENAI).rows
     assert (place, listed) == ("data[0]", found)
-    assert without_paths(found) == ChatRow([user("in"), assistant("out")], "Be brief.")
+    assert without_places(found) == ChatRow([user("in"), assistant("out")], "Be brief.")
+
+
+@pytest.mark.parametrize(
+    ("calls", "places"),
+    [
+        (
+            {"tool_calls": [{"function": {"name": "rain"}}, {"name": "snow"}]},
+            ("messages[1].tool_calls[0]", "messages[1].tool_calls[1]"),
+        ),
+        ({"function_call": {"name": "rain"}}, ("messages[1].function_call",)),
+    ],
+)
+def test_calls_and_reasoning_know_where_they_stood(
+    calls: dict[str, Any], places: tuple[str, ...]
+) -> None:
+    said = {"role": "assistant", "content": "", "thinking": "Rain?", **calls}
+    [(_, found)] = check_line(json.dumps({"messages": [ASKED, said]}).encode(), OPENAI).rows
+    assert isinstance(found, ChatRow)
+    place = found.places[1]
+    assert place == MessagePlace("messages[1].content", "messages[1].thinking", places)
+    assert [place.part(f"tool_calls[{i}]") for i in range(len(places))] == list(places)
+    assert place.part("reasoning") == "messages[1].thinking"
+    assert place.part("") == place.content
 
 
 def test_a_call_alone_has_no_content() -> None:

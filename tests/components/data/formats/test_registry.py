@@ -83,12 +83,14 @@ UNKNOWN_ROWS: dict[str, tuple[Any, str]] = {
     "nothing near": (
         {"id": 1},
         'the row is in no known format: its fields are "id". '
-        "Write it as published, openai, gemini, sharegpt, alpaca, prompt-completion.",
+        "Name what the model is given input_text, and what it is to write output_text; or write "
+        "rows as openai, gemini, sharegpt, alpaca, prompt-completion.",
     ),
     "no field": (
         {},
         "the row is in no known format: it has no fields. "
-        "Write it as published, openai, gemini, sharegpt, alpaca, prompt-completion.",
+        "Name what the model is given input_text, and what it is to write output_text; or write "
+        "rows as openai, gemini, sharegpt, alpaca, prompt-completion.",
     ),
     "almost": (
         {"message": []},

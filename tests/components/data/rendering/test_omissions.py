@@ -15,7 +15,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import (
     RowRefusedError,
     Turn,
 )
-from kfp_llm_tuning.components.data.rows import ChatRow, Message, ToolCall
+from kfp_llm_tuning.components.data.rows import ChatRow, Message, MessagePlace, ToolCall
 from tests.components.tool_tokenizers import build_tool_tokenizer
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -136,12 +136,13 @@ def test_models_without_a_template(byte_tokenizer: Any) -> None:
 
 def test_a_refusal_names_the_place_in_the_row_that_was_read() -> None:
     said = [QUESTION, CALLS, TOLD, Message("assistant", "It is a cat.")]
-    paths = tuple(f"contents[{number}].parts[0]" for number in range(1, 5))
+    places = [MessagePlace(f"contents[{number}].parts[0].text") for number in range(1, 5)]
+    places[1] = MessagePlace("contents[2].parts", calls=("contents[2].parts[1].functionCall",))
     refused: list[RowExample[int]] = []
     renderer = RowRenderer(prompt_formatter(build_tool_tokenizer("smol")), "", refused.append)
-    renderer.add(7, ChatRow(said, tools=(TOOL,), paths=paths))
+    renderer.add(7, ChatRow(said, tools=(TOOL,), places=tuple(places)))
     renderer.finish()
     examples = [one.example for one in refused]
     assert all(isinstance(example, RowRefusedError) for example in examples)
     where = {problem.where for example in examples for problem in example.problems}  # type: ignore[union-attr]
-    assert where == {"tools", paths[1], paths[2]}
+    assert where == {"tools", places[1].calls[0], places[2].content}
