@@ -17,14 +17,18 @@ from kfp_llm_tuning.components.common.vertex import ONCE, READ, Vertex, ensure
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import ModelEvaluation
 
-# Those that Google Cloud's own importer names (google_cloud_pipeline_components,
-# import_model_evaluation.py). The first describes auPrc, auRoc and logLoss.
+# Names of a schema's fields, and of ours. Vertex AI refuses metrics that do not fit the schema that
+# they name ("Invalid Metrics Format"); what the schemas hold stands in the reference of
+# google.cloud.aiplatform.v1.schema.modelevaluation.metrics.
 _SCHEMAS = "gs://google-cloud-aiplatform/schema/modelevaluation"
-_CLASSIFICATION = f"{_SCHEMAS}/classification_metrics_1.0.0.yaml"
-_TEXT = f"{_SCHEMAS}/general_text_generation_metrics_1.0.0.yaml"
-_OF_CLASSIFICATION = "auPrc"
-# As the schema of text spells it.
-_IN_SCHEMA = {"rougeLsum": "rougeLSum"}
+_CLASSIFICATION = (
+    f"{_SCHEMAS}/classification_metrics_1.0.0.yaml",
+    {"auPrc": "auPrc", "auRoc": "auRoc", "logLoss": "logLoss"},
+)
+_TEXT_GENERATION = (
+    f"{_SCHEMAS}/general_text_generation_metrics_1.0.0.yaml",
+    {"bleu": "bleu", "rougeLSum": "rougeLsum"},
+)
 # Of the run that evaluated, as Google Cloud's importer names it.
 _RUN_KEY = "pipeline_job_id"
 
@@ -37,6 +41,9 @@ def import_evaluation(
     primary: str,
 ) -> str:
     """Gives a version the evaluation of its run, unless it has it.
+
+    Its metrics are those that Vertex AI has a schema for, of the tuned model; every metric of both
+    models is in its metadata.
 
     Args:
         vertex: Where.
@@ -56,12 +63,9 @@ def import_evaluation(
 
     client = vertex.client(ModelServiceClient)
     content = {_RUN_KEY: run_id, PRIMARY_KEY: primary, **{k: dict(v) for k, v in sides.items()}}
-    tuned = {_IN_SCHEMA.get(name, name): value for name, value in sides[TUNED].items()}
+    schema, metrics = _in_schema(sides[TUNED])
     evaluation = ModelEvaluation(
-        display_name=run_id,
-        metrics=tuned,
-        metrics_schema_uri=_CLASSIFICATION if _OF_CLASSIFICATION in tuned else _TEXT,
-        metadata=content,
+        display_name=run_id, metrics=metrics, metrics_schema_uri=schema, metadata=content
     )
 
     def find() -> ModelEvaluation | None:
@@ -100,6 +104,13 @@ def read_evaluation(client: Any, version: str) -> tuple[dict[str, float], str]:
         for name, value in dict(content.get(side) or {}).items()
     }
     return metrics, str(content.get(PRIMARY_KEY) or "")
+
+
+def _in_schema(tuned: Mapping[str, float]) -> tuple[str, dict[str, float]]:
+    """Chooses the schema that describes a model, and the metrics that it has a place for."""
+    labels = _CLASSIFICATION[1].values()
+    schema, names = _TEXT_GENERATION if tuned.keys().isdisjoint(labels) else _CLASSIFICATION
+    return schema, {field: tuned[name] for field, name in names.items() if name in tuned}
 
 
 def _content(evaluation: ModelEvaluation) -> Mapping[str, Any]:

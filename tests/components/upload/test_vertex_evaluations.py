@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 from google.protobuf import json_format
 
@@ -60,6 +61,41 @@ def test_an_upload_brings_the_evaluation_once(vertex_server: LocalVertex, evalua
     assert read_evaluation(client, version) == (figures, "rougeLsum")
     labels = client.get_model(name=version).labels
     assert labels["primary-metric"] == "rougelsum"
+
+
+def test_labels_are_described_by_the_schema_of_classification(
+    vertex_server: LocalVertex, evaluated: Path
+) -> None:
+    figures = {"accuracy": 0.75, "auPrc": 0.5, "auRoc": 0.6, "logLoss": 0.7, "bleu": 9.0}
+    metrics = {name: {"base": 0.25, "tuned": value} for name, value in figures.items()}
+    (evaluated / "evaluation" / "evaluation.json").write_text(json.dumps({"metrics": metrics}))
+    upload(upload_task(vertex_server, evaluated))
+    (found,) = evaluations(vertex_server)
+    assert found["metricsSchemaUri"].endswith("/classification_metrics_1.0.0.yaml")
+    assert found["metrics"] == {"auPrc": 0.5, "auRoc": 0.6, "logLoss": 0.7}
+    assert found["metadata"]["tuned"] == figures
+
+
+@pytest.mark.parametrize(
+    ("schema", "metrics"),
+    [
+        ("general_text_generation_metrics_1.0.0.yaml", {"bleu": 1.0, "exact_match": 0.5}),
+        ("general_text_generation_metrics_1.0.0.yaml", [1.0]),
+        ("text_metrics_1.0.0.yaml", {"bleu": 1.0}),
+    ],
+)
+def test_the_stand_in_refuses_what_fits_no_schema(
+    vertex_server: LocalVertex, evaluated: Path, schema: str, metrics: Any
+) -> None:
+    version = upload(upload_task(vertex_server, evaluated)).model_resource_name
+    place = Vertex(vertex_server.project, LOCATION)
+    client = place.client(aiplatform_v1.ModelServiceClient)
+    evaluation = aiplatform_v1.ModelEvaluation(
+        metrics=metrics,
+        metrics_schema_uri=f"gs://google-cloud-aiplatform/schema/modelevaluation/{schema}",
+    )
+    with pytest.raises(exceptions.InvalidArgument):
+        client.import_model_evaluation(parent=version, model_evaluation=evaluation)
 
 
 def test_an_account_that_may_not_import_registers_all_the_same(
