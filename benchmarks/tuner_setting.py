@@ -131,7 +131,7 @@ def pretrained(model: Path, tuning: str, folder: Path, steps: int) -> Setting:
 
     def make() -> Any:
         torch.manual_seed(0)
-        return load_trainable(model, arguments).model
+        return load_trainable(model, arguments, bf16=has_fast_bf16()).model
 
     title = f"{model.name}, {tuning}"
     return Setting(title, make, tokenizer, tuning, len(tokenizer), 94, folder, steps)

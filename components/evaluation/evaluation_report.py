@@ -9,6 +9,7 @@ from kfp_llm_tuning.components.common import charts
 from kfp_llm_tuning.components.common.report import render
 from kfp_llm_tuning.components.evaluation.alarms import AlarmKind
 from kfp_llm_tuning.components.evaluation.answer_list import list_answers
+from kfp_llm_tuning.components.evaluation.artifacts import PredictionInfo
 from kfp_llm_tuning.components.evaluation.comparison import (
     Evaluation,
     ModelFacts,
@@ -208,17 +209,10 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     for name, facts in (("base", evaluation.base), ("tuned", evaluation.tuned)):
         if facts is not None:
             remarks += [f"The {name} model: {remark}" for remark in _model_remarks(facts)]
+    if evaluation.base is not None and evaluation.tuned is not None:
+        remarks += _arithmetic_remarks(evaluation.base.info, evaluation.tuned.info)
     if evaluation.tuned is not None:
-        info = evaluation.tuned.info
-        for what, count, lines in (
-            ("prompts", info.truncated_inputs, info.truncated_input_lines),
-            ("references", info.truncated_outputs, info.truncated_output_lines),
-        ):
-            if count:
-                first = ", ".join(map(str, lines[:10])) + (", …" if len(lines) > 10 else "")
-                remarks.append(f"{count:,} {what} were too long and were cut (lines {first}).")
-        if info.duplicate_prompts:
-            remarks.append(f"{info.duplicate_prompts:,} prompts equal an earlier one.")
+        remarks += _data_remarks(evaluation.tuned.info)
     if evaluation.rows and all(len(row.reference.split()) < _BLEU_WORDS for row in evaluation.rows):
         remarks.append(
             f"BLEU counts runs of {_BLEU_WORDS} words, and no reference is that long: its value "
@@ -229,6 +223,30 @@ def _remarks(evaluation: Evaluation) -> list[str]:
             f"ROUGE sees nothing in {evaluation.references_without_rouge_tokens:,} references: it "
             "knows the letters a to z and digits only. Look at chrF and exact match instead."
         )
+    return remarks
+
+
+def _arithmetic_remarks(base: PredictionInfo, tuned: PredictionInfo) -> list[str]:
+    computed = [f"in {info.precision} on {info.device}" for info in (base, tuned)]
+    if computed[0] == computed[1]:
+        return []
+    return [
+        f"The base model answered {computed[0]}, the tuned model {computed[1]}: where two answers "
+        "are nearly as likely, that decides, too."
+    ]
+
+
+def _data_remarks(info: PredictionInfo) -> list[str]:
+    remarks = []
+    for what, count, lines in (
+        ("prompts", info.truncated_inputs, info.truncated_input_lines),
+        ("references", info.truncated_outputs, info.truncated_output_lines),
+    ):
+        if count:
+            first = ", ".join(map(str, lines[:10])) + (", …" if len(lines) > 10 else "")
+            remarks.append(f"{count:,} {what} were too long and were cut (lines {first}).")
+    if info.duplicate_prompts:
+        remarks.append(f"{info.duplicate_prompts:,} prompts equal an earlier one.")
     return remarks
 
 

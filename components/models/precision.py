@@ -18,7 +18,7 @@ import torch
 _ROWS, _WIDTH = 128, 512
 _TRIES = 24
 # bfloat16 rounds, and what is not a matrix product must be cast to it: it has to be worth it. What
-# was seen was far from this, on one side or the other, so that every process finds the same.
+# was seen was far from this, on one side or the other, and stayed there on a busy machine.
 _WORTH_IT = 0.8
 
 

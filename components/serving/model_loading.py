@@ -49,7 +49,12 @@ def load_model(settings: ServerSettings) -> TunedModel:
     logs.configure_transformers()
     model = TunedModel(folder, settings.engine)
     _answer_once(model)
-    _logger.info("The model answers, %.1f s after it was asked for.", time.monotonic() - begun)
+    _logger.info(
+        "The model answers in %s on %s, %.1f s after it was asked for.",
+        model.engine.precision,
+        model.engine.device,
+        time.monotonic() - begun,
+    )
     return model
 
 

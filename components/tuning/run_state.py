@@ -22,12 +22,14 @@ class RunState:
         best: Step of the best evaluation.
         finished: Whether the run has come to its end: all steps, or early stopping.
         seconds: Training time, sessions before a resume included.
+        bf16: Whether it computes in bfloat16; None in a checkpoint that does not say.
     """
 
     early_stopping: EarlyStopping
     best: BestStep = field(default_factory=BestStep)
     finished: bool = False
     seconds: float = 0.0
+    bf16: bool | None = None
 
     def save(self, folder: Path, sums: Sequence[float]) -> None:
         """Writes the state into a checkpoint.
@@ -55,5 +57,6 @@ class RunState:
             best=BestStep(**saved["best"]),
             finished=saved["finished"],
             seconds=saved["seconds"],
+            bf16=saved.get("bf16"),
         )
         return state, saved["sums"]

@@ -12,7 +12,6 @@ import torch
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.models.causal_model import load_causal_model, load_config
-from kfp_llm_tuning.components.models.precision import has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 
@@ -31,12 +30,13 @@ class TrainableModel:
     bf16: bool
 
 
-def load_trainable(folder: Path, arguments: TuningArguments) -> TrainableModel:
+def load_trainable(folder: Path, arguments: TuningArguments, *, bf16: bool) -> TrainableModel:
     """Loads a checkpoint for training.
 
     Args:
         folder: The checkpoint in Hugging Face layout.
-        arguments: Precision, and whether adapters or all weights are trained.
+        arguments: Whether adapters or all weights are trained, and which.
+        bf16: Whether to compute in bfloat16.
 
     Returns:
         The model, on the CPU.
@@ -49,7 +49,6 @@ def load_trainable(folder: Path, arguments: TuningArguments) -> TrainableModel:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    bf16 = has_fast_bf16() if arguments.precision == "auto" else arguments.precision == "bf16"
     own = load_config(folder).dtype or torch.float32
     # Trained weights need float32 to take up small updates; frozen ones may stay short.
     short = arguments.tuning == "adapter" and bf16 and own != torch.float32

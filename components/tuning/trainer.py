@@ -85,7 +85,8 @@ class LabelOnlyTrainer(Trainer):
         self.control: TrainerControl
         arguments = settings.arguments
         self.run_state = RunState(
-            EarlyStopping(arguments.early_stopping_patience, arguments.early_stopping_tolerance)
+            EarlyStopping(arguments.early_stopping_patience, arguments.early_stopping_tolerance),
+            bf16=settings.bf16,
         )
         self._arguments = arguments
         self._checkpoints = settings.checkpoints
@@ -299,6 +300,7 @@ class LabelOnlyTrainer(Trainer):
             checkpoint: A whole checkpoint.
         """
         self.run_state, sums = RunState.load(checkpoint)
+        self.run_state.bf16 = self.args.bf16
         if self.args.process_index == 0:  # The sums of all processes, counted once.
             self._sums.copy_(torch.tensor(sums, dtype=torch.float64))
 

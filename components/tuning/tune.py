@@ -21,6 +21,7 @@ from kfp_llm_tuning.components.models.inspection.inspect import inspect_checkpoi
 from kfp_llm_tuning.components.models.model_references import ModelReference, resolve
 from kfp_llm_tuning.components.tuning import processes, provenance
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.arithmetic import computes_in_bf16
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
 from kfp_llm_tuning.components.tuning.export import TunedModel, export_model
 from kfp_llm_tuning.components.tuning.interruption import Interruption
@@ -83,7 +84,9 @@ class _Run:
         torch.manual_seed(self.arguments.seed)
         folder = base_models.materialise(self.reference)
         tokenizer = self._inspected_tokenizer(folder)
-        base = load_trainable(folder, self.arguments)
+        newest = self.checkpoints.newest()
+        bf16 = computes_in_bf16(self.arguments.precision, newest)
+        base = load_trainable(folder, self.arguments, bf16=bf16)
         self.sets.check_model(base.model)
         self._try_saving(base.model, tokenizer)
         settings = decide_settings(self.arguments, base, self.sets, self.checkpoints)
@@ -95,7 +98,7 @@ class _Run:
         )
         self._say_decisions(settings, trainer)
         try:
-            _train(trainer, self.checkpoints.newest(), reporter)
+            _train(trainer, newest, reporter)
         finally:
             reporter.close()
         if not trainer.run_state.finished:

@@ -109,6 +109,14 @@ def test_remarks_are_not_silent(make_predictions, history):
         assert text in page
 
 
+def test_models_that_computed_otherwise_are_told(make_predictions, history):
+    short = make_predictions(["a", "b"], ["a", "b"], precision="bfloat16", device="cuda")
+    long = make_predictions(["a", "b"], ["a", "b"], precision="float32", device="cpu")
+    told = "The base model answered in bfloat16 on cuda, the tuned model in float32 on cpu"
+    assert told in render_report(compare(short, long), history)
+    assert "The base model answered" not in render_report(compare(long, long), history)
+
+
 def test_without_an_evaluation_set_the_page_says_so_and_shows_the_curves(history):
     empty = PredictionSet(PredictionInfo())
     page = render_report(compare(empty, empty, Criteria(gate=Gate("bleu", 1.0))), history)

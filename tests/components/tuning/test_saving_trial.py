@@ -49,7 +49,9 @@ def test_a_place_that_cannot_be_written_to_is_told_before_training(
 def test_a_base_that_cannot_be_tuned_is_told_before_it_is_loaded(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_module, "load_trainable", lambda *_: pytest.fail("it was loaded"))
+    monkeypatch.setattr(
+        tune_module, "load_trainable", lambda *_, **__: pytest.fail("it was loaded")
+    )
     path = tmp_path / "base/config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "is_encoder_decoder": True}))
     with pytest.raises(UserError, match="encoder-decoder"):

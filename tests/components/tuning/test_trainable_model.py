@@ -33,18 +33,19 @@ def _trained(model: Any) -> set[str]:
     return {name for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def _arguments(folder: Path, tuning: str) -> TuningArguments:
-    return TuningArguments(model_reference=str(folder), tuning=tuning, precision="fp32")
+def _load(folder: Path, tuning: str) -> Any:
+    arguments = TuningArguments(model_reference=str(folder), tuning=tuning)
+    return load_trainable(folder, arguments, bf16=False).model
 
 
 def test_adapters_are_only_where_text_passes(seeing_model: Path) -> None:
-    trained = _trained(load_trainable(seeing_model, _arguments(seeing_model, "adapter")).model)
+    trained = _trained(_load(seeing_model, "adapter"))
     assert len(trained) == 14  # two matrices for each of the seven of one layer
     assert all("language_model" in name and "lora_" in name for name in trained)
 
 
 def test_full_tuning_leaves_the_tower_as_it_is(seeing_model: Path) -> None:
-    trained = _trained(load_trainable(seeing_model, _arguments(seeing_model, "full")).model)
+    trained = _trained(_load(seeing_model, "full"))
     assert any("embed_tokens" in name for name in trained)
     assert not [name for name in trained if "vision" in name or "multi_modal" in name]
 
@@ -60,4 +61,4 @@ def test_weights_that_are_missing_are_never_drawn_at_random(
     del weights["model.layers.0.mlp.up_proj.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lacks 1 weights .*: model\.layers\.0\.mlp\.up_proj"):
-        load_trainable(tmp_path, _arguments(tmp_path, "full"))
+        _load(tmp_path, "full")
