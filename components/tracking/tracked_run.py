@@ -135,6 +135,17 @@ class TrackedRun:
         for batch in batches(metrics, MAX_METRICS_PER_BATCH):
             self.client.log_batch(self.id, metrics=batch)
 
+    def describe(self, text: str) -> None:
+        """Writes what MLflow shows as the run's description, where people have written none.
+
+        Args:
+            text: Markdown.
+        """
+        from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+        if text and MLFLOW_RUN_NOTE not in self.client.get_run(self.id).data.tags:
+            self.client.set_tag(self.id, MLFLOW_RUN_NOTE, text)
+
     def discard(self) -> None:
         """Deletes it with the runs below it and, where they are on this machine, its files.
 

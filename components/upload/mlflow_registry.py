@@ -28,8 +28,6 @@ from kfp_llm_tuning.components.tracking.connection import (
 )
 from kfp_llm_tuning.components.tracking.tracked_run import (
     FINISHED,
-    PRIMARY_TAG,
-    Curves,
     TrackedRun,
     find_run,
     make_run,
@@ -44,6 +42,7 @@ from kfp_llm_tuning.components.upload.names import (
     parse_address,
     registered_name,
 )
+from kfp_llm_tuning.components.upload.run_figures import log_figures, store_reports
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -128,8 +127,7 @@ def _registered(
     version = _find_version(client, name, run.id) if run else None
     if run is None or version is None:
         run = _joined_or_new(client, run, upload, _content_hash(provenance, evaluation))
-        _log_figures(run, upload, provenance, evaluation)
-        _store_reports(client, run.run, upload)
+        _log(run, upload, provenance, evaluation)
         _store_model(client, run.run, upload, provenance)
         version = _create_version(client, run.run, name, upload, provenance, evaluation)
     else:
@@ -154,8 +152,7 @@ def track_refused(upload: Upload, reason: str) -> None:
 
     def tracked() -> None:
         with exclusive(upload.registry_uri):
-            _log_figures(run, upload, read_provenance(upload.saved_model), evaluation)
-            _store_reports(run.client, run.run, upload)
+            _log(run, upload, read_provenance(upload.saved_model), evaluation)
             run.end(FINISHED, reason)
 
     when_unlocked(upload.registry_uri, tracked)
@@ -200,35 +197,20 @@ def _find_version(client: MlflowClient, name: str, run_id: str) -> ModelVersion 
     return versions[0] if versions else None
 
 
-def _log_figures(
+def _log(
     run: TrackedRun,
     upload: Upload,
     provenance: Mapping[str, Any],
     evaluation: Mapping[str, Any],
 ) -> None:
-    Curves(run).log(run_content.read_curves(upload.tensorboard_metrics))
-    run.log_metrics(run_content.final_metrics(provenance, evaluation))
-    run.log_parameters(run_content.run_parameters(provenance))
-    if primary := run_content.primary_metric(evaluation):
-        run.client.set_tag(run.id, PRIMARY_TAG, primary.name)
-    for name, metrics in run_content.sides(evaluation).items():
-        side = run.side(name)
-        side.log_metrics(metrics)
-        side.end(FINISHED)
-
-
-def _store_reports(client: MlflowClient, run: Run, upload: Upload) -> None:
-    sources = {
+    log_figures(run, upload.tensorboard_metrics, provenance, evaluation)
+    reports = {
         "evaluation.html": upload.evaluation / "report.html",
         "evaluation.json": upload.evaluation / run_content.EVALUATION_FILE,
         "model_card.md": upload.saved_model / "README.md",
         **upload.reports,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        for name, source in sources.items():
-            if source.is_file():
-                (Path(folder) / name).write_bytes(source.read_bytes())
-        client.log_artifacts(run.info.run_id, folder, run_content.REPORTS_PATH)
+    store_reports(run, reports)
 
 
 def _store_model(

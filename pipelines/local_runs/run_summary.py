@@ -15,6 +15,7 @@ from rich.table import Table
 
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
 from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
+from kfp_llm_tuning.components.tracking.connection import EXPERIMENT
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds
 
 # The report of each task, and its name in the run's reports folder.
@@ -176,6 +177,7 @@ def print_outcome(console: Console, summary: RunSummary, registry_uri: str) -> N
     console.print("\nNext:")
     for command in _next_commands(summary, registry_uri):
         console.print(f"  {command}")
+    console.print(f"MLflow shows runs and curves under Model training, {EXPERIMENT}.")
 
 
 # How the verdict is coloured.
@@ -213,13 +215,16 @@ def _places(summary: RunSummary, registry_uri: str) -> list[tuple[str, str]]:
 
 
 def _next_commands(summary: RunSummary, registry_uri: str) -> list[str]:
-    curves = f"tensorboard --logdir {summary.tensorboard}"
+    curves = [
+        f"mlflow ui --backend-store-uri {registry_uri}",
+        f"tensorboard --logdir {summary.tensorboard}",
+    ]
     if summary.refused:
         model = shlex.quote(str(summary.saved_model))
         return [
             f'kfp-llm-tuning predict {model} "your text"',
             f"kfp-llm-tuning serve {model}",
-            curves,
+            *curves,
         ]
     name = shlex.quote(summary.registered_as.partition("@")[0])
     # Here the commands find it by themselves.
@@ -228,6 +233,5 @@ def _next_commands(summary: RunSummary, registry_uri: str) -> list[str]:
         f'kfp-llm-tuning predict {name} "your text"{registry}',
         f"kfp-llm-tuning serve {name}{registry}",
         f"kfp-llm-tuning models show {name}{registry}",
-        f"mlflow ui --backend-store-uri {registry_uri}",
-        curves,
+        *curves,
     ]

@@ -21,7 +21,7 @@ from kfp_llm_tuning.components.tracking.tracked_run import SIDE_TAG
 from kfp_llm_tuning.components.upload import mlflow_model, mlflow_registry
 from kfp_llm_tuning.components.upload.mlflow_registry import Upload, deploy, register
 
-STEPS = ("_log_figures", "_store_reports", "_store_model", "_create_version")
+STEPS = ("log_figures", "store_reports", "_store_model", "_create_version")
 
 
 def runs_of(client: MlflowClient) -> list[Any]:
