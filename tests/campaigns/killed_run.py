@@ -50,10 +50,12 @@ class Timeline:
     Attributes:
         starts: Task and seconds since the command began, in order; the command's own start first.
         seconds: The whole of it.
+        registry_made: When the registry was there, in seconds since the command began.
     """
 
     starts: Sequence[tuple[str, float]]
     seconds: float
+    registry_made: float
 
     def moment(self, seconds: float) -> Moment:
         """Finds what is at work so many seconds after the start."""
@@ -149,13 +151,15 @@ class KilledRun:
         """Runs undisturbed, and notes when each task began."""
         begun = time.monotonic()
         process = self._start()
-        starts = [(START, 0.0)]
+        starts, registry_made = [(START, 0.0)], 0.0
         while process.poll() is None:
+            if not registry_made and (self.output / "mlflow.db").exists():
+                registry_made = time.monotonic() - begun
             if (task := _task_of(process)) and task not in dict(starts):
                 starts.append((task, time.monotonic() - begun))
             time.sleep(_LOOK_SECONDS)
         self._end(process)
-        return Timeline(starts, time.monotonic() - begun)
+        return Timeline(starts, time.monotonic() - begun, registry_made)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         if code := self._exit_code(process):

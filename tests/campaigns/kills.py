@@ -42,8 +42,9 @@ from tests.campaigns.killed_run import (
 )
 
 _KILLS_A_RUN = 10
-# Each fourth kill falls into the upload, which is short and writes what all runs share.
-_UPLOAD, _UPLOAD_SHARE = "upload-llm-model", 0.25
+# Each fourth kill falls into the upload, which is short and writes what all runs share, and as many
+# into the beginning, when the registry is made and the MLflow run opened.
+_UPLOAD, _UPLOAD_SHARE, _BEGINNING_SHARE = "upload-llm-model", 0.25, 0.25
 _SHARED_EVERY = 3
 
 
@@ -116,9 +117,12 @@ class Campaign:
         return [(moment, self._random.choice(list(METHODS))) for moment in moments]
 
     def _moment(self) -> Moment:
-        span = (0.0, self.timeline.seconds)
-        if self._random.random() < _UPLOAD_SHARE:
+        span, share = (0.0, self.timeline.seconds), self._random.random()
+        if share < _UPLOAD_SHARE:
             span = self.timeline.span(_UPLOAD)
+        elif share < _UPLOAD_SHARE + _BEGINNING_SHARE:
+            # The registry takes the first half of it, the run in it the second.
+            span = (0.0, 2 * self.timeline.registry_made)
         return self.timeline.moment(self._random.uniform(*span))
 
     def _folder(self, number: int, plans: Sequence[Sequence[tuple[Moment, str]]]) -> Folder:
