@@ -24,6 +24,7 @@ from kfp_llm_tuning.components.evaluation.baseline_comparison import (
     measure_baselines,
 )
 from kfp_llm_tuning.components.evaluation.classification_metrics import Classification, classify
+from kfp_llm_tuning.components.evaluation.default_metric import default_metric
 from kfp_llm_tuning.components.evaluation.gate import Gate, Verdict, judge
 from kfp_llm_tuning.components.evaluation.metric_comparison import (
     MetricComparison,
@@ -37,7 +38,6 @@ from kfp_llm_tuning.components.evaluation.metric_comparison import (
 )
 from kfp_llm_tuning.components.evaluation.own_metric import OwnMetric, own_metric_name
 from kfp_llm_tuning.components.evaluation.paired_answers import Example, pair_answers
-from kfp_llm_tuning.components.evaluation.primary_metric import default_metric
 from kfp_llm_tuning.components.evaluation.text_metrics import score_texts
 from kfp_llm_tuning.components.evaluation.training_sample import (
     TrainingSample,

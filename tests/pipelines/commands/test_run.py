@@ -115,6 +115,7 @@ def test_a_run_ends_with_what_a_person_wants_next(finished: tuple[Path, str]) ->
     assert "models/router@1" in summary
     assert "kfp-llm-tuning predict router" in summary
     assert "tensorboard --logdir" in summary
+    assert "MLflow shows runs and curves under Model training, kfp-llm-tuning." in summary
     for report in ("validation", "evaluation"):
         (path,) = output.glob(f"*/reports/{report}.html")
         assert "<html" in path.read_text(encoding="utf-8")

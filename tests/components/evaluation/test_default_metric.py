@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kfp_llm_tuning.components.data.tasks import Task
-from kfp_llm_tuning.components.evaluation.primary_metric import default_metric
+from kfp_llm_tuning.components.evaluation.default_metric import default_metric
 
 LONG = "one two three four five six seven eight nine ten eleven"
 
