@@ -53,7 +53,7 @@ def _overrides(command: Callable[..., None]) -> Callable[..., None]:
     help="Where checkpoints are kept; the same folder resumes.  [default: OUTPUT-checkpoints]",
 )
 @click.option(
-    "--registry-uri",
+    "--tracking-uri",
     default="",
     help="MLflow tracking URI of the pipeline run that it is part of, for curves as they grow.",
 )
@@ -71,7 +71,7 @@ def main(
     output: str,
     metrics: str,
     checkpoints: str,
-    registry_uri: str,
+    tracking_uri: str,
     processes: int,
     **overrides: Any,
 ) -> None:
@@ -92,7 +92,7 @@ def main(
             output=output,
             metrics=metrics or f"{beside}-metrics",
             checkpoints=checkpoints or f"{beside}-checkpoints",
-            registry_uri=registry_uri,
+            tracking_uri=tracking_uri,
         )
         run(arguments, places, processes)
 

@@ -15,7 +15,7 @@ def large_language_model_tuner(
     tensorboard_metrics: Output[Artifact],
     checkpoint_directory: str = "",
     checkpoint_folder: str = "",
-    registry_uri: str = "",
+    tracking_uri: str = "",
 ) -> None:
     """Tunes a large language model on encoded examples; run again, it goes on where it stopped.
 
@@ -29,14 +29,14 @@ def large_language_model_tuner(
             the checkpoints beside the saved model.
         checkpoint_folder: Folder of checkpoint_directory that is this run's own, such as the run's
             id; empty where the whole of it is.
-        registry_uri: MLflow tracking URI where the pipeline run is tracked, which the variable
+        tracking_uri: MLflow tracking URI where the pipeline run is tracked, which the variable
             KFP_RUN_ID names: curves are logged there as they grow. Empty for none.
     """
     from kfp_llm_tuning.components.common import storage
     from kfp_llm_tuning.components.common.errors import exit_on_error
     from kfp_llm_tuning.components.tracking.tracked_task import tracked_task
 
-    with exit_on_error(), tracked_task("large-language-model-tuner", registry_uri, "tuning"):
+    with exit_on_error(), tracked_task("large-language-model-tuner", tracking_uri, "tuning"):
         from kfp_llm_tuning.components.tuning.arguments import TuningArguments
         from kfp_llm_tuning.components.tuning.places import TuningPlaces
         from kfp_llm_tuning.components.tuning.session import run
@@ -52,7 +52,7 @@ def large_language_model_tuner(
                 output=saved_model.path,
                 metrics=tensorboard_metrics.path,
                 checkpoints=checkpoints,
-                registry_uri=registry_uri,
+                tracking_uri=tracking_uri,
             ),
         )
         saved_model.metadata["framework"] = "transformers"

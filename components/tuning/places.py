@@ -16,7 +16,7 @@ class TuningPlaces:
         output: Where the saved model goes.
         metrics: Where event files and history.jsonl go.
         checkpoints: Where checkpoints are kept; the same folder resumes the run.
-        registry_uri: MLflow tracking URI of the run that it is part of; empty: of none.
+        tracking_uri: MLflow tracking URI of the run that it is part of; empty: of none.
     """
 
     train_dataset: str
@@ -24,7 +24,7 @@ class TuningPlaces:
     output: str
     metrics: str
     checkpoints: str
-    registry_uri: str = ""
+    tracking_uri: str = ""
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -38,13 +38,13 @@ def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) ->
             scratch = {SCRATCH_VARIABLE: str(staging.scratch)}
             launch(count, _command(arguments, places), scratch)
         else:
-            _tune_here(arguments, staging, places.registry_uri)
+            _tune_here(arguments, staging, places.tracking_uri)
         provenance = staging.paths.output / PROVENANCE
         facts: dict[str, Any] = json.loads(provenance.read_text(encoding="utf-8"))
     return facts
 
 
-def _tune_here(arguments: TuningArguments, staging: Staging, registry_uri: str) -> None:
+def _tune_here(arguments: TuningArguments, staging: Staging, tracking_uri: str) -> None:
     # A process that only starts others never loads the trainer.
     from kfp_llm_tuning.components.tuning.live_tracking import LiveTracking
     from kfp_llm_tuning.components.tuning.tune import tune
@@ -52,7 +52,7 @@ def _tune_here(arguments: TuningArguments, staging: Staging, registry_uri: str) 
     name = arguments.display_name or arguments.model_reference
     mirror = staging.mirror()
     tracking = LiveTracking(
-        lambda: live_curves(registry_uri, name, arguments.report_to, dataclasses.asdict(arguments))
+        lambda: live_curves(tracking_uri, name, arguments.report_to, dataclasses.asdict(arguments))
     )
     try:
         tune(arguments, staging.paths, [mirror, tracking])

@@ -27,7 +27,7 @@ def validate_dataset(
     data_version: str = "",
     # A plain dict: YAML keeps no types of entries. kfp copies the default as it is written.
     tuner_arguments: dict = {},  # type: ignore[type-arg]  # noqa: B006
-    registry_uri: str = "",
+    tracking_uri: str = "",
     dataset_format: str = "",
 ) -> None:
     """Checks every row of the training and the evaluation set.
@@ -53,7 +53,7 @@ def validate_dataset(
             counted.
         data_version: Of validate-pipeline; another version is another task for KFP's cache.
         tuner_arguments: Of the pipeline; their batch_size takes the place of the model's.
-        registry_uri: MLflow tracking URI where the pipeline run is tracked, which the variable
+        tracking_uri: MLflow tracking URI where the pipeline run is tracked, which the variable
             KFP_RUN_ID names: a refused dataset is shown there. Empty for none.
         dataset_format: What the rows of both sets are written in; empty to find it from the rows of
             each.
@@ -83,5 +83,5 @@ def validate_dataset(
         tuner_arguments=tuner_arguments,
         dataset_format=dataset_format,
     )
-    with exit_on_error(), tracked_task("validate-dataset", registry_uri, "tuning"):
+    with exit_on_error(), tracked_task("validate-dataset", tracking_uri, "tuning"):
         validate_to_files(request, summary.path, report.path, metrics.log_metric)

@@ -51,7 +51,7 @@ def tuning_graph(platform: Platform, parts: Parts = OURS) -> dsl.base_component.
             train_dataset=sets.train_dataset,
             evaluation_dataset=sets.evaluation_dataset,
             parts=parts,
-            registry_uri=inputs["registry_uri"],
+            tracking_uri=inputs["registry_uri"],
             **taken(_TUNER_INPUTS, inputs, _ROOT_INPUTS),
         )
         return TuningOutputs(
@@ -109,6 +109,7 @@ _ROOT_INPUTS = {
     "max_wait": "tuning_max_wait",
     "timeout": "tuning_timeout",
     "tensorboard": "tensorboard_resource_id",
+    "tracking_uri": "registry_uri",
 }
 _TUNER_INPUTS = names_read(OURS.compose_params_for_model_tuner)
 _OUTPUTS = {"accelerator": "tuning_accelerator", "location": "adapter_training_location"}

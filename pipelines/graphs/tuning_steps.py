@@ -110,7 +110,7 @@ def add_tuner(
     train_dataset: Any,
     evaluation_dataset: Any,
     checkpoint_directory: str | None = None,
-    registry_uri: Any = "",
+    tracking_uri: Any = "",
     parts: Parts = OURS,
     **inputs: Any,
 ) -> dsl.PipelineTask:
@@ -122,7 +122,7 @@ def add_tuner(
         evaluation_dataset: Output of evaluation-dataset-encoder.
         checkpoint_directory: Where the tuner keeps its checkpoints: the platform's, which belongs
             to one model, unless another is given; empty: beside the saved model.
-        registry_uri: MLflow tracking URI where the run's curves are logged as they grow; empty
+        tracking_uri: MLflow tracking URI where the run's curves are logged as they grow; empty
             for none. Where the tuner is a job of its own they are not.
         parts: The components.
         **inputs: Further inputs of compose-params-for-model-tuner.
@@ -150,7 +150,7 @@ def add_tuner(
             payload=composed.outputs["payload"],
             checkpoint_directory=checkpoint_directory,
             checkpoint_folder=checkpoint_folder,
-            registry_uri=registry_uri,
+            tracking_uri=tracking_uri,
             **datasets,
         )
     else:

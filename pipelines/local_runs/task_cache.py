@@ -19,6 +19,9 @@ from kfp_llm_tuning.components.common.manifest import differences, list_output
 from kfp_llm_tuning.components.common.storage import is_local
 from kfp_llm_tuning.pipelines.local_runs.relocation import Relocation
 
+# Of a task's inputs, what says where people look at it while it works: it makes the same anywhere.
+_WITHOUT_EFFECT = ("tracking_uri",)
+
 
 class TaskCache(LocalCache):
     """kfp.local's cache of finished tasks, with a digest of every entry and every output file.
@@ -41,7 +44,9 @@ class TaskCache(LocalCache):
 
     def compute_key(self, **keywords: Any) -> str:
         """Computes a task's key from what it is given, wherever the run lies now."""
-        arguments = self._serialize_value_for_key(keywords.pop("arguments"))
+        given = keywords.pop("arguments")
+        effective = {name: given[name] for name in given if name not in _WITHOUT_EFFECT}
+        arguments = self._serialize_value_for_key(effective)
         key: str = super().compute_key(arguments=self._relocation.as_made(arguments), **keywords)
         return key
 

@@ -40,8 +40,9 @@ class Run:
     def cache(self, relocation: Relocation | None = None) -> TaskCache:
         return TaskCache(self.directory / "cache", relocation or Relocation(), self.warnings.append)
 
-    def key(self, relocation: Relocation | None = None) -> str:
+    def key(self, relocation: Relocation | None = None, tracking_uri: str = "sqlite:///a") -> str:
         arguments = {
+            "tracking_uri": tracking_uri,
             "checkpoints": f"{self.directory}/checkpoints",
             "records": dsl.Dataset(name="records", uri=f"{self.directory}/tasks/records"),
         }
@@ -144,3 +145,7 @@ def test_a_task_that_cannot_be_recorded_is_told_of(
     run.cache().put(run.key(), run.outputs())
     (warning,) = run.warnings
     assert "No space left on device" in warning
+
+
+def test_where_a_run_is_looked_at_makes_no_other_task_of_it(run: Run) -> None:
+    assert run.key(tracking_uri="http://elsewhere") == run.key()
