@@ -62,6 +62,8 @@ def connect(registry_uri: str, create: bool = True) -> MlflowClient:
         )
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # The address that it prints where a run ends holds the password, where the server's does.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Outside of the try: a driver of a database may be missing there, MLflow itself is no such.
     from mlflow import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kfp_llm_tuning.components.common.registry_location import default_registry_uri
+from kfp_llm_tuning.components.common.registry_location import default_registry_uri, scheme_of
 from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.components.tracking.connection import EXPERIMENT
 from kfp_llm_tuning.pipelines.terminal.text import format_seconds
@@ -215,10 +215,9 @@ def _places(summary: RunSummary, registry_uri: str) -> list[tuple[str, str]]:
 
 
 def _next_commands(summary: RunSummary, registry_uri: str) -> list[str]:
-    curves = [
-        f"mlflow ui --backend-store-uri {registry_uri}",
-        f"tensorboard --logdir {summary.tensorboard}",
-    ]
+    curves = [f"tensorboard --logdir {summary.tensorboard}"]
+    if scheme_of(registry_uri) not in ("http", "https"):
+        curves.insert(0, f"mlflow ui --backend-store-uri {registry_uri}")
     if summary.refused:
         model = shlex.quote(str(summary.saved_model))
         return [
