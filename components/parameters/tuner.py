@@ -52,7 +52,8 @@ class TunerInputs:
     )
     micro_batch_size: int = row(
         0,
-        help="Examples in one forward pass of one device; 0 finds what fits in memory.",
+        help="Examples in one forward pass of one device; 0 finds what fits in memory, on a CPU no "
+        "more than make it faster.",
         minimum=0,
         maximum=1_000_000,
         unit="examples",

@@ -7,14 +7,16 @@ import fcntl
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import sync, sync_tree, write_atomically
 from kfp_llm_tuning.components.common.manifest import damages, write_manifest
+from kfp_llm_tuning.components.tuning.run_identity import RunIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +54,11 @@ class CheckpointDirectory:
         self.path = path
 
     @contextmanager
-    def claimed(self, fingerprint: str) -> Iterator[None]:
+    def claimed(self, identity: RunIdentity) -> Iterator[None]:
         """Holds the folder for one run, as long as the block lasts.
 
         Args:
-            fingerprint: Hash of all that decides a run's result: arguments, data, base model.
+            identity: All that decides the run's result: arguments, data, base model.
 
         Raises:
             UserError: If another process holds it, or if it belongs to another run.
@@ -64,7 +66,7 @@ class CheckpointDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / _LOCK).open("w") as stream:
             self._lock(stream.fileno())
-            self._check_owner(fingerprint)
+            self._check_owner(identity)
             for leftover in self.path.glob(".writing-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             yield
@@ -86,26 +88,30 @@ class CheckpointDirectory:
                 raise
             logger.warning("%s cannot be locked: let only one tuner write to it.", self.path)
 
-    def _check_owner(self, fingerprint: str) -> None:
+    def _check_owner(self, identity: RunIdentity) -> None:
         owner = _owner_of(self.path) or self._owner_by_checkpoints()
         if not owner:
-            owner = fingerprint
-            write_atomically(self.path / OWNER, json.dumps({"fingerprint": owner}))
-        if owner != fingerprint:
-            raise UserError(
-                Problem(
-                    f"{self.path} belongs to another run: other arguments, data or model.",
-                    "checkpoints",
-                    fix="Name an empty folder, or delete this one to begin anew.",
-                )
-            )
+            owner = identity.document()
+            write_atomically(self.path / OWNER, json.dumps(owner))
+        if owner["fingerprint"] != identity.fingerprint:
+            raise UserError(self._of_another_run(identity, owner))
 
-    def _owner_by_checkpoints(self) -> str:
+    def _of_another_run(self, identity: RunIdentity, owner: Mapping[str, Any]) -> Problem:
+        fix = "Name an empty folder, or delete this one to begin anew."
+        if identity.differs_by_version(owner):
+            what = f"begun with {identity.version_of(owner)} of kfp-llm-tuning, and this is "
+            what += f"version {identity.version}"
+            fix = f"Go on with the version that began it. {fix}"
+        else:
+            what = ", ".join(identity.differences(owner))
+        return Problem(f"{self.path} belongs to another run: {what}.", "checkpoints", fix=fix)
+
+    def _owner_by_checkpoints(self) -> Mapping[str, Any]:
         """Finds whose the folder is where its own file does not say; empty where it is nobody's."""
         if not self.newest_first():
-            return ""
+            return {}
         newest = self.newest()
-        owner = _owner_of(newest.path) if newest else ""
+        owner = _owner_of(newest.path) if newest else {}
         if newest and owner:
             logger.warning("%s is damaged: put back from %s.", OWNER, newest.path.name)
             shutil.copyfile(newest.path / OWNER, self.path / OWNER)
@@ -113,7 +119,7 @@ class CheckpointDirectory:
         logger.warning("%s is damaged, and no checkpoint says whose it is: all are deleted.", OWNER)
         for checkpoint in self.newest_first():
             shutil.rmtree(checkpoint.path)
-        return ""
+        return {}
 
     def newest_first(self) -> list[Checkpoint]:
         """Lists the checkpoints, without a look at whether they are whole."""
@@ -193,12 +199,14 @@ class CheckpointDirectory:
                 shutil.rmtree(checkpoint.path, ignore_errors=True)
 
 
-def _owner_of(folder: Path) -> str:
+def _owner_of(folder: Path) -> Mapping[str, Any]:
     """Reads whose a folder is; empty where its file is missing or damaged."""
     try:
-        return str(json.loads((folder / OWNER).read_text(encoding="utf-8"))["fingerprint"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
+        document = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    is_whole = isinstance(document, dict) and isinstance(document.get("fingerprint"), str)
+    return document if is_whole else {}
 
 
 def _damage(folder: Path) -> str:

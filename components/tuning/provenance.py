@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from kfp_llm_tuning.components.data.batching import ORDER
 from kfp_llm_tuning.components.models import base_models, model_card
 from kfp_llm_tuning.components.models.model_references import ModelReference
 from kfp_llm_tuning.components.tuning import memory, processes
@@ -21,33 +18,6 @@ from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 _PACKAGES = ("kfp-llm-tuning", "torch", "transformers", "peft", "accelerate", "datasets")
-# Of the arguments, these change no number of the result.
-_WITHOUT_EFFECT = ("display_name", "report_to")
-
-
-def fingerprint(arguments: TuningArguments, reference: ModelReference, sets: TuningSets) -> str:
-    """Hashes all that decides a run's result.
-
-    Args:
-        arguments: What is asked for.
-        reference: The base model.
-        sets: The data.
-
-    Returns:
-        SHA-256 in hexadecimal digits.
-    """
-    facts = {
-        "arguments": {
-            name: value
-            for name, value in dataclasses.asdict(arguments).items()
-            if name not in _WITHOUT_EFFECT
-        },
-        "checkpoint": reference.checkpoint_at_revision,
-        "train": sets.train.facts.get("content_hash"),
-        "evaluation": sets.evaluation.facts.get("content_hash"),
-        "order": ORDER,
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def describe_model(reference: ModelReference, folder: Path, base: TrainableModel) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.places import TuningPaths
 from kfp_llm_tuning.components.tuning.progress import format_seconds
 from kfp_llm_tuning.components.tuning.reporter import Reporter
+from kfp_llm_tuning.components.tuning.run_identity import identify
 from kfp_llm_tuning.components.tuning.run_settings import RunSettings, decide_settings
 from kfp_llm_tuning.components.tuning.saving_trial import try_saving
 from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel, load_trainable
@@ -60,9 +61,9 @@ def tune(
         sets = open_sets(arguments, paths.train_dataset, paths.evaluation_dataset)
         reference = resolve(arguments.model_reference)
         checkpoints = CheckpointDirectory(paths.checkpoints)
-        fingerprint = provenance.fingerprint(arguments, reference, sets)
+        identity = identify(arguments, reference, sets)
         main = processes.is_main()
-        with checkpoints.claimed(fingerprint) if main else contextlib.nullcontext():
+        with checkpoints.claimed(identity) if main else contextlib.nullcontext():
             return _Run(arguments, paths, reference, sets, checkpoints).carry_out(
                 interruption, callbacks
             )

@@ -8,6 +8,7 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
+from kfp_llm_tuning.components.tuning.run_identity import RunIdentity
 
 
 def write(directory: CheckpointDirectory, step: int, best_step: int = 0) -> None:
@@ -21,6 +22,10 @@ def write(directory: CheckpointDirectory, step: int, best_step: int = 0) -> None
 @pytest.fixture
 def directory(tmp_path: Path) -> CheckpointDirectory:
     return CheckpointDirectory(tmp_path / "checkpoints")
+
+
+def identity(name: str) -> RunIdentity:
+    return RunIdentity({"arguments": {"model_reference": name}}, "1.0")
 
 
 def steps(directory: CheckpointDirectory) -> list[int]:
@@ -52,7 +57,7 @@ def test_one_being_written_does_not_count(directory: CheckpointDirectory) -> Non
     newest = directory.newest()
     assert newest is not None
     assert newest.step == 10
-    with directory.claimed("a"):
+    with directory.claimed(identity("a")):
         assert not list(directory.path.glob(".writing-*"))
 
 
@@ -109,19 +114,21 @@ def test_all_damaged_is_none(directory: CheckpointDirectory) -> None:
 
 
 def test_the_folder_of_another_run_is_refused(directory: CheckpointDirectory) -> None:
-    with directory.claimed("one run"):
+    with directory.claimed(identity("one run")):
         pass
-    with directory.claimed("one run"):
+    with directory.claimed(identity("one run")):
         pass
     with (
-        pytest.raises(UserError, match="another run.*empty folder, or delete"),
-        directory.claimed("another run"),
+        pytest.raises(
+            UserError, match="another run: model_reference is 'another run' and was 'one run'"
+        ),
+        directory.claimed(identity("another run")),
     ):
         pytest.fail("claimed")
 
 
 def _claim_and_wait(path: str, claimed: Any, release: Any) -> None:
-    with CheckpointDirectory(Path(path)).claimed("run"):
+    with CheckpointDirectory(Path(path)).claimed(identity("run")):
         claimed.set()
         release.wait(30)
 
@@ -132,11 +139,11 @@ def test_two_tuners_never_share_a_folder(directory: CheckpointDirectory) -> None
     other = context.Process(target=_claim_and_wait, args=(str(directory.path), claimed, release))
     other.start()
     assert claimed.wait(30)
-    with pytest.raises(UserError, match="another tuner"), directory.claimed("run"):
+    with pytest.raises(UserError, match="another tuner"), directory.claimed(identity("run")):
         pytest.fail("claimed")
     other.kill()  # However the other ends, the folder is free again.
     other.join()
-    with directory.claimed("run"):
+    with directory.claimed(identity("run")):
         pass
 
 
@@ -145,14 +152,14 @@ def test_whose_a_folder_is_survives_damage(
     directory: CheckpointDirectory, content: bytes | None
 ) -> None:
     owner = directory.path / "run.json"
-    with directory.claimed("mine"):
+    with directory.claimed(identity("mine")):
         write(directory, 3)
     owner.unlink()
     if content is not None:
         owner.write_bytes(content)
-    with pytest.raises(UserError, match="another run"), directory.claimed("other"):
+    with pytest.raises(UserError, match="another run"), directory.claimed(identity("other")):
         pass
-    with directory.claimed("mine"):
+    with directory.claimed(identity("mine")):
         assert steps(directory) == [3]
 
 
@@ -161,9 +168,9 @@ def test_checkpoints_that_may_be_anybodys_are_not_gone_on_with(
 ) -> None:
     write(directory, 3)
     (directory.path / "run.json").write_text("{", encoding="utf-8")
-    with directory.claimed("mine"):
+    with directory.claimed(identity("mine")):
         assert steps(directory) == []
     assert "no checkpoint says whose it is" in caplog.text
     caplog.clear()
-    with directory.claimed("mine"):
+    with directory.claimed(identity("mine")):
         assert not caplog.messages
