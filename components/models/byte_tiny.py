@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfp_llm_tuning.components.models.quiet import quiet_transformers
+
 if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -47,7 +49,8 @@ def build(folder: Path) -> None:
         folder: An existing folder.
     """
     model = build_model()
-    model.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     config = model.config
     card = _MODEL_CARD.format(

@@ -18,6 +18,15 @@ from kfp_llm_tuning.pipelines.commands.job_platforms import CLUSTER_FIELDS
 from kfp_llm_tuning.pipelines.commands.platform_options import VERTEX_ONLY
 
 _COMMAND = "options"
+# What the published names are called elsewhere, and by `validate`.
+_MEANT = {
+    "--model": "--large-model-reference",
+    "--dataset": "--dataset-uri",
+    "--data": "--dataset-uri",
+    "--evaluation": "--evaluation-data-uri",
+    "--name": "--model-display-name",
+    "--steps": "--train-steps",
+}
 _OF_THE_TABLE = {**TEXT, **FURTHER_ARGUMENTS}
 _OF_PLATFORMS = {
     **dict.fromkeys(VERTEX_ONLY, VERTEX.title),
@@ -27,6 +36,31 @@ _OF_PLATFORMS = {
 
 class GroupedCommand(click.Command):
     """A command with so many options that its help shows them in groups."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses the command line, and adds to click's complaints what was meant.
+
+        Args:
+            ctx: The command's.
+            args: The words.
+
+        Returns:
+            Those that no option took: none, except for a shell's completion.
+
+        Raises:
+            click.UsageError: For an unknown option, or words that no option takes.
+        """
+        ctx.allow_extra_args = True
+        try:
+            left = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if meant := _MEANT.get(error.option_name):
+                raise click.UsageError(f"{error.message} Did you mean {meant!r}?", ctx) from error
+            raise
+        if left and not ctx.resilient_parsing:
+            noun = "argument" if len(left) == 1 else "arguments"
+            ctx.fail(f"Got unexpected extra {noun} ({' '.join(left)}). --dataset-uri names data.")
+        return left
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes a section for each group that has options.

@@ -24,3 +24,21 @@ def test_every_row_is_shown_in_its_group(call: Call, command: list[str]) -> None
     for row in [*TEXT.values(), *FURTHER_ARGUMENTS.values()]:
         section = sections[row.group[0].upper() + row.group[1:]]
         assert re.search(rf"^  {row.option}\b(?!-)", section, re.MULTILINE), row.name
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model", "byte-tiny"], "Did you mean '--large-model-reference'?"),
+        (["--train-step", "3"], "'--train-steps'"),
+        (["own.csv"], "Got unexpected extra argument (own.csv). --dataset-uri names data."),
+        (["a", "b"], "Got unexpected extra arguments (a b). --dataset-uri names data."),
+        (["--train-steps"], "requires an argument"),
+    ],
+)
+def test_a_word_that_is_no_options_is_answered_with_what_is_meant(
+    call: Call, words: list[str], said: str
+) -> None:
+    called = call("run", *words)
+    assert called.exit_code == 2
+    assert said in called.stderr
