@@ -80,10 +80,10 @@ TASKS = [
     RealTask(
         "gsm8k-adapter",
         "gsm8k/train_with_reasoning.jsonl",
-        480,
+        560,
         "gsm8k/eval.jsonl",
         40,
-        {"tuning-method": "adapter", "train-steps": "60", "evaluation-interval": "30"},
+        {"tuning-method": "adapter", "train-steps": "70", "evaluation-interval": "35"},
     ),
     RealTask(
         "sgd-adapter",
