@@ -15,14 +15,18 @@ def level_text(text: str) -> str:
 
 
 def input_and_output(row: Row) -> tuple[str, str, str]:
-    """Gives what is asked, the field of what is answered (of conversations last), and that."""
+    """Gives what is asked, the field of what is answered (of conversations last), and that.
+
+    A conversation of one question asks what a text of the same words does: sets in several formats
+    are compared.
+    """
     if isinstance(row, TextRow):
         return row.input_text, "output_text", row.output_text
     context = "" if row.context is UNSET else str(row.context)
     last = len(row.messages) - 1
     position, answer = max(answers(row), default=(last, row.messages[last]))
-    history = [f"{message.author}: {message_text(message)}" for message in row.messages[:position]]
-    return "\n".join([context, *history]), row.path(position), message_text(answer)
+    said = [context, *map(message_text, row.messages[:position])]
+    return "\n".join(filter(None, said)), row.path(position), message_text(answer)
 
 
 def digest(text: str) -> int:
