@@ -59,7 +59,7 @@ def test_no_steps_are_the_methods_own(asked: int, method: str, steps: int) -> No
     )
     assert arguments.train_steps == steps
     assert arguments.model_reference == "text-bison@001"
-    assert f"{steps} steps (the default of {method})" in decisions
+    assert f"{steps:,} steps (the default of {method})" in decisions
 
 
 def test_the_legacy_methods_rate_is_in_units_of_its_own() -> None:
