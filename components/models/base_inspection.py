@@ -10,7 +10,7 @@ from kfp_llm_tuning.components.models.checkpoint_files import Files
 from kfp_llm_tuning.components.models.checkpoint_problems import CheckpointUnreachable, named
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
 from kfp_llm_tuning.components.models.inspection.inspect import inspect_checkpoint
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 
 _WHERE = "large_model_reference"
 

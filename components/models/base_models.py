@@ -22,7 +22,7 @@ from kfp_llm_tuning.components.models.checkpoint_problems import (
     naming_parameter,
 )
 from kfp_llm_tuning.components.models.integrity import check_readable, check_whole
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.models.weights import check_weight_names, has_all_weights
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -13,16 +12,12 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.tables import load_table
-from kfp_llm_tuning.components.models.dataset_limits import OPEN, PUBLISHED, DatasetLimits
 from kfp_llm_tuning.components.models.learning_rates import rates_by_size
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.parameters.pipeline import TEXT
 from kfp_llm_tuning.components.parameters.reading import limit_problems
 
 ACCELERATORS = ("TPU", "GPU")
-# The rate that the published method tune recommends, and the greatest of each method: 1 where it is
-# not named.
-LEGACY_RATE = 3.0
-_GREATEST_RATES = {"tune": 1000.0}
 # Input and output tokens together; the first is 8,192 input tokens besides the output.
 CONTEXT_LENGTHS = {"8k": 8192, "32k": 32_768}
 # Resource names that clients put in front of published names.
@@ -34,125 +29,9 @@ _TABLE = Path(__file__).with_name("model_references.yaml")
 _LABEL_LENGTH = 63
 
 
-@dataclass(frozen=True)
-class ModelReference:
-    """What is tuned, and how by default.
-
-    Attributes:
-        name: The name in the table, or the checkpoint as the user wrote it.
-        checkpoint: Where the weights are: ``builtin://byte-tiny``, ``hf://organisation/name``,
-            ``gs://``, ``s3://`` or a local path.
-        revision: Commit, tag or branch of a ``hf://`` checkpoint; empty elsewhere.
-        kind: "text", "chat", "code", "codechat", or "any" for models that take both formats.
-        max_input_tokens: Longer inputs are truncated.
-        max_output_tokens: Longer outputs are truncated.
-        context_tokens: Positions the checkpoint was trained for; 0 where the table does not know.
-        batch_sizes: Examples in one optimiser step, by accelerator ("TPU", "GPU").
-        train_steps: Recommended optimiser steps.
-        learning_rate: Recommended peak rate for ``tuning``.
-        tuning: "adapter" (LoRA) or "full".
-        checkpoint_selection: Whether the best step rather than the last is kept by default.
-        license: Licence of the checkpoint; empty where the table does not know.
-        substitute_for: The closed model that the checkpoint stands in for, or empty.
-        label: Value of the label ``google-vertex-llm-tuning-base-model-id`` of tuned models.
-    """
-
-    name: str
-    checkpoint: str
-    revision: str
-    kind: str
-    max_input_tokens: int
-    max_output_tokens: int
-    context_tokens: int
-    batch_sizes: dict[str, int]
-    train_steps: int
-    learning_rate: float
-    tuning: str
-    checkpoint_selection: bool
-    license: str
-    substitute_for: str
-    label: str
-
-    def steps(self, asked: int) -> int:
-        """Gives the optimiser steps of a run: those asked for, the method's own for 0 or less."""
-        return asked if asked > 0 else self.train_steps
-
-    def batch_size(self, accelerator: str, asked: int = 0) -> int:
-        """Gives the examples of an optimiser step: those asked for, the model's own for 0."""
-        return asked or self.batch_sizes[accelerator]
-
-    def rate(self, asked: float, tuning_method: str) -> float:
-        """Gives the peak learning rate of a run, before the multiplier.
-
-        Args:
-            asked: Negative for the method's own; of ``tune`` in the units of its own optimiser, in
-                which 3.0 is the rate that it recommends, so that 3.0 is ours that we recommend.
-            tuning_method: A choice of the root input.
-
-        Returns:
-            The rate.
-        """
-        if asked < 0:
-            return self.learning_rate
-        return asked * self.learning_rate / LEGACY_RATE if tuning_method == "tune" else asked
-
-    @property
-    def dataset_limits(self) -> DatasetLimits:
-        """How many examples its datasets may have; the closed names keep the published limits."""
-        return PUBLISHED if self.substitute_for else OPEN
-
-    @property
-    def chat_only(self) -> bool:
-        """Whether the model takes conversations and nothing else."""
-        return self.kind in ("chat", "codechat")
-
-    @property
-    def text_only(self) -> bool:
-        """Whether the model takes plain text and no conversations."""
-        return self.kind in ("text", "code")
-
-    @property
-    def checkpoint_at_revision(self) -> str:
-        """The checkpoint with its revision, as ``hf://organisation/name@revision``."""
-        return f"{self.checkpoint}@{self.revision}" if self.revision else self.checkpoint
-
-    @property
-    def substitution_notice(self) -> str:
-        """One sentence for logs, reports and descriptions; empty where nothing is substituted."""
-        if not self.substitute_for:
-            return ""
-        return (
-            f"{self.substitute_for} is closed and no longer served: the open-weight checkpoint "
-            f"{self.checkpoint_at_revision} ({self.license}) stands in for it and is what is tuned."
-        )
-
-
 def names() -> list[str]:
     """Lists every name of the table, the published ones first."""
     return [*_published_names(), *load_table(_TABLE)["models"]]
-
-
-def check_learning_rate(rate: float, tuning_method: str) -> None:
-    """Checks a learning rate as it was asked for.
-
-    Args:
-        rate: Negative for the method's own.
-        tuning_method: A choice of the root input.
-
-    Raises:
-        UserError: If no run can have it.
-    """
-    most = _GREATEST_RATES.get(tuning_method, 1.0)
-    if -math.inf < rate <= most:
-        return
-    fix = ""
-    if tuning_method != "tune" and 1 < rate < math.inf:
-        fix = (
-            "Rates such as 3.0 are those of the former method tune: with this one the first steps "
-            "would overwrite the weights, and nothing of the model would be left."
-        )
-    allowed = f"negative for the model's own, or from 0 to {most:g}"
-    raise UserError(Problem(f"{rate!r} is out of range.", "learning_rate", allowed, fix))
 
 
 def resolve(

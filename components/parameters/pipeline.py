@@ -59,7 +59,7 @@ class RootInputs:
         -1.0,
         help="Learning rate; negative: the one recommended for the model. The legacy method tune "
         "recommends 3.0; others take at most 1.",
-        # model_references.check_learning_rate knows the greatest one of each method.
+        # learning_rates.check_learning_rate knows the greatest one of each method.
         allowed="up to 1, with the method tune up to 1,000; negative for the model's own",
     )
     learning_rate_multiplier: float = _published(

@@ -17,12 +17,9 @@ from kfp_llm_tuning.components.data.training_steps import (
     training_steps,
 )
 from kfp_llm_tuning.components.models.implemented import no_engine
-from kfp_llm_tuning.components.models.model_references import (
-    LEGACY_RATE,
-    ModelReference,
-    check_learning_rate,
-    resolve,
-)
+from kfp_llm_tuning.components.models.learning_rates import LEGACY_RATE, check_learning_rate
+from kfp_llm_tuning.components.models.model_reference import ModelReference
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.pipeline import RootInputs
 from kfp_llm_tuning.components.parameters.reading import limit_problems, read
 from kfp_llm_tuning.components.parameters.row import row, rows_of

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from kfp_llm_tuning.components.models import base_models, model_card
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.tuning import memory, processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel

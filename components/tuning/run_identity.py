@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kfp_llm_tuning.components.data.batching import ORDER
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 

@@ -18,7 +18,8 @@ from kfp_llm_tuning.components.models import base_models
 from kfp_llm_tuning.components.models.checkpoint_files import local_files
 from kfp_llm_tuning.components.models.checkpoint_problems import naming_parameter
 from kfp_llm_tuning.components.models.inspection.inspect import inspect_checkpoint
-from kfp_llm_tuning.components.models.model_references import ModelReference, resolve
+from kfp_llm_tuning.components.models.model_reference import ModelReference
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.tuning import processes, provenance
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.arithmetic import computes_in_bf16

@@ -10,7 +10,7 @@ from kfp_llm_tuning.components.upload.json_inputs import JsonInputs
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.common.primary_metric import PrimaryMetric
-    from kfp_llm_tuning.components.models.model_references import ModelReference
+    from kfp_llm_tuning.components.models.model_reference import ModelReference
 
 # Clients list tuned models by this label and read the base model from it.
 BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"

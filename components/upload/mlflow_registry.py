@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-    from kfp_llm_tuning.components.models.model_references import ModelReference
+    from kfp_llm_tuning.components.models.model_reference import ModelReference
 
 MODEL_PATH = "model"
 _CONTENT_TAG = "kfp_llm_tuning.content_sha256"

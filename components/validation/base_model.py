@@ -12,7 +12,7 @@ from kfp_llm_tuning.components.common.storage import is_local, local_path
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.models.checkpoint_problems import CheckpointUnreachable
 from kfp_llm_tuning.components.models.inspection.findings import Inspection
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 
 KIND = "base_model"
 NOT_CHECKED = "base_model_not_checked"

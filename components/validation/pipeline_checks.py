@@ -21,7 +21,8 @@ from kfp_llm_tuning.components.common.storage import (
 from kfp_llm_tuning.components.common.wording import short
 from kfp_llm_tuning.components.data.sources.files import split_list
 from kfp_llm_tuning.components.data.training_steps import said_twice
-from kfp_llm_tuning.components.models.model_references import ModelReference, check_learning_rate
+from kfp_llm_tuning.components.models.learning_rates import check_learning_rate
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE, TEXT_TEMPLATE
 from kfp_llm_tuning.components.parameters.reading import limit_problems
 from kfp_llm_tuning.components.parameters.tuner import read_further

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.models.machine_specs import MachineSpec, select_machine
-from kfp_llm_tuning.components.models.model_references import ModelReference, resolve
+from kfp_llm_tuning.components.models.model_reference import ModelReference
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.accelerator_choice import (

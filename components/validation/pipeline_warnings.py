@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kfp_llm_tuning.components.common.platforms import platform_named
 from kfp_llm_tuning.components.common.storage import bucket_uri
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.parameters.row import Parameter
 from kfp_llm_tuning.components.parameters.tuner import (
     ADAPTER,

@@ -13,7 +13,7 @@ from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity
 from kfp_llm_tuning.components.data.reading.scan import Scan
 from kfp_llm_tuning.components.data.rows import RowFormat
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile
 from kfp_llm_tuning.components.validation.lengths import Lengths
 from kfp_llm_tuning.components.validation.summary import DatasetSummary, FindingSummary

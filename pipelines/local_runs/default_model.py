@@ -6,7 +6,8 @@ import psutil
 
 from kfp_llm_tuning.components.common import processors
 from kfp_llm_tuning.components.common.errors import Problem
-from kfp_llm_tuning.components.models.model_references import ModelReference, names, resolve
+from kfp_llm_tuning.components.models.model_reference import ModelReference
+from kfp_llm_tuning.components.models.model_references import names, resolve
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
 from kfp_llm_tuning.pipelines.planning.estimate import (
     Workload,

@@ -15,7 +15,7 @@ from kfp_llm_tuning.pipelines.planning.estimate import Estimate, estimate, workl
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.models.model_references import ModelReference
+    from kfp_llm_tuning.components.models.model_reference import ModelReference
     from kfp_llm_tuning.components.validation.summary import FindingSummary, Summary
 
 _SHOWN_FINDINGS = 5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.common.tables import load_table
 
 if TYPE_CHECKING:
-    from kfp_llm_tuning.components.models.model_references import ModelReference
+    from kfp_llm_tuning.components.models.model_reference import ModelReference
     from kfp_llm_tuning.components.validation.summary import Summary
     from kfp_llm_tuning.pipelines.planning.planned_run import Tuner
 

@@ -11,7 +11,8 @@ import shutil
 from pathlib import Path
 
 from kfp_llm_tuning.components.models import byte_tiny
-from kfp_llm_tuning.components.models.model_references import ModelReference, names, resolve
+from kfp_llm_tuning.components.models.model_reference import ModelReference
+from kfp_llm_tuning.components.models.model_references import names, resolve
 
 _INFILLING_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 

@@ -17,7 +17,7 @@ from kfp_llm_tuning.components.data.reading.json_syntax import JSON_WHITESPACE, 
 from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.data.sources.parts import Rows
 from kfp_llm_tuning.components.data.sources.reader import read_source
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 
 _CONVERT = (
     "Convert the file (kfp-llm-tuning convert), give dataset_format as {name}, or tune an open "
