@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfp_llm_tuning.components.data.rendering.prompts import Turn
 from kfp_llm_tuning.components.generation.decoded_text import known_tokens
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 from kfp_llm_tuning.components.generation.engines import open_engine
@@ -198,9 +199,8 @@ class TunedModel:
         return Tokenization(tokenizer, PlainFormatter(tokenizer), sys.maxsize, sys.maxsize)
 
     def _prompt(self, instance: Instance) -> str:
-        if instance.is_chat:
-            return self._formatter.chat_prompt(instance.messages, instance.context, instance.tools)
-        return self._formatter.text_prompt(instance.messages[0].content)
+        said = Turn(instance.messages, instance.context, instance.is_chat, instance.tools)
+        return self._formatter.prompt(said)
 
     def _head(self, instance: Instance) -> int | None:
         if not instance.is_chat:

@@ -12,10 +12,14 @@ from kfp_llm_tuning.components.data.reading.dataset_formatter import formatter_f
 from kfp_llm_tuning.components.data.reading.findings import Finding, Severity, refused_row
 from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.rendering.examples import RowExample, RowRenderer
-from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter, UnusableTemplateError
+from kfp_llm_tuning.components.data.rendering.prompts import (
+    PromptFormatter,
+    Turn,
+    UnusableTemplateError,
+)
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
-from kfp_llm_tuning.components.data.rows import Row
-from kfp_llm_tuning.components.models.model_references import ModelReference
+from kfp_llm_tuning.components.data.rows import Message, Row
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.validation.lengths import LengthCounts
 from kfp_llm_tuning.components.validation.text_advice import TextAdvice
 
@@ -27,6 +31,7 @@ _BATCH_BYTES = 4 * 2**20
 COUNTED_BYTES = 32 * 2**20
 # Larger than any text: the whole length is wanted, not the truncated one.
 _NO_LIMIT = 2**31
+_SHORTEST = Turn([Message("user", "a")], is_chat=False)
 
 
 @dataclass
@@ -44,6 +49,25 @@ class TokenCounts:
     outputs: LengthCounts = field(default_factory=LengthCounts)
     uncounted: int = 0
     has_reasoning: bool = False
+
+
+def compare_reasoning(
+    training: TokenCounts | None, evaluation: TokenCounts | None
+) -> list[Finding]:
+    """Warns where the answers of one set have reasoning and those of the other have none.
+
+    Args:
+        training: Of the training set; None where nothing was counted.
+        evaluation: Of the evaluation set; None where there is none, or nothing was counted.
+    """
+    if not training or not evaluation or training.has_reasoning == evaluation.has_reasoning:
+        return []
+    what = (
+        "answers of one set begin with reasoning and those of the other do not: the model is "
+        "evaluated on another kind of prompt than it is trained on."
+    )
+    fix = "Give reasoning to the answers of both sets, or to none."
+    return [Finding("reasoning_differs", what, fix=fix, severity=Severity.WARNING)]
 
 
 @dataclass(frozen=True)
@@ -101,7 +125,7 @@ class TokenCounter:
         self._renderer = RowRenderer(self._formatter, self._default_context, self._take)
         # Tokens that the format adds, whatever the text: at most what an empty prompt has.
         self._overhead = len(
-            self._tokens.prompts([self._formatter.text_prompt("a")], [None])[0].ids
+            self._tokens.prompts([self._formatter.prompt(_SHORTEST)], [None])[0].ids
         )
         self._counts = TokenCounts(has_reasoning=self._advice.expects_reasoning)
         self._counted_bytes = 0

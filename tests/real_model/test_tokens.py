@@ -11,6 +11,7 @@ from kfp_llm_tuning.components.data.batching import EncodedSet, collate
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message
+from tests.components.data.rendering.asking import chat_prompt
 from tests.real_model.runs import RealRun
 
 QUESTION = Message("user", "Where is my parcel?")
@@ -37,7 +38,7 @@ def test_a_prompt_is_what_the_template_makes_of_it(
         chat, add_generation_prompt=True, tokenize=True, return_dict=True
     )["input_ids"]
     formatter = prompt_formatter(tokenizer)
-    (prompt,) = tokenization.prompts([formatter.chat_prompt(messages, context)], [None])
+    (prompt,) = tokenization.prompts([chat_prompt(formatter, messages, context)], [None])
     assert prompt.ids == expected
 
 

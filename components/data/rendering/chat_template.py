@@ -92,18 +92,15 @@ class TemplateFormatter(PromptFormatter):
         except (TemplateError, TemplateLimitError) as error:
             raise _unusable_template(_sentence(error)) from error
 
-    def text_prompt(self, input_text: str) -> str:
-        """Writes the input as the user's first message."""
-        return self._prompt(Turn([Message("user", input_text)]))
-
-    def chat_prompt(
-        self,
-        messages: Sequence[Message],
-        context: str = "",
-        tools: Sequence[Mapping[str, Any]] = (),
-    ) -> str:
-        """Renders the history and the opening of the assistant's message."""
-        return self._prompt(Turn(messages, context, tools=tools))
+    def prompt(self, turn: Turn) -> str:
+        """Renders what was said and the opening of the assistant's message."""
+        [parts] = self._omissions.find([turn])
+        if refused := refuse_omissions(_TEMPLATE, parts):
+            raise refused
+        [prompt] = self._render([turn], asks=True)
+        if isinstance(prompt, RowRefusedError):
+            raise prompt
+        return self._opened(prompt)
 
     def examples(self, turns: Sequence[Turn]) -> list[Example | RowRefusedError]:
         """Cuts prompt and end off the rendered conversation: the exact rest is the answer."""
@@ -118,15 +115,6 @@ class TemplateFormatter(PromptFormatter):
     def head_length(self, context: str, tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """Counts what the template writes before the first message's own words."""
         return self._cached_head_length(context, json.dumps(tools))
-
-    def _prompt(self, turn: Turn) -> str:
-        [parts] = self._omissions.find([turn])
-        if refused := refuse_omissions(_TEMPLATE, parts):
-            raise refused
-        [prompt] = self._render([turn], asks=True)
-        if isinstance(prompt, RowRefusedError):
-            raise prompt
-        return self._opened(prompt)
 
     def _opened(self, asked: str) -> str:
         """Ends a prompt where answers begin."""
@@ -164,7 +152,8 @@ class TemplateFormatter(PromptFormatter):
         self._probe_answer(Turn([question, Message("assistant", _PROBE_ANSWER)]))
         self.call_end = self._find_call_end(question) if self._dialect.calls else self.end
         self.inner_tokens = self._find_inner_tokens(question)
-        self.anchor = _common_end(*(self.text_prompt(probe) for probe in _PROBES))
+        asked = (Turn([Message("user", probe)]) for probe in _PROBES)
+        self.anchor = _common_end(*map(self.prompt, asked))
         self._cached_head_length = lru_cache(maxsize=1024)(self._measure_head)
 
     def _probe_answer(self, turn: Turn) -> None:

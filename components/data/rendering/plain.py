@@ -17,7 +17,6 @@ from kfp_llm_tuning.components.data.rendering.prompts import (
     RowRefusedError,
     Turn,
 )
-from kfp_llm_tuning.components.data.rows import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,20 +42,11 @@ class PlainFormatter(PromptFormatter):
         self.control_tokens = ControlTokens(tokenizer)
         self._mark = self.control_tokens.mark
 
-    def text_prompt(self, input_text: str) -> str:
-        """Puts the input on its own line(s)."""
-        return f"{self._mark(input_text)}\n"
-
-    def chat_prompt(
-        self,
-        messages: Sequence[Message],
-        context: str = "",
-        tools: Sequence[Mapping[str, Any]] = (),
-    ) -> str:
-        """Writes the context, each message under its author's name, and the assistant's name."""
-        if refused := _refuse(Turn(messages, context, tools=tools)):
+    def prompt(self, turn: Turn) -> str:
+        """Puts a text on its own line(s), and each message under its author's name."""
+        if refused := _refuse(turn):
             raise refused
-        return self._chat_prompt(messages, context)
+        return self._prompt(turn)
 
     def examples(self, turns: Sequence[Turn]) -> list[Example | RowRefusedError]:
         """Gives the answers as they stand."""
@@ -67,16 +57,13 @@ class PlainFormatter(PromptFormatter):
         return len(self._opening(context))
 
     def _plain_example(self, turn: Turn) -> Example:
-        *history, answer = turn.messages
-        if turn.is_chat:
-            prompt = self._chat_prompt(history, turn.context)
-        else:
-            prompt = self.text_prompt(history[0].content)
-        return Example(prompt, self._mark(answer.content))
+        return Example(self._prompt(turn.history), self._mark(turn.messages[-1].content))
 
-    def _chat_prompt(self, messages: Sequence[Message], context: str) -> str:
-        turns = "".join(f"{message.author}:\n{message.content}\n" for message in messages)
-        return f"{self._opening(context)}{self._mark(turns)}assistant:\n"
+    def _prompt(self, turn: Turn) -> str:
+        if not turn.is_chat:
+            return f"{self._mark(turn.messages[0].content)}\n"
+        said = "".join(f"{message.author}:\n{message.content}\n" for message in turn.messages)
+        return f"{self._opening(turn.context)}{self._mark(said)}assistant:\n"
 
     def _opening(self, context: str) -> str:
         return f"{self._mark(context)}\n\n" if context else ""

@@ -55,12 +55,12 @@ class Example(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """An answer, and all that was said before it.
+    """An answer with all that was said before it, or what was said before an answer.
 
     Attributes:
-        messages: The history and, last, the assistant's answer.
+        messages: The history and, last, the assistant's answer or the message that asks for it.
         context: What the assistant is told beforehand.
-        is_chat: Whether it is a conversation; else a text example, of two messages.
+        is_chat: Whether it is a conversation; else a text, and perhaps its output.
         tools: Definitions of the tools that may be called.
     """
 
@@ -107,22 +107,11 @@ class PromptFormatter(ABC):
     inner_tokens: Sequence[str]
 
     @abstractmethod
-    def text_prompt(self, input_text: str) -> str:
-        """Writes the prompt of a text example."""
-
-    @abstractmethod
-    def chat_prompt(
-        self,
-        messages: Sequence[Message],
-        context: str = "",
-        tools: Sequence[Mapping[str, Any]] = (),
-    ) -> str:
-        """Writes the prompt that asks for the assistant's next message.
+    def prompt(self, turn: Turn) -> str:
+        """Writes the prompt that asks for the next answer.
 
         Args:
-            messages: The history; the message that asks is the last.
-            context: What the assistant is told beforehand.
-            tools: Definitions of the tools that may be called.
+            turn: What was said; the message that asks is the last.
 
         Raises:
             RowRefusedError: If it cannot be written.
@@ -141,39 +130,6 @@ class PromptFormatter(ABC):
         Raises:
             UnusableTemplateError: If none can, or too much is needed for one of them.
         """
-
-    def text_example(self, input_text: str, output_text: str) -> Example:
-        """Writes a text example.
-
-        Raises:
-            RowRefusedError: If it cannot be written.
-        """
-        messages = [Message("user", input_text), Message("assistant", output_text)]
-        return self._example(Turn(messages, is_chat=False))
-
-    def chat_example(
-        self,
-        messages: Sequence[Message],
-        context: str = "",
-        tools: Sequence[Mapping[str, Any]] = (),
-    ) -> Example:
-        """Writes the prompt that asks for the last message, and that message.
-
-        Args:
-            messages: The history and, last, the assistant's answer.
-            context: What the assistant is told beforehand.
-            tools: Definitions of the tools that may be called.
-
-        Raises:
-            RowRefusedError: If it cannot be written.
-        """
-        return self._example(Turn(messages, context, tools=tools))
-
-    def _example(self, turn: Turn) -> Example:
-        [example] = self.examples([turn])
-        if isinstance(example, RowRefusedError):
-            raise example
-        return example
 
     def spelled_tokens(self, message: Message) -> list[str]:
         """Lists the control tokens that a message spells, and that are read as text."""

@@ -11,6 +11,7 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.models import byte_tiny
+from tests.components.data.rendering.asking import text_example
 
 TURN = "{{% for m in messages %}}[{{{{ m.role }}}}]\n{{{{ m.content }}}}{end}{{% endfor %}}"
 ASKS = "{% if add_generation_prompt %}[assistant]\n{% endif %}"
@@ -30,7 +31,7 @@ def trained(tokenizer: Any) -> tuple[list[str], Tokenization]:
     """What is learned of the answer "no", token by token."""
     formatter = prompt_formatter(tokenizer)
     tokenization = Tokenization(tokenizer, formatter, 1000, 1000)
-    (tokens,) = tokenization.completions([formatter.text_example("a?", "no").answer])
+    (tokens,) = tokenization.completions([text_example(formatter, "a?", "no").answer])
     return tokenizer.convert_ids_to_tokens(tokens.ids), tokenization
 
 

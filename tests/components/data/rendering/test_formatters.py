@@ -11,6 +11,12 @@ from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.prompts import Example
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message
+from tests.components.data.rendering.asking import (
+    chat_example,
+    chat_prompt,
+    text_example,
+    text_prompt,
+)
 
 CONVERSATION = [
     Message("user", "What is the weather like in Paris?"),
@@ -39,8 +45,8 @@ def test_tokens_equal_those_of_the_tokenizers_own_template(chat_tokenizer, conte
         messages = CONVERSATION[:end]
         assert_tokens_of_template(chat_tokenizer, name, messages, context)
         formatter = prompt_formatter(chat_tokenizer)
-        prompt, answer, _ = formatter.chat_example(messages, context)
-        assert prompt == formatter.chat_prompt(messages[:-1], context)
+        prompt, answer, _ = chat_example(formatter, messages, context)
+        assert prompt == chat_prompt(formatter, messages[:-1], context)
         assert answer.lstrip() == messages[-1].content
 
 
@@ -63,7 +69,7 @@ def test_control_tokens_in_texts_are_tokenised_as_text(chat_tokenizers, name, da
 def assert_tokens_of_template(tokenizer, name, messages, context):
     formatter = prompt_formatter(tokenizer)
     tokenization = Tokenization(tokenizer, formatter, 10_000, 10_000)
-    prompt, answer, _ = formatter.chat_example(messages, context)
+    prompt, answer, _ = chat_example(formatter, messages, context)
     (prompt_tokens,) = tokenization.prompts([prompt], [None])
     (answer_tokens,) = tokenization.completions([answer])
     system_role = not name.startswith(("gemma", "mistral", "endless"))
@@ -83,29 +89,29 @@ def assert_tokens_of_template(tokenizer, name, messages, context):
 
 def test_the_prompt_asks_for_the_answer(chat_tokenizer):
     """What the template writes before an answer stands in the prompt, not in the answer."""
-    _, answer, _ = prompt_formatter(chat_tokenizer).chat_example(CONVERSATION[:2])
+    _, answer, _ = chat_example(prompt_formatter(chat_tokenizer), CONVERSATION[:2])
     assert answer.lstrip() == "The weather is fine."
 
 
 def test_text_is_one_user_turn(chat_tokenizer):
     formatter = prompt_formatter(chat_tokenizer)
-    example = formatter.text_example("What is the weather?", "fine")
+    example = text_example(formatter, "What is the weather?", "fine")
     messages = [Message("user", "What is the weather?"), Message("assistant", "fine")]
-    assert example == formatter.chat_example(messages)
-    assert example[0] == formatter.text_prompt("What is the weather?")
+    assert example == chat_example(formatter, messages)
+    assert example[0] == text_prompt(formatter, "What is the weather?")
 
 
 def test_anchor_ends_every_prompt(chat_tokenizer):
     formatter = prompt_formatter(chat_tokenizer)
     assert formatter.anchor
-    assert formatter.text_prompt("x").endswith(formatter.anchor)
-    assert formatter.chat_prompt(CONVERSATION[:3], "context").endswith(formatter.anchor)
+    assert text_prompt(formatter, "x").endswith(formatter.anchor)
+    assert chat_prompt(formatter, CONVERSATION[:3], "context").endswith(formatter.anchor)
 
 
 @pytest.mark.parametrize("context", ["", "Speak of Paris only."])
 def test_head_covers_the_context_and_no_message(chat_tokenizer, context):
     formatter = prompt_formatter(chat_tokenizer)
-    prompt = formatter.chat_prompt(CONVERSATION[:3], context)
+    prompt = chat_prompt(formatter, CONVERSATION[:3], context)
     head = formatter.head_length(context)
     assert context in prompt[:head]
     assert prompt[head:].startswith(CONVERSATION[0].content)
@@ -115,7 +121,7 @@ def test_a_template_writes_the_same_date_on_every_day(chat_tokenizers, monkeypat
     tokenizer = chat_tokenizers["chatml"]
     dated = "{{ strftime_now('%d %B %Y') }}|{{ date_string }}|" + tokenizer.chat_template
     monkeypatch.setattr(tokenizer, "chat_template", dated)
-    prompt = prompt_formatter(tokenizer).text_prompt("hello")
+    prompt = text_prompt(prompt_formatter(tokenizer), "hello")
     assert prompt.startswith("26 July 2024|26 Jul 2024|<|im_start|>user")
     assert str(datetime.now().year) not in prompt
 
@@ -145,22 +151,22 @@ def test_template_that_raises_is_a_user_error(chat_tokenizers, monkeypatch):
 def test_plain_text(byte_tokenizer):
     formatter = prompt_formatter(byte_tokenizer)
     assert formatter.prompt_format == "plain"
-    assert formatter.text_example("2 + 2 =", "4") == Example("2 + 2 =\n", "4")
+    assert text_example(formatter, "2 + 2 =", "4") == Example("2 + 2 =\n", "4")
 
 
 def test_plain_chat(byte_tokenizer):
     formatter = prompt_formatter(byte_tokenizer)
     messages = [Message("user", "hi"), Message("assistant", "hello"), Message("user", "bye")]
-    assert formatter.chat_prompt(messages, "Be kind.") == (
+    assert chat_prompt(formatter, messages, "Be kind.") == (
         "Be kind.\n\nuser:\nhi\nassistant:\nhello\nuser:\nbye\nassistant:\n"
     )
-    assert formatter.chat_prompt(messages[:1]) == "user:\nhi\nassistant:\n"
-    assert formatter.chat_example(messages[:2])[1] == "hello"
+    assert chat_prompt(formatter, messages[:1]) == "user:\nhi\nassistant:\n"
+    assert chat_example(formatter, messages[:2])[1] == "hello"
     assert formatter.head_length("Be kind.") == len("Be kind.\n\n")
     assert formatter.head_length("") == 0
 
 
 def test_a_models_own_format_wins_over_the_tokenizers(chat_tokenizers, byte_tokenizer):
-    assert prompt_formatter(chat_tokenizers["qwen"], "plain").text_prompt("x") == "x\n"
+    assert text_prompt(prompt_formatter(chat_tokenizers["qwen"], "plain"), "x") == "x\n"
     with pytest.raises(UserError, match="has none"):
         prompt_formatter(byte_tokenizer, "chat_template")

@@ -16,6 +16,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import (
     Turn,
 )
 from kfp_llm_tuning.components.data.rows import ChatRow, Message, MessagePlace, ToolCall
+from tests.components.data.rendering.asking import chat_prompt
 from tests.components.tool_tokenizers import build_tool_tokenizer
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -127,7 +128,7 @@ def test_models_without_a_template(byte_tokenizer: Any) -> None:
     with pytest.raises(
         RowRefusedError, match="without a chat template, writes no tool definitions"
     ):
-        formatter.chat_prompt([QUESTION], tools=[TOOL])
+        chat_prompt(formatter, [QUESTION], tools=[TOOL])
     inline = Turn([QUESTION, Message("assistant", "<think>It purrs.</think>A cat.")])
     [example] = formatter.examples([inline])
     assert isinstance(example, Example)

@@ -14,6 +14,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import Example
 from kfp_llm_tuning.components.data.rendering.reasoning import has_reasoning, split_reasoning
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message
+from tests.components.data.rendering.asking import chat_prompt, text_example
 
 ASKED = "<|im_start|>user\nWhich team?<|im_end|>\n<|im_start|>assistant\n"
 EMPTY = "<think>\n\n</think>\n\n"
@@ -28,7 +29,7 @@ def test_reasoning_is_trained(qwen: Any) -> None:
     """Prompt and answer are, token by token, what the template itself writes."""
     formatter = prompt_formatter(qwen, "chat_template_reasoning")
     answer = "<think>\nIt is about money.\n</think>\n\nbilling"
-    assert formatter.text_example("Which team?", answer) == Example(ASKED, answer)
+    assert text_example(formatter, "Which team?", answer) == Example(ASKED, answer)
     tokenization = Tokenization(qwen, formatter, 1000, 1000)
     (prompt,) = tokenization.prompts([ASKED], [None])
     (completion,) = tokenization.completions([answer])
@@ -44,19 +45,19 @@ def test_reasoning_is_trained(qwen: Any) -> None:
 
 def test_an_answer_without_reasoning_among_others_writes_the_empty_block(qwen: Any) -> None:
     formatter = prompt_formatter(qwen, "chat_template_reasoning")
-    assert formatter.text_example("Which team?", "billing") == Example(ASKED, f"{EMPTY}billing")
+    assert text_example(formatter, "Which team?", "billing") == Example(ASKED, f"{EMPTY}billing")
 
 
 def test_without_reasoning_the_empty_block_is_part_of_the_prompt(qwen: Any) -> None:
     formatter = prompt_formatter(qwen)
-    assert formatter.text_example("Which team?", "billing") == Example(ASKED + EMPTY, "billing")
+    assert text_example(formatter, "Which team?", "billing") == Example(ASKED + EMPTY, "billing")
 
 
 @pytest.mark.parametrize("prompt_format", ["chat_template", "chat_template_reasoning"])
 @pytest.mark.parametrize("mention", ["Close with </think> and go on.", "a <think> b </think> c"])
 def test_a_tag_that_is_only_mentioned_is_text(qwen: Any, prompt_format: Any, mention: str) -> None:
     formatter = prompt_formatter(qwen, prompt_format)
-    prompt, answer, _ = formatter.text_example(mention, mention)
+    prompt, answer, _ = text_example(formatter, mention, mention)
     assert has_marks(prompt)
     assert without_marks(prompt).startswith(f"<|im_start|>user\n{mention}<|im_end|>")
     assert without_marks(answer).removeprefix(EMPTY) == mention
@@ -71,8 +72,8 @@ def test_the_history_is_what_the_template_leaves_of_it(qwen: Any) -> None:
         Message("assistant", "<think>\nmoney\n</think>\n\nbilling"),
         Message("user", "And now?"),
     ]
-    assert "money" not in formatter.chat_prompt(history)
-    assert "billing" in formatter.chat_prompt(history)
+    assert "money" not in chat_prompt(formatter, history)
+    assert "billing" in chat_prompt(formatter, history)
 
 
 @given(st.lists(st.sampled_from(["<think>", "</think>", "a", "\n"])).map("".join))

@@ -22,6 +22,7 @@ from kfp_llm_tuning.components.data.rendering.template_messages import (
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message, ToolCall
 from kfp_llm_tuning.components.generation.decoded_text import decode
+from tests.components.data.rendering.asking import chat_example, chat_prompt, text_example
 from tests.components.tool_tokenizers import build_tool_tokenizer
 
 QUESTION = Message("user", "What is it?")
@@ -165,7 +166,7 @@ def test_a_tool_of_too_many_levels_is_refused(qwen: Any) -> None:
 
 def test_a_context_joins_the_first_question_where_there_are_no_system_messages() -> None:
     formatter = prompt_formatter(build_tool_tokenizer("gemma"))
-    example = formatter.chat_example([QUESTION, Message("assistant", "A cat.")], "Be kind.")
+    example = chat_example(formatter, [QUESTION, Message("assistant", "A cat.")], "Be kind.")
     assert "user\nBe kind.\n\nWhat is it?<end_of_turn>" in example.prompt
 
 
@@ -196,7 +197,7 @@ def test_ids_of_calls_as_a_template_takes_them(given: str, written: str) -> None
     formatter = prompt_formatter(build_tool_tokenizer("mistral"))
     call = Message("assistant", "", tool_calls=(ToolCall("look", {}, given),))
     told = Message("tool", "A cat.", tool_call_id=given)
-    example = formatter.chat_example([QUESTION, call, told, Message("assistant", "A cat.")])
+    example = chat_example(formatter, [QUESTION, call, told, Message("assistant", "A cat.")])
     ids = re.findall(r'"(?:id|call_id)": "(\w{9})"', example.prompt)
     assert len(ids) == 2
     assert len(set(ids)) == 1
@@ -223,7 +224,7 @@ def test_an_opening_that_no_answer_continues_belongs_to_no_prompt() -> None:
     tokenizer.chat_template = tokenizer.chat_template.replace(
         opened, opened.replace("\\n", "\\n<think>\\n")
     )
-    example = prompt_formatter(tokenizer).text_example("What is it?", "A cat.")
+    example = text_example(prompt_formatter(tokenizer), "What is it?", "A cat.")
     assert example.prompt.endswith("<|im_start|>assistant\n")
     assert example.answer == "A cat."
 
@@ -233,7 +234,7 @@ def test_tools_belong_to_the_head_that_long_conversations_keep() -> None:
     messages = [QUESTION, Message("assistant", "?"), Message("user", "That!")]
     for style, is_in_head in (("llama", True), ("mistral", False)):
         formatter = prompt_formatter(build_tool_tokenizer(style))
-        prompt = formatter.chat_prompt(messages, "Be kind.", [tool])
+        prompt = chat_prompt(formatter, messages, "Be kind.", [tool])
         head = formatter.head_length("Be kind.", [tool])
         assert prompt[head:].startswith(QUESTION.content)
         assert ('"look"' in prompt[:head]) == is_in_head

@@ -9,6 +9,7 @@ from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, tokenizer_hash
 from kfp_llm_tuning.components.data.rows import Message
 from kfp_llm_tuning.components.models import byte_tiny
+from tests.components.data.rendering.asking import chat_prompt, text_example, text_prompt
 
 BYTE_TOKENIZER = byte_tiny.build_tokenizer()
 BOS, EOS = BYTE_TOKENIZER.bos_token_id, BYTE_TOKENIZER.eos_token_id
@@ -38,9 +39,9 @@ def test_any_text_comes_back_from_its_tokens(prompt, completion):
 @given(st.text(), st.text(max_size=30), st.integers(1, 40), st.booleans())
 def test_no_prompt_is_longer_than_its_limit(text, context, limit, is_chat):
     formatter = prompt_formatter(BYTE_TOKENIZER)
-    prompt, head = formatter.text_prompt(text), None
+    prompt, head = text_prompt(formatter, text), None
     if is_chat:
-        prompt = formatter.chat_prompt([Message("user", text)], context)
+        prompt = chat_prompt(formatter, [Message("user", text)], context)
         head = formatter.head_length(context)
     (tokens,) = tokenization_for(BYTE_TOKENIZER, limit).prompts([prompt], [head])
     length = len(prompt.encode()) + 1
@@ -58,7 +59,7 @@ def test_long_text_keeps_its_beginning_and_the_separator():
 def test_long_text_in_a_template_keeps_the_opening_of_the_answer(chat_tokenizers):
     tokenizer = chat_tokenizers["llama-3"]
     formatter = prompt_formatter(tokenizer)
-    prompt = formatter.text_prompt("the weather " * 50)
+    prompt = text_prompt(formatter, "the weather " * 50)
     (tokens,) = tokenization_for(tokenizer, max_input_tokens=20).prompts([prompt], [None])
     text = tokenizer.decode(tokens.ids)
     assert len(tokens.ids) == 20
@@ -92,7 +93,7 @@ def test_cut_completion_has_no_end():
 def test_limit_of_a_completion_does_not_count_the_templates_end(chat_tokenizers):
     tokenizer = chat_tokenizers["qwen"]
     formatter = prompt_formatter(tokenizer)
-    _, completion, _ = formatter.text_example("x", "weather")
+    _, completion, _ = text_example(formatter, "x", "weather")
     words = len(tokenizer("weather", add_special_tokens=False)["input_ids"])
     (whole,) = tokenization_for(tokenizer, max_output_tokens=words).completions([completion])
     (cut,) = tokenization_for(tokenizer, max_output_tokens=words - 1).completions([completion])
