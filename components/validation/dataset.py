@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
 from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.held_out import hold_out
@@ -21,11 +19,8 @@ from kfp_llm_tuning.components.data.reading.findings import (
     Severity,
     name_files,
 )
-from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.reading.row_format import find_format
-from kfp_llm_tuning.components.data.reading.scan import scan
-from kfp_llm_tuning.components.data.rendering.prompts import UnusableTemplateError
-from kfp_llm_tuning.components.data.rows import Row, RowFormat, count_answers, count_messages
+from kfp_llm_tuning.components.data.rows import RowFormat
 from kfp_llm_tuning.components.data.sources.files import check_source
 from kfp_llm_tuning.components.data.training_steps import RunLength, training_steps
 from kfp_llm_tuning.components.models.implemented import no_engine
@@ -37,29 +32,24 @@ from kfp_llm_tuning.components.validation.advice import Dataset, advise
 from kfp_llm_tuning.components.validation.base_model import (
     ExaminedModel,
     examine,
-    model_finding,
 )
 from kfp_llm_tuning.components.validation.count_rules import (
     check_evaluation_counts,
     check_steps,
     check_training_counts,
 )
-from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile
+from kfp_llm_tuning.components.validation.dataset_reader import DatasetReader, NamedDataset
 from kfp_llm_tuning.components.validation.evaluation_source import held_out_twice
 from kfp_llm_tuning.components.validation.lengths import LengthCounts
 from kfp_llm_tuning.components.validation.regions import ACCELERATORS, offered_accelerators
-from kfp_llm_tuning.components.validation.row_advice import advise_row
 from kfp_llm_tuning.components.validation.summarise import (
     ScannedDataset,
     list_bounds,
-    list_notes,
     summarise,
     summarise_finding,
 )
 from kfp_llm_tuning.components.validation.summary import StepsSummary, Summary
-
-if TYPE_CHECKING:
-    from kfp_llm_tuning.components.validation.tokens import TokenCounter, TokenCounts
+from kfp_llm_tuning.components.validation.tokens import TokenCounter, compare_reasoning
 
 MAX_PRINTED_PROBLEMS = 20
 
@@ -174,49 +164,43 @@ class _Validator:
             self._evaluation_format = self._find_evaluation_format()
         self._findings = Findings(request.max_printed_problems)
         self._examined = ExaminedModel()
-        self._counter: TokenCounter | None = None
-        # The dataset that is being read, until its first good row is counted.
-        self._uncounted: tuple[str, Format] | None = None
 
     def run(self) -> Validation:
         request, limits = self._request, self._model.dataset_limits
         kinds = (self._format.row_format, self._evaluation_format.row_format)
         if request.default_context and RowFormat.TEXT in kinds:
             self._findings.add(_context_with_text())
-        self._examine_model()
+        reader = DatasetReader(self._model, self._findings, self._examine_model())
         names = name_files(request.dataset_uri, request.evaluation_data_uri)
+        whole = NamedDataset(request.dataset_uri, names[0], self._format)
         held_out = self._hold_out()
-        training = self._scan(
-            request.dataset_uri, names[0], self._format, None if held_out is None else ~held_out
-        )
+        training = reader.read(whole, None if held_out is None else ~held_out)
         kind = self._format.row_format
         self._add(check_training_counts(training.scan, kind, limits), training)
         evaluation = None
         if request.evaluation_data_uri:
-            evaluation = self._scan(request.evaluation_data_uri, names[1], self._evaluation_format)
-        elif held_out is not None:
-            evaluation = self._scan(
-                request.dataset_uri, names[0], self._format, held_out, known=True
+            evaluation = reader.read(
+                NamedDataset(request.evaluation_data_uri, names[1], self._evaluation_format)
             )
+        elif held_out is not None:
+            evaluation = reader.read(whole, held_out, known=True)
         if evaluation:
             self._add(check_evaluation_counts(evaluation.scan, limits), evaluation)
-        self._add(_compare_reasoning(training, evaluation), evaluation or training)
+            self._add(compare_reasoning(training.tokens, evaluation.tokens), evaluation)
         self._advise(training, evaluation)
         steps = self._steps(training)
         if steps:
             self._add(check_steps(steps), training)
         return self._result(training, evaluation, steps)
 
-    def _examine_model(self) -> None:
+    def _examine_model(self) -> TokenCounter | None:
+        """Examines the model; gives what counts its tokens, if anything can."""
         self._examined = examine(self._model, self._format.row_format == RowFormat.CHAT)
         for finding in self._examined.findings:
             self._findings.add(finding)
-        if self._examined.tokenizer is not None:
-            from kfp_llm_tuning.components.validation.tokens import TokenCounter
-
-            self._counter = TokenCounter(
-                self._examined.tokenizer, self._model, self._request.default_context
-            )
+        if self._examined.tokenizer is None:
+            return None
+        return TokenCounter(self._examined.tokenizer, self._model, self._request.default_context)
 
     def _find_format(self, uri: str) -> Format:
         return find_format(uri, self._model, self._request.dataset_format)
@@ -244,83 +228,6 @@ class _Validator:
                 finding = Finding("nothing_held_out", wrong.what, wrong.allowed, wrong.fix)
                 self._findings.add(replace(finding, path=wrong.where))
             return None
-
-    def _scan(
-        self,
-        uri: str,
-        name: str,
-        expected: Format,
-        part: NDArray[numpy.bool_] | None = None,
-        *,
-        known: bool = False,
-    ) -> ScannedDataset:
-        """Reads a set, or the part of it that belongs to one.
-
-        Args:
-            uri: The set.
-            name: What it is called.
-            expected: The format of its rows.
-            part: Whether each good row belongs to the part; None for the whole set.
-            known: Whether what is wrong with the other rows was told already.
-        """
-        profile = DatasetProfile()
-        is_dialogue = expected.name == FormatName.PUBLISHED
-        rows = repeat(True) if part is None else iter(part)
-        messages = learned = 0
-
-        def report(finding: Finding) -> None:
-            self._findings.add(finding.of(name))
-
-        def visit(place: Place, row: Row) -> None:
-            nonlocal messages, learned
-            if not next(rows):
-                return
-            messages += count_messages([row])
-            learned += count_answers([row])
-            profile.add(place, row)
-            for finding in advise_row(place, row, is_dialogue=is_dialogue):
-                report(finding)
-            self._count_tokens(place, row, report)
-
-        self._uncounted = (uri, expected)
-        findings = Findings(0) if known else self._findings
-        window = self._model.dataset_limits.advised_on
-        scanned = scan(uri, expected, findings, visit, window, name)
-        if part is not None:
-            scanned = scanned.part(len(profile.examples), messages, learned, with_bad=not known)
-        checked = ScannedDataset(scanned, profile, self._finish_counting())
-        if not known:
-            self._add(list_notes(scanned), checked)
-        return checked
-
-    def _count_tokens(self, place: Place, row: Row, report: Callable[[Finding], object]) -> None:
-        if not self._counter:
-            return
-        try:
-            # The first good row tells the counter of its dataset.
-            if self._uncounted:
-                self._counter.start(*self._uncounted, report)
-                self._uncounted = None
-            self._counter.add(place, row)
-        except UserError as error:
-            self._refuse_model(error)
-
-    def _finish_counting(self) -> TokenCounts | None:
-        if not self._counter or self._uncounted:
-            return None
-        try:
-            return self._counter.finish()
-        except UserError as error:
-            self._refuse_model(error)
-            return None
-
-    def _refuse_model(self, error: UserError) -> None:
-        """Tells what the model's own files keep from being done with any row."""
-        unusable = isinstance(error, UnusableTemplateError)
-        for problem in error.problems:
-            finding = model_finding(problem, Severity.ERROR)
-            self._findings.add(replace(finding, kind="unusable_template") if unusable else finding)
-        self._counter = None
 
     def _add(self, findings: Iterable[Finding], checked: ScannedDataset) -> None:
         for finding in findings:
@@ -404,19 +311,6 @@ def _check_parameters(request: Request) -> Iterator[Problem]:
         yield Problem(f"{most} is too few.", "max_printed_problems", "1 or more")
     yield from read_further(request.tuner_arguments)[1]
     yield from limit_problems(request.dataset_format, TEXT["dataset_format"])
-
-
-def _compare_reasoning(
-    training: ScannedDataset, evaluation: ScannedDataset | None
-) -> Iterator[Finding]:
-    sets = [checked.tokens for checked in (training, evaluation) if checked and checked.tokens]
-    if len({tokens.has_reasoning for tokens in sets}) == 2:
-        what = (
-            "answers of one set begin with reasoning and those of the other do not: the model is "
-            "evaluated on another kind of prompt than it is trained on."
-        )
-        fix = "Give reasoning to the answers of both sets, or to none."
-        yield Finding("reasoning_differs", what, fix=fix, severity=Severity.WARNING)
 
 
 def _context_with_text() -> Finding:
