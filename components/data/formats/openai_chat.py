@@ -58,12 +58,14 @@ def read_tools(fields: Fields, path: str, findings: list[Finding]) -> tuple[dict
     return ()
 
 
+def write_tools(row: ChatRow) -> dict[str, Any]:
+    """Writes the definitions of tools as a field of a row; nothing where there are none."""
+    return {"tools": list(row.tools)} if row.tools else {}
+
+
 def _write(row: Row) -> dict[str, Any]:
     row = as_conversation(row)
-    written: dict[str, Any] = {"messages": write_messages(row)}
-    if row.tools:
-        written["tools"] = list(row.tools)
-    return written
+    return {"messages": write_messages(row), **write_tools(row)}
 
 
 OPENAI = Format(

@@ -21,7 +21,7 @@ from kfp_llm_tuning.components.data.formats.checks import (
 )
 from kfp_llm_tuning.components.data.formats.conversations import Conversation, as_text
 from kfp_llm_tuning.components.data.formats.format import Format, UnwritableRowError
-from kfp_llm_tuning.components.data.formats.openai_chat import read_tools
+from kfp_llm_tuning.components.data.formats.openai_chat import read_tools, write_tools
 from kfp_llm_tuning.components.data.formats.openai_messages import read_messages, write_messages
 from kfp_llm_tuning.components.data.reading.findings import Finding
 from kfp_llm_tuning.components.data.reading.json_syntax import Fields
@@ -128,10 +128,7 @@ def _write_conversation(row: Row) -> dict[str, Any]:
     start = first + len(messages) - len(row.messages)
     for message in messages[:start]:
         message.pop("weight", None)
-    written: dict[str, Any] = {"prompt": messages[:start], "completion": messages[start:]}
-    if row.tools:
-        written["tools"] = list(row.tools)
-    return written
+    return {"prompt": messages[:start], "completion": messages[start:], **write_tools(row)}
 
 
 PROMPT_COMPLETION = Format(
