@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from common import record
+from encoded_examples import write_examples
 from serving_load import measure, our_body, our_server, prompts
 
 # 300,000 spins are what libgomp does where nothing is set; set, it is left alone by us.
@@ -159,7 +160,7 @@ _UNITS = {"tuner": "steps/s", "batch prediction": "answers/s", "prediction serve
 
 def _tune(callback: object, lengths: tuple[int, int]) -> None:
     """Tunes until the callback says stop."""
-    from datasets import Dataset, disable_progress_bars
+    from datasets import disable_progress_bars
 
     from kfp_llm_tuning.components.common.errors import RunAgain
     from kfp_llm_tuning.components.tuning.arguments import TuningArguments
@@ -174,10 +175,7 @@ def _tune(callback: object, lengths: tuple[int, int]) -> None:
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        columns = {"input_ids": rows, "prompt_length": [len(row) - 6 for row in rows]}
-        Dataset.from_dict(columns).save_to_disk(str(folder / "encoded"))
-        facts = {"examples": len(rows), "max_output_tokens": 16}
-        (folder / "encoded" / "encoding.json").write_text(json.dumps(facts))
+        write_examples(folder / "encoded", rows, [len(row) - 6 for row in rows])
         arguments = TuningArguments(
             "byte-tiny", train_steps=100_000, tuning="full", checkpoint_interval=100_000
         )

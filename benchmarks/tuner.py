@@ -36,7 +36,9 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from tuner_setting import BATCH, Setting, pretrained, small_llama
 
 from kfp_llm_tuning.components.common.processors import prepare_to_compute
-from kfp_llm_tuning.components.data.batching import EncodedSet, StepSampler, collate
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet
+from kfp_llm_tuning.components.data.step_sampler import StepSampler
+from kfp_llm_tuning.components.data.token_layouts import collate
 from kfp_llm_tuning.components.models.label_only_loss import (
     ForwardPlan,
     Head,
@@ -98,7 +100,7 @@ def raw(setting: Setting, head: Head) -> float:
     plan = ForwardPlan(head, attention_mask=False)
     sampler = StepSampler(dataset, batch_size=BATCH, steps=setting.steps, seed=0)
     for number, step in enumerate(sampler, start=1):
-        batch = collate([dataset.example(int(row)) for row in step.rows])
+        batch = collate([dataset.part(part) for part in step.parts])
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bf16()):
             loss, _ = label_loss(label_logits(model, batch, plan), batch.targets)
         loss.backward()
@@ -118,7 +120,7 @@ def products_alone(setting: Setting) -> float:
     model, dataset = setting.make_model(), setting.encoded()
     plan = ForwardPlan(Head.MASK, attention_mask=False)
     step = next(iter(StepSampler(dataset, batch_size=BATCH, steps=1, seed=0)))
-    batch = collate([dataset.example(int(row)) for row in step.rows])
+    batch = collate([dataset.part(part) for part in step.parts])
     with FlopCounterMode(display=False) as counter:
         loss, _ = label_loss(label_logits(model, batch, plan), batch.targets)
         loss.backward()

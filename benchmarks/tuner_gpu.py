@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 import transformers
 from common import record
+from encoded_examples import write_examples
 
 # Dense bf16 of one H200 or H100 SXM as measured by large matrix products, not the data sheet's.
 PEAK_FLOPS = 790e12
@@ -82,22 +82,11 @@ def flops_of_a_token(model: Any, tuning: str) -> float:
     return 2 * weights * passes + 2 * attention * 3
 
 
-def write_examples(vocabulary: int, count: int, folder: Path) -> None:
-    """Random tokens, all of the full length."""
-    from datasets import Dataset
-
-    generator = np.random.default_rng(0)
-    ids = generator.integers(3, vocabulary, (count, LENGTH)).astype(np.int32)
-    columns = {"input_ids": list(ids), "prompt_length": [LENGTH - LABELS] * count}
-    Dataset.from_dict(columns).save_to_disk(str(folder))
-    (folder / "encoding.json").write_text(json.dumps({"examples": count}))
-
-
 def ours(model: Any, folder: Path, steps: int, batch: int, tuning: str) -> float:
     """This project's trainer."""
     from tuner import Clock
 
-    from kfp_llm_tuning.components.data.batching import EncodedSet
+    from kfp_llm_tuning.components.data.encoded_set import EncodedSet
     from kfp_llm_tuning.components.tuning.arguments import TuningArguments
     from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
     from kfp_llm_tuning.components.tuning.interruption import Interruption
@@ -131,7 +120,8 @@ def trl_with_liger(model: Any, vocabulary: int, folder: Path, steps: int, batch:
 
     mask = [0] * (LENGTH - LABELS) + [1] * LABELS
     data = load_from_disk(str(folder)).map(
-        lambda row: {"completion_mask": mask}, remove_columns=["prompt_length"]
+        lambda row: {"completion_mask": mask},
+        remove_columns=["starts", "stops", "ends", "line", "turns"],
     )
     config = trl.SFTConfig(
         output_dir=str(folder / "unused"),
@@ -168,7 +158,10 @@ def main() -> None:
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_examples(shape["vocab_size"], 4 * options.batch, folder)
+        count = 4 * options.batch
+        generator = np.random.default_rng(0)
+        ids = generator.integers(3, shape["vocab_size"], (count, LENGTH)).astype(np.int32)
+        write_examples(folder, list(ids), [LENGTH - LABELS] * count)
         for tuning in ("adapter", "full"):
             common = (folder, options.steps, options.batch)
             mine = ours(model := build(shape, tuning), *common, tuning)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from encoded_examples import write_examples
 from tokenizers import Tokenizer, models
 from transformers import (
     AutoTokenizer,
@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from kfp_llm_tuning.components.data.batching import EncodedSet
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet
 from kfp_llm_tuning.components.models.precision import has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.trainable_model import load_trainable
@@ -63,9 +63,7 @@ class Setting:
             length = prompt + int(generator.integers(1, 8))
             ids.append(generator.integers(3, self.vocabulary, length).astype(np.int32))
             prompts.append(prompt)
-        rows = Dataset.from_dict({"input_ids": ids, "prompt_length": prompts})
-        rows.save_to_disk(str(self.folder))
-        (self.folder / "encoding.json").write_text(json.dumps({"examples": _EXAMPLES}))
+        write_examples(self.folder, ids, prompts)
 
     def encoded(self) -> EncodedSet:
         """Opens the examples as the tuner does."""
@@ -74,8 +72,8 @@ class Setting:
     def columns(self, **named: Callable[[list[int], int], Any]) -> Dataset:
         """Makes columns of each example's tokens and prompt length, for the peers."""
         dataset = self.encoded()
-        examples = [dataset.example(row) for row in range(len(dataset))]
-        rows = [(example.input_ids.tolist(), example.prompt_length) for example in examples]
+        sequences = [dataset.sequence(row) for row in range(len(dataset))]
+        rows = [(one.input_ids.tolist(), int(one.starts[0])) for one in sequences]
         return Dataset.from_dict(
             {name: [make(ids, prompt) for ids, prompt in rows] for name, make in named.items()}
         )

@@ -13,7 +13,7 @@ from kfp_llm_tuning.components.data.rendering.prompts import PromptFormat
 from kfp_llm_tuning.components.data.tasks import Task
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
 
 RECORDS_FILE = "records.jsonl"
 _INFO_FILE = "info.json"
@@ -85,10 +85,15 @@ class Encoding(msgspec.Struct, frozen=True):
     """What encoding.json says of an encoded set. Lengths and limits count tokens.
 
     Attributes:
-        examples: Encoded examples; 0 where no set was given, and then there is no Arrow data.
-        tokens: Tokens of all prompts, completions and ends.
+        examples: Answers that are learned, or asked for; 0 where no set was given, and then there
+            is no Arrow data.
+        sequences: What they are read in: a text, or a conversation with all its answers.
+        tokens: Tokens of all sequences.
+        tokens_apart: Tokens that would be read if every answer had a sequence of its own.
         label_tokens: Tokens of completions and ends: what the loss is computed on.
-        longest: Tokens of the longest example.
+        longest: Tokens of the longest sequence.
+        answers_apart: By reason, the answers of conversations that are read in a sequence of their
+            own, with their history before them.
         truncated_inputs: Prompts cut to `max_input_tokens`.
         truncated_outputs: Completions cut to `max_output_tokens`.
         truncated_input_lines: Source lines of the cut prompts, ascending, each once: the first
@@ -112,9 +117,12 @@ class Encoding(msgspec.Struct, frozen=True):
     max_output_tokens: int
     prompt_format: PromptFormat = "plain"
     examples: int = 0
+    sequences: int = 0
     tokens: int = 0
+    tokens_apart: int = 0
     label_tokens: int = 0
     longest: int = 0
+    answers_apart: dict[str, int] = {}
     truncated_inputs: int = 0
     truncated_outputs: int = 0
     truncated_input_lines: list[int] = []
@@ -158,15 +166,28 @@ def read_encoding(folder: Path) -> Encoding:
     return msgspec.json.decode((folder / _ENCODING_FILE).read_bytes(), type=Encoding)
 
 
-def load_examples(folder: Path) -> Dataset:
+def sequence_features() -> Features:
+    """Names the columns of an encoded set: those of `TokenSequence`, and where each row is from.
+
+    Returns:
+        `input_ids`, `starts`, `stops` and `ends` as lists of int32; `line` (int32) and `turns` (a
+        list of int32, one for each answer) as in `Record`.
+    """
+    from datasets import Features, List, Value
+
+    integer = Value("int32")
+    lists = {name: List(integer) for name in ("input_ids", "starts", "stops", "ends")}
+    return Features({**lists, "line": integer, "turns": List(integer)})
+
+
+def load_sequences(folder: Path) -> Dataset:
     """Opens an encoded set, memory-mapped.
 
     Args:
         folder: An encoded set that is not empty (see `Encoding.examples`).
 
     Returns:
-        Columns `input_ids` (list of int32: prompt, completion, end), `prompt_length` (int32: the
-        labels are ``input_ids[prompt_length:]``), `line` and `turn` (int32, see `Record`).
+        Rows with the columns of `sequence_features`.
     """
     from datasets import load_from_disk
 

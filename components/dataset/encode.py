@@ -6,12 +6,14 @@ import hashlib
 import json
 import logging
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.artifacts import (
     RECORDS_FILE,
     Encoding,
@@ -19,11 +21,17 @@ from kfp_llm_tuning.components.data.artifacts import (
     RecordsInfo,
     read_records,
     read_records_info,
+    sequence_features,
     write_encoding,
 )
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization, tokenizer_hash
+from kfp_llm_tuning.components.dataset.conversation_tokens import (
+    ConversationTokens,
+    EncodedRecord,
+    EncodedSequence,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -36,7 +44,7 @@ _BATCH_SIZE = 1024
 _BATCH_CHARACTERS = 4 * 2**20
 
 # Part of the content hash: raise it when the same records come to have other tokens.
-_ENCODING_VERSION = 2
+_ENCODING_VERSION = 3
 
 # Lines that a log message or an error names, and those that encoding.json lists.
 _LINES_NAMED = 10
@@ -54,13 +62,6 @@ class Limits:
 
     max_input_tokens: int
     max_output_tokens: int
-
-
-class _Example(NamedTuple):
-    input_ids: list[int]
-    prompt_length: int
-    line: int
-    turn: int
 
 
 @dataclass
@@ -85,27 +86,36 @@ class _Tally:
     """What is counted while a set is encoded."""
 
     examples: int = 0
+    sequences: int = 0
     tokens: int = 0
+    tokens_apart: int = 0
     label_tokens: int = 0
     longest: int = 0
     truncated_inputs: _Lines = field(default_factory=_Lines)
     truncated_outputs: _Lines = field(default_factory=_Lines)
     empty_outputs: _Lines = field(default_factory=_Lines)
+    answers_apart: dict[str, _Lines] = field(default_factory=lambda: defaultdict(_Lines))
 
-    def add(self, example: _Example) -> None:
-        length = len(example.input_ids)
+    def add_record(self, encoded: EncodedRecord) -> None:
         self.examples += 1
-        self.tokens += length
-        self.label_tokens += length - example.prompt_length
-        self.longest = max(self.longest, length)
+        self.tokens_apart += len(encoded.prompt) + len(encoded.completion)
+        self.label_tokens += len(encoded.completion)
+
+    def add_sequence(self, sequence: EncodedSequence) -> None:
+        self.sequences += 1
+        self.tokens += len(sequence.input_ids)
+        self.longest = max(self.longest, len(sequence.input_ids))
 
     def facts(self) -> dict[str, Any]:
         """Gives the counts under the names that `Encoding` has for them."""
         return {
             "examples": self.examples,
+            "sequences": self.sequences,
             "tokens": self.tokens,
+            "tokens_apart": self.tokens_apart,
             "label_tokens": self.label_tokens,
             "longest": self.longest,
+            "answers_apart": {why: lines.count for why, lines in self.answers_apart.items()},
             "truncated_inputs": self.truncated_inputs.count,
             "truncated_input_lines": self.truncated_inputs.numbers,
             "truncated_outputs": self.truncated_outputs.count,
@@ -144,7 +154,7 @@ def encode_dataset(
     tally = _Tally()
     with tempfile.TemporaryDirectory() as scratch:
         stream = Path(scratch, "examples.arrow")
-        _write_arrow(_encode(read_records(records_folder), tokenization, tally), stream)
+        _write_arrow(_encode(read_records(records_folder), tokenization, tally), stream, tally)
         _check_not_empty(tally, info)
         _save(stream, folder, content_hash)
     encoding = Encoding(
@@ -183,10 +193,14 @@ def encode_nothing(limits: Limits, folder: Path) -> Encoding:
 
 def _encode(
     records: Iterator[Record], tokenization: Tokenization, tally: _Tally
-) -> Iterator[list[_Example]]:
-    """Yields batches of examples; counts them, and what had to be cut or left out."""
+) -> Iterator[list[EncodedSequence]]:
+    """Yields batches of sequences; counts them, and what had to be cut, left out or read apart."""
+    conversation = ConversationTokens(lambda why, record: tally.answers_apart[why].add(record))
     for batch in _batches(records):
-        yield list(_encode_batch(batch, tokenization, tally))
+        encoded = _encode_batch(batch, tokenization, tally)
+        yield [done for record in encoded if (done := conversation.add(record))]
+    if last := conversation.finish():
+        yield [last]
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -204,7 +218,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 def _encode_batch(
     batch: Sequence[Record], tokenization: Tokenization, tally: _Tally
-) -> Iterator[_Example]:
+) -> Iterator[EncodedRecord]:
     prompts = tokenization.prompts(
         [record.prompt for record in batch], [record.head for record in batch]
     )
@@ -219,24 +233,22 @@ def _encode_batch(
             tally.truncated_inputs.add(record)
         if completion.truncated:
             tally.truncated_outputs.add(record)
-        example = _Example(prompt.ids + completion.ids, len(prompt.ids), record.line, record.turn)
-        tally.add(example)
-        yield example
+        encoded = EncodedRecord(record, prompt.ids, completion.ids, prompt.truncated)
+        tally.add_record(encoded)
+        yield encoded
 
 
-def _write_arrow(batches: Iterable[list[_Example]], path: Path) -> None:
+def _write_arrow(batches: Iterable[list[EncodedSequence]], path: Path, tally: _Tally) -> None:
     import pyarrow
-    from datasets import Features, List, Value
 
-    integer = Value("int32")
-    schema = Features(
-        {"input_ids": List(integer), "prompt_length": integer, "line": integer, "turn": integer}
-    ).arrow_schema
+    schema = sequence_features().arrow_schema
     with pyarrow.ipc.new_stream(path, schema) as writer:
         for batch in batches:
+            for sequence in batch:
+                tally.add_sequence(sequence)
             columns = [list(column) for column in zip(*batch, strict=True)]
             if columns:
-                named = dict(zip(_Example._fields, columns, strict=True))
+                named = dict(zip(EncodedSequence._fields, columns, strict=True))
                 writer.write(pyarrow.RecordBatch.from_pydict(named, schema=schema))
 
 
@@ -294,13 +306,28 @@ def _check_not_empty(tally: _Tally, info: RecordsInfo) -> None:
 
 def _report(tally: _Tally, limits: Limits, source: str) -> None:
     _logger.info(
-        "%s: %d examples, %d tokens, %d of them labels; the longest example has %d.",
+        "%s: %s, %s tokens, %s of them labels; the longest has %s.",
         source,
-        tally.examples,
-        tally.tokens,
-        tally.label_tokens,
-        tally.longest,
+        counted(tally.examples, "example"),
+        f"{tally.tokens:,}",
+        f"{tally.label_tokens:,}",
+        f"{tally.longest:,}",
     )
+    if tally.sequences < tally.examples:
+        _logger.info(
+            "%s: answers of a conversation are read in one pass: %s, %.1f times fewer tokens than "
+            "one by one.",
+            source,
+            counted(tally.sequences, "sequence"),
+            tally.tokens_apart / tally.tokens,
+        )
+    for why, lines in tally.answers_apart.items():
+        _logger.info(
+            "%s: answers read apart, each with its history before it, since %s: %s.",
+            source,
+            why,
+            lines,
+        )
     cuts = [
         (tally.truncated_inputs, f"inputs cut to {limits.max_input_tokens} tokens"),
         (tally.truncated_outputs, f"outputs cut to {limits.max_output_tokens} tokens"),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from kfp_llm_tuning.components.data.batching import Example, collate
+from kfp_llm_tuning.components.data.token_layouts import collate
+from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.generation.batches import (
     TOKENS_PER_BATCH,
     plan_batches,
@@ -88,11 +89,11 @@ class Scorer:
     def _score_batch(
         self, prompts: Sequence[Tokens], completions: Sequence[Tokens]
     ) -> NDArray[np.float64]:
-        examples = [
-            Example(np.array([*prompt, *completion], dtype=np.int32), len(prompt))
+        sequences = [
+            TokenSequence.of_answer(np.array([*prompt, *completion], dtype=np.int32), len(prompt))
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
-        batch = collate(examples, padding=self._pad).to(self._device)
+        batch = collate(sequences, padding=self._pad).to(self._device)
         likelihoods = _log_likelihoods(label_logits(self._model, batch, self._plan), batch.targets)
         lengths = [len(completion) for completion in completions]
         return np.array([float(part.sum()) for part in likelihoods.split(lengths)])

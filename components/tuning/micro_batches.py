@@ -12,7 +12,9 @@ from accelerate import Accelerator
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.data.batching import Example, StepBatch, collate
+from kfp_llm_tuning.components.data.encoded_set import StepBatch
+from kfp_llm_tuning.components.data.token_layouts import collate
+from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.label_only_loss import (
     label_logits,
     label_loss,
@@ -75,8 +77,10 @@ class MicroBatches:
             model.zero_grad()
             clear_device_cache(garbage_collection=True)
 
-    def evaluate(self, model: torch.nn.Module, parts: Iterable[Sequence[Example]]) -> torch.Tensor:
-        """Runs examples without gradients.
+    def evaluate(
+        self, model: torch.nn.Module, parts: Iterable[Sequence[TokenSequence]]
+    ) -> torch.Tensor:
+        """Runs sequences without gradients.
 
         Args:
             model: The model.
@@ -88,8 +92,8 @@ class MicroBatches:
         model.eval()
         sums = self.zero_sums()
         with torch.no_grad():
-            for examples in parts:
-                loss, correct, count = self._forward(model, examples)
+            for sequences in parts:
+                loss, correct, count = self._forward(model, sequences)
                 sums += torch.stack((loss.double(), correct.double(), count))
         model.train()
         return sums
@@ -98,7 +102,7 @@ class MicroBatches:
         sums = self.zero_sums()
         # DistributedDataParallel averages gradients over processes; the loss is a sum.
         scale = self._accelerator.num_processes / step.label_tokens
-        parts = _parts(step.examples, self.size)
+        parts = _parts(step.sequences, self.size)
         for number, part in enumerate(parts, start=1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self._accelerator.no_sync(model):
@@ -108,11 +112,11 @@ class MicroBatches:
         return sums
 
     def _forward(
-        self, model: torch.nn.Module, examples: Sequence[Example]
+        self, model: torch.nn.Module, sequences: Sequence[TokenSequence]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         device = self._accelerator.device
         width = _CUDA_WIDTH if device.type == "cuda" else 1
-        batch = collate(examples, multiple_of=width).to(device)
+        batch = collate(sequences, multiple_of=width).to(device)
         loss, correct = label_loss(label_logits(model, batch, self._plan), batch.targets)
         count = torch.tensor(len(batch.targets), dtype=torch.float64, device=loss.device)
         return loss, correct, count
@@ -135,13 +139,13 @@ class MicroBatches:
         )
 
 
-def _parts(examples: Sequence[Example], size: int) -> list[Sequence[Example]]:
-    """Cuts examples into parts of nearly equal number, none larger than ``size``."""
-    count = math.ceil(len(examples) / size)
-    base, longer = divmod(len(examples), count)
+def _parts(sequences: Sequence[TokenSequence], size: int) -> list[Sequence[TokenSequence]]:
+    """Cuts sequences into parts of nearly equal number, none larger than ``size``."""
+    count = math.ceil(len(sequences) / size)
+    base, longer = divmod(len(sequences), count)
     parts, start = [], 0
     for number in range(count):
         end = start + base + (number < longer)
-        parts.append(examples[start:end])
+        parts.append(sequences[start:end])
         start = end
     return parts

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kfp_llm_tuning.components.data.batching import ORDER
+from kfp_llm_tuning.components.data.step_sampler import ORDER
 from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets

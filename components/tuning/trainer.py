@@ -27,7 +27,8 @@ from transformers import (
 )
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.data.batching import StepBatch, StepSampler, evaluation_plan
+from kfp_llm_tuning.components.data.encoded_set import StepBatch
+from kfp_llm_tuning.components.data.step_sampler import StepSampler, evaluation_plan
 from kfp_llm_tuning.components.tuning.early_stopping import EarlyStopping
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.interruption_callback import InterruptionCallback
@@ -229,7 +230,7 @@ class LabelOnlyTrainer(Trainer):
             self.args.process_index,
             self.args.world_size,
         )
-        parts = ([self._evaluation_set.example(int(row)) for row in rows] for rows in plan)
+        parts = ([self._evaluation_set.sequence(int(row)) for row in rows] for rows in plan)
         sums = self._micro_batches.evaluate(self.model, parts)
         loss, correct, count = self.accelerator.reduce(sums, "sum").tolist()
         return {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
-from kfp_llm_tuning.components.data.batching import EncodedSet
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
@@ -29,7 +29,7 @@ class TuningSets:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest example."""
+        """Tokens of the longest sequence."""
         return max(int(encoded.lengths.max(initial=0)) for encoded in (self.train, self.evaluation))
 
     @property
@@ -38,7 +38,7 @@ class TuningSets:
         return max(self.train.largest_token, self.evaluation.largest_token)
 
     def check_model(self, model: Any) -> None:
-        """Checks that the model knows every token; warns where an example is longer than it took.
+        """Checks that the model knows every token; warns where a sequence is longer than it took.
 
         Args:
             model: A causal language model.
@@ -58,7 +58,7 @@ class TuningSets:
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         if positions and self.longest > positions:
             logger.warning(
-                "The longest example has %d tokens, the model was made for %d.",
+                "The longest sequence has %d tokens, the model was made for %d.",
                 self.longest,
                 positions,
             )

@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 VOCABULARY = 96
 EOS = 2
 
 
-def write_encoded(folder: Path, rows: list[tuple[list[int], int]]) -> Path:
-    """Writes rows of (input_ids, prompt_length) as the encoder does."""
-    from datasets import Dataset, Features, List, Value, disable_progress_bars
+# Tokens, and where each answer's labels start and stop; a number is where the only answer starts.
+EncodedRow = tuple[list[int], int | list[tuple[int, int]]]
+
+
+def sequences(rows: Sequence[EncodedRow]) -> Any:
+    """Makes the columns of an encoded set; every answer ends with the token that stands there."""
+    from datasets import Dataset
+
+    from kfp_llm_tuning.components.data.artifacts import sequence_features
+
+    spans = [_spans(ids, answers) for ids, answers in rows]
+    columns = {
+        "input_ids": [ids for ids, _ in rows],
+        "starts": [[start for start, _ in row] for row in spans],
+        "stops": [[stop for _, stop in row] for row in spans],
+        "ends": [
+            [ids[stop - 1] for _, stop in row] for (ids, _), row in zip(rows, spans, strict=True)
+        ],
+        "line": list(range(1, len(rows) + 1)),
+        "turns": [list(range(len(row))) for row in spans],
+    }
+    return Dataset.from_dict(columns, features=sequence_features())
+
+
+def write_encoded(folder: Path, rows: Sequence[EncodedRow]) -> Path:
+    """Writes sequences as the encoder does."""
+    from datasets import disable_progress_bars
 
     disable_progress_bars()
     folder.mkdir(parents=True, exist_ok=True)
     if rows:
-        integer = Value("int32")
-        features = Features(
-            {"input_ids": List(integer), "prompt_length": integer, "line": integer, "turn": integer}
-        )
-        columns = {
-            "input_ids": [ids for ids, _ in rows],
-            "prompt_length": [prompt for _, prompt in rows],
-            "line": list(range(1, len(rows) + 1)),
-            "turn": [0] * len(rows),
-        }
-        Dataset.from_dict(columns, features=features).save_to_disk(str(folder))
+        sequences(rows).save_to_disk(str(folder))
+    spans = [_spans(ids, answers) for ids, answers in rows]
     facts = {
-        "examples": len(rows),
+        "examples": sum(map(len, spans)),
+        "sequences": len(rows),
         "tokens": sum(len(ids) for ids, _ in rows),
-        "label_tokens": sum(len(ids) - prompt for ids, prompt in rows),
+        "label_tokens": sum(stop - start for row in spans for start, stop in row),
         "max_input_tokens": 64,
         "max_output_tokens": 16,
         "content_hash": f"{folder.name}-{len(rows)}",
@@ -42,6 +60,10 @@ def write_encoded(folder: Path, rows: list[tuple[list[int], int]]) -> Path:
     }
     (folder / "encoding.json").write_text(json.dumps(facts))
     return folder
+
+
+def _spans(ids: list[int], answers: int | list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(answers, len(ids))] if isinstance(answers, int) else answers
 
 
 def make_rows(count: int, seed: int = 0) -> list[tuple[list[int], int]]:

@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.data.artifacts import load_examples
+from kfp_llm_tuning.components.data.artifacts import load_sequences
 from kfp_llm_tuning.components.data.formats.registry import write_row
 from kfp_llm_tuning.components.data.reading.findings import Findings
 from kfp_llm_tuning.components.data.reading.row_format import detect_format
@@ -143,7 +143,7 @@ def run_stages(rows: list[WrittenRow], model: Path, folder: Path) -> Outcome:
         records = folder / f"{name}-records"
         preprocess_dataset(Source(uri, str(model), part=part), tokenizer, records)
         encode_dataset(records, tokenizer, LIMITS, folder / name)
-        tokens.append(load_examples(folder / name).to_dict())
+        tokens.append(load_sequences(folder / name).to_dict())
     run = Run(folder / "run", model, folder / "train", folder / "evaluation")
     run.tune(train_steps=4, batch_size=8)
     records = (folder / "evaluation-records", folder / "train-records")

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from kfp_llm_tuning.components.data.batching import EncodedSet, collate
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message
+from kfp_llm_tuning.components.data.token_layouts import collate
+from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from tests.components.data.rendering.asking import chat_prompt
 from tests.real_model.runs import RealRun
 
@@ -46,21 +48,21 @@ def test_answers_end_with_the_token_that_padding_is_made_of(
     tokenizer: Any, runs: Callable[[str], RealRun]
 ) -> None:
     encoded = EncodedSet(runs("clinc150-adapter").encoded())
-    short, long = sorted((encoded.example(row) for row in range(20)), key=_length)[:: 20 - 1]
+    short, long = sorted((encoded.sequence(row) for row in range(20)), key=_length)[:: 20 - 1]
     assert _length(short) < _length(long)
-    for example in (short, long):
-        answer = example.input_ids[example.prompt_length :].tolist()
+    for sequence in (short, long):
+        answer = sequence.labels.tolist()
         assert answer.count(tokenizer.eos_token_id) == 1
         assert answer[-1] == tokenizer.eos_token_id
     batch = collate([short, long], padding=tokenizer.pad_token_id)
     last = _length(short) - 1  # What follows on a row's last token is asked of nobody.
     assert set(batch.input_ids[0, last:].tolist()) == {tokenizer.eos_token_id}
     # A position is kept where the next token is a label: of the first row, the answer's alone.
-    assert int(batch.keep[0].sum()) == _length(short) - short.prompt_length
+    assert int(batch.keep[0].sum()) == short.label_count
     assert not batch.keep[0, last:].any()
     learned = batch.targets[: int(batch.keep[0].sum())].tolist()
-    assert learned == short.input_ids[short.prompt_length :].tolist()
+    assert learned == short.labels.tolist()
 
 
-def _length(example: Any) -> int:
-    return len(example.input_ids)
+def _length(sequence: TokenSequence) -> int:
+    return len(sequence.input_ids)

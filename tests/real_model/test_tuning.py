@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from kfp_llm_tuning.components.data.batching import EncodedSet
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet
 from kfp_llm_tuning.components.models.precision import fastest_dtype
 from tests.real_model.runs import RealRun
 
@@ -57,8 +57,8 @@ def test_the_merged_weights_are_base_and_adapter(
     from peft import PeftModel
 
     run = runs(name)
-    example = EncodedSet(run.encoded("evaluation-dataset-encoder")).example(0)
-    ids = torch.tensor([example.input_ids.tolist()])
+    sequence = EncodedSet(run.encoded("evaluation-dataset-encoder")).sequence(0)
+    ids = torch.tensor([sequence.input_ids.tolist()])
     model = load(base).float()
     with torch.inference_mode():
         untuned = model(input_ids=ids).logits
@@ -66,7 +66,7 @@ def test_the_merged_weights_are_base_and_adapter(
         merged = load(run.model).float()(input_ids=ids).logits
     # Merged weights are rounded to the base's bfloat16 (seen: an eighth of what tuning changed).
     assert (merged - apart).abs().mean() < 0.25 * (apart - untuned).abs().mean()
-    labels = slice(example.prompt_length - 1, -1)
+    labels = sequence.positions
     assert torch.equal(merged[0, labels].argmax(-1), apart[0, labels].argmax(-1))
 
 

@@ -6,7 +6,7 @@ from kfp import dsl, local
 from kfp.dsl import Dataset
 
 from kfp_llm_tuning.components import dataset
-from kfp_llm_tuning.components.data.artifacts import load_examples, read_encoding
+from kfp_llm_tuning.components.data.artifacts import load_sequences, read_encoding
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_from_a_file_to_tokens(output_folder, write_rows):
         ).outputs["encoded"]
 
     encoded = encode(dataset_uri=uri).output
-    assert len(load_examples(Path(encoded.path))) == 10
+    assert len(load_sequences(Path(encoded.path))) == 10
     encoding = read_encoding(Path(encoded.path))
     assert encoded.metadata["content_hash"] == encoding.content_hash
     assert (encoded.metadata["examples"], encoded.metadata["tokens"]) == (10, encoding.tokens)

@@ -14,7 +14,7 @@ from kfp_llm_tuning.components.data.artifacts import (
     RECORDS_FILE,
     Record,
     RecordsInfo,
-    load_examples,
+    load_sequences,
     read_encoding,
     write_records_info,
 )
@@ -55,10 +55,11 @@ def test_examples_are_prompt_completion_and_end(tmp_path):
         tmp_path / "records", [Record("a\n", "bc", 1), Record("d\n", "ef", 3, 2)]
     )
     encoding = encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
-    rows = load_examples(tmp_path / "encoded").to_list()
+    rows = load_sequences(tmp_path / "encoded").to_list()
     assert [decode(row["input_ids"]) for row in rows] == ["<bos>a\nbc<eos>", "<bos>d\nef<eos>"]
-    assert [row["prompt_length"] for row in rows] == [3, 3]
-    assert [(row["line"], row["turn"]) for row in rows] == [(1, 0), (3, 2)]
+    assert [row["starts"] for row in rows] == [[3], [3]]
+    assert [(row["stops"], row["ends"]) for row in rows] == [([6], [EOS])] * 2
+    assert [(row["line"], row["turns"]) for row in rows] == [(1, [0]), (3, [2])]
     assert read_encoding(tmp_path / "encoded") == encoding
     assert (encoding.examples, encoding.tokens, encoding.label_tokens) == (2, 12, 6)
     assert (encoding.longest, encoding.stop_token_ids) == (6, [EOS])
@@ -70,7 +71,7 @@ def test_examples_are_prompt_completion_and_end(tmp_path):
 def test_data_is_memory_mapped_and_small(tmp_path):
     records = write_records(tmp_path / "records", [Record("a\n", "b", 1)])
     encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
-    examples = load_examples(tmp_path / "encoded")
+    examples = load_sequences(tmp_path / "encoded")
     assert [Path(entry["filename"]).parent for entry in examples.cache_files] == [
         tmp_path / "encoded"
     ]
@@ -94,7 +95,7 @@ def test_labels_cover_completion_and_end_and_cuts_are_counted(pairs, inputs, out
         ]
         records = write_records(Path(scratch, "records"), texts)
         encoding = encode_dataset(records, TOKENIZER, Limits(inputs, outputs), Path(scratch, "e"))
-        rows = load_examples(Path(scratch, "e")).to_list()
+        rows = load_sequences(Path(scratch, "e")).to_list()
     cut_inputs = [text.line for text in texts if 1 + len(text.prompt.encode()) > inputs]
     cut_outputs = [text.line for text in texts if len(text.completion.encode()) > outputs]
     assert encoding.truncated_input_lines == cut_inputs
@@ -103,12 +104,13 @@ def test_labels_cover_completion_and_end_and_cuts_are_counted(pairs, inputs, out
     assert encoding.truncated_outputs == len(cut_outputs)
     for text, row in zip(texts, rows, strict=True):
         completion = TOKENIZER(text.completion, add_special_tokens=False)["input_ids"]
-        labels = row["input_ids"][row["prompt_length"] :]
+        [start] = row["starts"]
+        labels = row["input_ids"][start:]
         cut = text.line in cut_outputs
         assert labels == (completion[:outputs] if cut else [*completion, EOS])
-        assert row["prompt_length"] == min(1 + len(text.prompt.encode()), inputs)
+        assert start == min(1 + len(text.prompt.encode()), inputs)
     assert encoding.tokens == sum(len(row["input_ids"]) for row in rows)
-    assert encoding.label_tokens == encoding.tokens - sum(row["prompt_length"] for row in rows)
+    assert encoding.label_tokens == encoding.tokens - sum(row["starts"][0] for row in rows)
     assert encoding.longest == max(len(row["input_ids"]) for row in rows)
 
 
@@ -125,14 +127,14 @@ def test_small_sets_stay_usable(tmp_path):
     texts = [Record(f"{number}\n", "x", number) for number in range(1, 11)]
     records = write_records(tmp_path / "records", texts)
     assert encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded").examples == 10
-    assert len(load_examples(tmp_path / "encoded")) == 10
+    assert len(load_sequences(tmp_path / "encoded")) == 10
 
 
 def test_more_records_than_one_batch(tmp_path):
     texts = [Record(f"{number}\n", str(number), number) for number in range(1, 2501)]
     records = write_records(tmp_path / "records", texts)
     encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
-    examples = load_examples(tmp_path / "encoded")
+    examples = load_sequences(tmp_path / "encoded")
     assert examples["line"][:] == list(range(1, 2501))
     assert decode(examples[2499]["input_ids"]) == "<bos>2500\n2500<eos>"
 
@@ -161,7 +163,7 @@ def test_blank_answers_that_a_template_strips_are_left_out_and_listed(
     encoding = encode_dataset(tmp_path / "records", tokenizer, WIDE, tmp_path / "encoded")
     assert encoding.examples == 2
     assert (encoding.empty_outputs, encoding.empty_output_lines) == (1, [2])
-    assert load_examples(tmp_path / "encoded")["line"][:] == [1, 3]
+    assert load_sequences(tmp_path / "encoded")["line"][:] == [1, 3]
 
 
 def test_records_of_another_format_are_refused(chat_tokenizers, tmp_path):
@@ -202,7 +204,7 @@ def test_encoding_again_replaces_the_set(tmp_path):
     for text in ("first", "second"):
         records = write_records(tmp_path / "records", [Record("a\n", text, 1)])
         encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
-    (row,) = load_examples(tmp_path / "encoded").to_list()
+    (row,) = load_sequences(tmp_path / "encoded").to_list()
     assert decode(row["input_ids"]) == "<bos>a\nsecond<eos>"
 
 
@@ -212,8 +214,8 @@ def test_whole_gsm8k_encodes(shared_data, tmp_path):
     encoding = encode_dataset(tmp_path / "records", TOKENIZER, WIDE, tmp_path / "encoded")
     assert encoding.examples == 7473
     assert encoding.truncated_inputs == encoding.truncated_outputs == encoding.empty_outputs == 0
-    (last,) = load_examples(tmp_path / "encoded").select([7472]).to_list()
-    prompt = decode(last["input_ids"][: last["prompt_length"]])
+    (last,) = load_sequences(tmp_path / "encoded").select([7472]).to_list()
+    prompt = decode(last["input_ids"][: last["starts"][0]])
     assert prompt.startswith("<bos>question: ")
     assert prompt.endswith("?\n")
 
@@ -225,5 +227,6 @@ def test_long_conversations_are_cut_at_their_oldest(shared_data, tmp_path):
     encoding = encode_dataset(tmp_path / "records", TOKENIZER, limits, tmp_path / "encoded")
     assert encoding.truncated_inputs > 100
     assert encoding.longest <= 400 + 100 + 1
-    for row in load_examples(tmp_path / "encoded").select(range(100)).to_list():
-        assert decode(row["input_ids"][: row["prompt_length"]]).endswith("\nassistant:\n")
+    for row in load_sequences(tmp_path / "encoded").select(range(100)).to_list():
+        for start in row["starts"]:
+            assert decode(row["input_ids"][:start]).endswith("\nassistant:\n")

@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-from kfp_llm_tuning.components.data.batching import Example, collate
+from kfp_llm_tuning.components.data.token_layouts import collate
+from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.label_only_loss import (
     ForwardPlan,
     Head,
@@ -39,11 +40,11 @@ def build(kind: str, options: dict[str, Any]) -> Any:
 
 def batch_of_rows() -> TokenBatch:
     generator = np.random.default_rng(0)
-    examples = [
-        Example(generator.integers(1, 64, length).astype(np.int32), prompt)
+    sequences = [
+        TokenSequence.of_answer(generator.integers(1, 64, length).astype(np.int32), prompt)
         for length, prompt in [(20, 3), (9, 8), (14, 10), (5, 1)]
     ]
-    return collate(examples)
+    return collate(sequences)
 
 
 def reference_loss(model: torch.nn.Module, batch: TokenBatch) -> torch.Tensor:

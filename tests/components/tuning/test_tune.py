@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_scheduler
 
 from kfp_llm_tuning.components.common.errors import RunAgain, UserError
-from kfp_llm_tuning.components.data.batching import EncodedSet, StepSampler
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
+from kfp_llm_tuning.components.data.step_sampler import StepSampler
 from kfp_llm_tuning.components.tuning import micro_batches
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
 from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
@@ -111,7 +112,7 @@ def test_values_equal_those_of_a_naive_loop(whole_run: Run, tiny_model: Path) ->
     logged = {(entry["step"], "/eval_total_loss" in entry): entry for entry in whole_run.history()}
     window = [0.0, 0.0, 0.0]
     for step, plan in enumerate(StepSampler(dataset, batch_size=6, steps=12, seed=0), 1):
-        sums = [naive_sums(model, dataset, int(row)) for row in plan.rows]
+        sums = [naive_sums(model, dataset, part) for part in plan.parts]
         count = sum(part[2] for part in sums)
         (sum(part[0] for part in sums) / count).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -124,19 +125,23 @@ def test_values_equal_those_of_a_naive_loop(whole_run: Run, tiny_model: Path) ->
             window = [0.0, 0.0, 0.0]
         if step % 4 == 0:
             with torch.no_grad():
-                parts = [naive_sums(model, evaluation_set, row) for row in range(13)]
+                parts = [
+                    naive_sums(model, evaluation_set, SequencePart(row, 0, 1)) for row in range(13)
+                ]
             check_values(logged[step, True], "eval", totals(parts))
     for name, weight in model.state_dict().items():
         if name in whole_run.weights():
             torch.testing.assert_close(whole_run.weights()[name], weight, rtol=1e-3, atol=1e-4)
 
 
-def naive_sums(model: Any, dataset: EncodedSet, row: int) -> tuple[torch.Tensor, int, int]:
-    """One example by itself, all logits: summed loss, correct, count."""
-    example = dataset.example(row)
-    ids = torch.from_numpy(example.input_ids.astype("int64"))
-    logits = model(ids[None]).logits[0, example.prompt_length - 1 : -1]
-    targets = ids[example.prompt_length :]
+def naive_sums(
+    model: Any, dataset: EncodedSet, part: SequencePart
+) -> tuple[torch.Tensor, int, int]:
+    """One sequence by itself, all logits: summed loss, correct, count."""
+    sequence = dataset.part(part)
+    ids = torch.from_numpy(sequence.input_ids.astype("int64"))
+    logits = model(ids[None]).logits[0, sequence.positions]
+    targets = torch.from_numpy(sequence.labels.astype("int64"))
     loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
     return loss, int((logits.argmax(-1) == targets).sum()), len(targets)
 
@@ -200,8 +205,9 @@ def test_two_processes_give_the_values_of_one(make_run: Callable[..., Run], whol
     completed = start(distributed + run.command()).communicate()
     assert run.paths.output.exists(), completed[0]
     assert_close_history(run, whole_run)
-    assert run.history()[-1]["/eval_num_predictions"] == sum(
-        EncodedSet(run.paths.evaluation_dataset).label_counts
+    assert (
+        run.history()[-1]["/eval_num_predictions"]
+        == EncodedSet(run.paths.evaluation_dataset).label_tokens
     )
 
 
