@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 FilledText: TypeAlias = Annotated[str, Meta(min_length=1)]
 Author: TypeAlias = Literal["system", "user", "assistant", "tool"]
@@ -126,6 +127,18 @@ def answers(row: ChatRow) -> Iterator[tuple[int, Message]]:
         for position, message in enumerate(row.messages)
         if message.author == "assistant" and message.learned
     )
+
+
+def learn_last_answer(row: Row) -> Row:
+    """Gives a conversation of which the last answer alone is learned; a text as it is."""
+    if isinstance(row, TextRow):
+        return row
+    last = max((position for position, _ in answers(row)), default=-1)
+    messages = [
+        replace(message, learned=message.learned and position == last)
+        for position, message in enumerate(row.messages)
+    ]
+    return replace(row, messages=messages)
 
 
 def message_text(message: Message) -> str:

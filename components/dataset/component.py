@@ -47,6 +47,7 @@ def preprocess_dataset(
     seed: int = 0,
     data_version: str = "",
     dataset_format: str = "",
+    train_on: str = "all",
 ) -> None:
     """Turns text rows or conversations into prompts and completions.
 
@@ -61,6 +62,7 @@ def preprocess_dataset(
         seed: Of the choice of what is held out.
         data_version: Of validate-pipeline; another version is another task for KFP's cache.
         dataset_format: What the rows are written in; empty to find it from the rows.
+        train_on: Which answers of a conversation are learned: all or last.
         preprocessed: Folder with records.jsonl and info.json.
     """
     from kfp_llm_tuning.components.common.errors import exit_on_error
@@ -76,6 +78,7 @@ def preprocess_dataset(
             evaluation_fraction,
             seed,
             dataset_format,
+            train_on,
         )
     preprocessed.metadata.update(facts)
 

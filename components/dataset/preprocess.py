@@ -12,6 +12,7 @@ import msgspec
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.data.artifacts import (
     RECORDS_FILE,
     Record,
@@ -71,6 +72,7 @@ class Source:
         default_context: Context of conversations that have none of their own.
         part: Which rows are written.
         dataset_format: A choice of the root input; empty to find the format from the rows.
+        train_on: Which answers of a conversation are learned.
     """
 
     uri: str
@@ -78,6 +80,7 @@ class Source:
     default_context: str = ""
     part: Part = Part()
     dataset_format: str = ""
+    train_on: TrainOn = TrainOn.ALL
 
 
 def preprocess_dataset(
@@ -147,7 +150,7 @@ def _write_records(
                 task.add_row(row)
                 renderer.add(place, row)
 
-        scan(source.uri, expected, findings, visit)
+        scan(source.uri, expected, findings, visit, train_on=source.train_on)
         renderer.finish()
     raise_all(list_problems(findings))
     if not writer.examples:

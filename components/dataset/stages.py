@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.data.artifacts import read_records_info
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import (
@@ -27,6 +28,7 @@ def preprocess_for_model(
     evaluation_fraction: float = 0.0,
     seed: int = 0,
     dataset_format: str = "",
+    train_on: str = "all",
 ) -> dict[str, Any]:
     """Writes the records of a dataset for a model (see `preprocess_dataset`).
 
@@ -40,6 +42,7 @@ def preprocess_for_model(
         evaluation_fraction: The share that is held out; 0 for none.
         seed: Of the choice of what is held out.
         dataset_format: As in `Source`.
+        train_on: As in `Source`; what is held out is asked whole.
 
     Returns:
         Metadata of the output artifact.
@@ -51,7 +54,9 @@ def preprocess_for_model(
     uri = dataset_uri or (held_out_from if evaluation_fraction else "")
     if uri:
         part = Part(evaluation_fraction, seed, held_out=not dataset_uri)
-        source = Source(uri, large_model_reference, default_context, part, dataset_format)
+        source = Source(
+            uri, large_model_reference, default_context, part, dataset_format, TrainOn(train_on)
+        )
         tokenizer = load_tokenizer(tokenizer_folder(reference))
         info = preprocess_dataset(source, tokenizer, Path(folder))
     else:

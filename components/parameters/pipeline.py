@@ -12,6 +12,7 @@ from typing import Any
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.metrics import GATE_METRICS, PRIMARY_METRICS_ALLOWED
 from kfp_llm_tuning.components.common.platforms import VERTEX
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
 
 # The root input that gives the tuner's arguments that are no root inputs of their own.
@@ -274,6 +275,12 @@ class RootInputs:
         help="Format of the rows of both sets; empty: found from the rows of each.",
         group="data",
         choices=("", *(name.value for name in FormatName)),
+    )
+    train_on: str = _own(
+        "all",
+        help="Answers of a training conversation that are learned: all, or the last.",
+        group="data",
+        choices=tuple(choice.value for choice in TrainOn),
     )
     tuner_arguments: dict[str, Any] = _own(
         {},

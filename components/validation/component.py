@@ -29,6 +29,7 @@ def validate_dataset(
     tuner_arguments: dict = {},  # type: ignore[type-arg]  # noqa: B006
     tracking_uri: str = "",
     dataset_format: str = "",
+    train_on: str = "all",
 ) -> None:
     """Checks every row of the training and the evaluation set.
 
@@ -57,6 +58,7 @@ def validate_dataset(
             KFP_RUN_ID names: a refused dataset is shown there. Empty for none.
         dataset_format: What the rows of both sets are written in; empty to find it from the rows of
             each.
+        train_on: Which answers of a training conversation are learned: all or last.
         summary: JSON file with figures and findings.
         metrics: Counts of examples, errors, warnings, duplicates, tokens.
         report: The page for people.
@@ -82,6 +84,7 @@ def validate_dataset(
         max_printed_problems=max_printed_problems,
         tuner_arguments=tuner_arguments,
         dataset_format=dataset_format,
+        train_on=train_on,
     )
     with exit_on_error(), tracked_task("validate-dataset", tracking_uri, "tuning"):
         validate_to_files(request, summary.path, report.path, metrics.log_metric)

@@ -11,6 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.held_out import hold_out
 from kfp_llm_tuning.components.data.reading.findings import (
@@ -77,6 +78,7 @@ class Request:
         max_printed_problems: How many errors, warnings and notes, each, are told in full.
         tuner_arguments: The root input; a batch_size in it takes the place of the model's.
         dataset_format: A choice of the root input; empty to find each set's from its rows.
+        train_on: Which answers of training conversations are learned, as in `TrainOn`.
     """
 
     dataset_uri: str
@@ -94,6 +96,7 @@ class Request:
     max_printed_problems: int = MAX_PRINTED_PROBLEMS
     tuner_arguments: Mapping[str, Any] = field(default_factory=dict)
     dataset_format: str = ""
+    train_on: str = "all"
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,8 @@ class _Validator:
         names = name_files(request.dataset_uri, request.evaluation_data_uri)
         whole = NamedDataset(request.dataset_uri, names[0], self._format)
         held_out = self._hold_out()
-        training = reader.read(whole, None if held_out is None else ~held_out)
+        rest = None if held_out is None else ~held_out
+        training = reader.read(whole, rest, train_on=TrainOn(request.train_on))
         kind = self._format.row_format
         self._add(check_training_counts(training.scan, kind, limits), training)
         evaluation = None
@@ -310,7 +314,8 @@ def _check_parameters(request: Request) -> Iterator[Problem]:
     if (most := request.max_printed_problems) < 1:
         yield Problem(f"{most} is too few.", "max_printed_problems", "1 or more")
     yield from read_further(request.tuner_arguments)[1]
-    yield from limit_problems(request.dataset_format, TEXT["dataset_format"])
+    for name in ("dataset_format", "train_on"):
+        yield from limit_problems(getattr(request, name), TEXT[name])
 
 
 def _context_with_text() -> Finding:

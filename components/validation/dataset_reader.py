@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.reading.findings import Finding, Findings, Severity
 from kfp_llm_tuning.components.data.reading.places import Place
@@ -65,6 +66,7 @@ class DatasetReader:
         part: NDArray[numpy.bool_] | None = None,
         *,
         known: bool = False,
+        train_on: TrainOn = TrainOn.ALL,
     ) -> ScannedDataset:
         """Reads a set, or the part of a file that is one.
 
@@ -72,6 +74,7 @@ class DatasetReader:
             dataset: The file, or files.
             part: Whether each good row belongs to the part; None for the whole set.
             known: Whether what is wrong with the other rows was told already.
+            train_on: Which answers of its conversations are learned.
 
         Returns:
             What was found of it.
@@ -101,12 +104,12 @@ class DatasetReader:
         self._uncounted = dataset
         findings = Findings(0) if known else self._findings
         window = self._model.dataset_limits.advised_on
-        scanned = scan(dataset.uri, dataset.format, findings, visit, window, dataset.name)
+        scanned = scan(dataset.uri, dataset.format, findings, visit, window, dataset.name, train_on)
         if part is not None:
             scanned = scanned.part(len(profile.examples), messages, learned, with_bad=not known)
         checked = ScannedDataset(scanned, profile, self._finish_counting())
         if not known:
-            for finding in list_notes(scanned):
+            for finding in list_notes(checked):
                 report(finding)
         return checked
 

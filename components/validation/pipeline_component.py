@@ -53,6 +53,7 @@ def validate_pipeline(
     gate_threshold: float = 0.0,
     registry_uri: str = "",
     dataset_format: str = "",
+    train_on: str = "all",
     # A plain dict: YAML keeps no types of entries. kfp copies the default as it is written.
     tuner_arguments: dict = {},  # type: ignore[type-arg]  # noqa: B006
     template: str = "tune-large-model",
@@ -127,6 +128,7 @@ def validate_pipeline(
         gate_threshold: Value that the gate metric must reach.
         registry_uri: MLflow tracking URI to register at; empty means the platform's own registry.
         dataset_format: Format of the rows of both sets; empty means that the rows tell.
+        train_on: Which answers of a training conversation are learned: all or last.
         tuner_arguments: Further arguments of the tuner, such as batch_size and lora_rank, by name.
         template: tune-large-model or tune-large-chat-model.
         platform: local, kubeflow or vertex.

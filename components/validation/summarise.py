@@ -70,14 +70,22 @@ def summarise(checked: ScannedDataset, model: ModelReference) -> DatasetSummary:
     )
 
 
-def list_notes(scanned: Scan) -> Iterator[Finding]:
-    """Tells what the rows were read as, and what was passed over: blank lines, unread fields."""
+def list_notes(checked: ScannedDataset) -> Iterator[Finding]:
+    """Tells what the rows were read as, how, and what was passed over."""
+    scanned, tokens = checked.scan, checked.tokens
     if scanned.good_examples and scanned.format.name:
         what = f"read as {scanned.format.title}, {_count_rows(scanned)}."
         yield Finding("format", what, severity=Severity.NOTE)
     if scanned.good_examples and scanned.format.caution:
         what = f"{_count_rows(scanned)}: {scanned.format.caution}"
         yield Finding("other_answers", what, severity=Severity.WARNING)
+    if tokens and tokens.rewritten:
+        what = (
+            f"{counted(tokens.rewritten, 'answer')} of conversations cannot be learned in one pass "
+            "with the answers before: the model's prompt format writes earlier messages in other "
+            "words once more is said."
+        )
+        yield Finding("separate_passes", what, severity=Severity.NOTE)
     if scanned.blank_lines:
         what = f"blank lines are skipped: {scanned.blank_lines:,}."
         yield Finding("blank_lines", what, severity=Severity.NOTE)

@@ -42,12 +42,15 @@ class TokenCounts:
         inputs: One a counted example: its prompt, of chat the last and longest.
         outputs: One a counted completion.
         uncounted: Examples that were not counted since their bytes are within the limits.
+        rewritten: Answers whose prompt does not begin with the answer before it and what that was
+            asked: each is read in a pass of its own.
         has_reasoning: Whether any answer has reasoning that the model's template knows.
     """
 
     inputs: LengthCounts = field(default_factory=LengthCounts)
     outputs: LengthCounts = field(default_factory=LengthCounts)
     uncounted: int = 0
+    rewritten: int = 0
     has_reasoning: bool = False
 
 
@@ -77,6 +80,11 @@ class _Texts:
     place: Place
     prompt: str
     answers: dict[str, str]
+
+    @property
+    def said(self) -> str:
+        """The last prompt and its answer."""
+        return self.prompt + [*self.answers.values()][-1]
 
     @property
     def is_chat(self) -> bool:
@@ -163,6 +171,8 @@ class TokenCounter:
         if self._row is None or self._row.place != place:
             self._close_row()
             self._row = _Texts(place, example.prompt, {})
+        elif not example.prompt.startswith(self._row.said):
+            self._counts.rewritten += 1
         self._row = replace(self._row, prompt=example.prompt)
         self._row.answers[written.path] = example.answer
 

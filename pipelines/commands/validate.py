@@ -12,6 +12,7 @@ import click
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.errors import EXIT_USER_ERROR, raise_all
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.parameters.pipeline import TEXT, TEXT_TEMPLATE
 from kfp_llm_tuning.components.parameters.reading import read
@@ -71,6 +72,13 @@ _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 )
 @click.option("--epochs", type=float, help="Passes over the data, instead of --train-steps.")
 @click.option(
+    "--train-on",
+    type=click.Choice([choice.value for choice in TrainOn]),
+    default=TrainOn.ALL.value,
+    show_default=True,
+    help="Answers of a conversation that are learned.",
+)
+@click.option(
     "--report",
     "report_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -95,6 +103,7 @@ def validate(
     default_context: str,
     train_steps: int | None,
     epochs: float | None,
+    train_on: str,
     report_file: Path | None,
     strict: bool,
     max_printed: int,
@@ -123,6 +132,7 @@ def validate(
                 dataset_format=dataset_format or "",
                 default_context=default_context,
                 **_run_length(reference, train_steps, epochs),
+                train_on=train_on,
                 strict=strict,
                 max_printed_problems=max_printed,
             )

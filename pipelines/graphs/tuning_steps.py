@@ -6,6 +6,7 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from kfp_llm_tuning.components.common import images
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.pipelines.graphs.inputs import names_read, taken
 from kfp_llm_tuning.pipelines.graphs.parts import OURS, Parts
 from kfp_llm_tuning.pipelines.graphs.platform import Platform, Role
@@ -85,7 +86,12 @@ def add_datasets(platform: Platform, parts: Parts = OURS, **inputs: Any) -> Data
     ).after(validated)
     evaluation = parts.preprocess_dataset(
         held_out_from=training_uri,
-        **of(OURS.preprocess_dataset, dataset_uri=inputs["evaluation_data_uri"]),
+        # Every answer is asked, whichever are learned.
+        **of(
+            OURS.preprocess_dataset,
+            dataset_uri=inputs["evaluation_data_uri"],
+            train_on=TrainOn.ALL.value,
+        ),
     ).after(validated)
     evaluation.set_display_name("preprocess-eval-dataset")
     encoded = parts.dataset_encoder(

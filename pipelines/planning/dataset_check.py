@@ -108,6 +108,7 @@ def _validate(run: PlannedRun) -> Summary:
             max_printed_problems=_SHOWN_FINDINGS,
             tuner_arguments=run.value("tuner_arguments"),
             dataset_format=str(run.value("dataset_format") or ""),
+            train_on=str(run.value("train_on")),
         )
     ).summary
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.data.formats.format import Format
 from kfp_llm_tuning.components.data.reading.careful_check import LineReport, check_line
 from kfp_llm_tuning.components.data.reading.fast_check import FastCheck
@@ -23,7 +24,13 @@ from kfp_llm_tuning.components.data.reading.limits import (
 )
 from kfp_llm_tuning.components.data.reading.places import Place
 from kfp_llm_tuning.components.data.reading.row_sizes import may_be_too_large, too_large
-from kfp_llm_tuning.components.data.rows import Row, RowFormat, count_answers, count_messages
+from kfp_llm_tuning.components.data.rows import (
+    Row,
+    RowFormat,
+    count_answers,
+    count_messages,
+    learn_last_answer,
+)
 from kfp_llm_tuning.components.data.sources.parts import Part, Rows
 from kfp_llm_tuning.components.data.sources.reader import read_source
 
@@ -97,6 +104,7 @@ def scan(
     visit: Visitor,
     window: int | None = None,
     name: str = "",
+    train_on: TrainOn = TrainOn.ALL,
 ) -> Scan:
     """Checks every row of a dataset.
 
@@ -107,6 +115,7 @@ def scan(
         visit: Called with each of the first ``window`` good examples.
         window: How many good examples are visited; None for all.
         name: What the dataset is called in findings; empty for the last part of its URI.
+        train_on: Which answers are learned of the conversations that are visited and counted.
 
     Returns:
         The counts.
@@ -116,7 +125,7 @@ def scan(
     """
     scanned = Scan(uri, name or name_files(uri)[0], expected)
     most = sys.maxsize if window is None else window
-    scanner = _Scanner(scanned, findings, visit, most)
+    scanner = _Scanner(scanned, findings, visit, most, train_on)
     for part in read_source(uri, scanned.name, jsonl_only=expected.jsonl_only):
         scanner.check(part)
     return scanned
@@ -131,7 +140,9 @@ class _Scanner:
         findings: Findings,
         visit: Visitor,
         window: int,
+        train_on: TrainOn,
     ) -> None:
+        self._learns_last = train_on == TrainOn.LAST
         self._format = scanned.format
         self._findings = findings
         self._visit = visit
@@ -210,9 +221,14 @@ class _Scanner:
             return 0
         messages = count_messages(rows)
         self._scan.good_messages += messages
-        # In published rows every second message is the assistant's.
-        self._scan.answers += messages // 2 if self._fast else count_answers(rows)
+        self._scan.answers += self._count_answers(rows, messages)
         return messages
+
+    def _count_answers(self, rows: Sequence[Row], messages: int) -> int:
+        if self._learns_last:
+            return count_answers([learn_last_answer(row) for row in rows])
+        # In published rows every second message is the assistant's.
+        return messages // 2 if self._fast else count_answers(rows)
 
     def _note_ignored(self, names: Iterable[str]) -> None:
         """Counts fields that are not read; of very many the rare ones together."""
@@ -227,7 +243,7 @@ class _Scanner:
 
     def _visit_rows(self, rows: Iterable[tuple[Place, Row]]) -> None:
         for place, row in islice(rows, self._window - self._scan.visited):
-            self._visit(place, row)
+            self._visit(place, learn_last_answer(row) if self._learns_last else row)
             self._scan.visited += 1
 
 

@@ -10,18 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.data.artifacts import (
     RECORDS_FILE,
     Record,
     RecordsInfo,
     load_sequences,
     read_encoding,
+    read_records,
     write_records_info,
 )
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
 from kfp_llm_tuning.components.models import byte_tiny
+from tests.components.chat_tokenizers import TEMPLATES
 
 TOKENIZER = byte_tiny.build_tokenizer()
 BOS, EOS = TOKENIZER.bos_token_id, TOKENIZER.eos_token_id
@@ -230,3 +234,81 @@ def test_long_conversations_are_cut_at_their_oldest(shared_data, tmp_path):
     for row in load_sequences(tmp_path / "encoded").select(range(100)).to_list():
         for start in row["starts"]:
             assert decode(row["input_ids"][:start]).endswith("\nassistant:\n")
+
+
+DIALOGUES = [
+    {
+        "messages": [
+            {"role": role, "content": f"{role} says {number} of {row}"}
+            for number in range(3)
+            for role in ("user", "assistant")
+        ]
+    }
+    for row in range(4)
+]
+
+
+@pytest.fixture
+def dialogue_records(write_rows, tmp_path):
+    def write(tokenizer, **options):
+        source = Source(write_rows(DIALOGUES), "byte-tiny", dataset_format="openai", **options)
+        preprocess_dataset(source, tokenizer, tmp_path / "records")
+        return tmp_path / "records"
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["plain", *TEMPLATES])
+def test_a_conversation_in_one_pass_has_the_tokens_and_labels_of_its_records(
+    name, chat_tokenizers, dialogue_records, tmp_path
+):
+    tokenizer = {**chat_tokenizers, "plain": TOKENIZER}[name]
+    records = dialogue_records(tokenizer)
+    encoding = encode_dataset(records, tokenizer, WIDE, tmp_path / "encoded")
+    one_by_one = [
+        msgspec.structs.replace(record, line=number, turn=0)
+        for number, record in enumerate(read_records(records))
+    ]
+    apart = write_records(tmp_path / "apart", one_by_one, tokenizer)
+    expected = encode_dataset(apart, tokenizer, WIDE, tmp_path / "encoded apart")
+    joined, alone = EncodedSet(tmp_path / "encoded"), EncodedSet(tmp_path / "encoded apart")
+    parts = [
+        joined.part(SequencePart(row, answer, answer + 1))
+        for row in range(len(joined))
+        for answer in range(joined.answer_counts[row])
+    ]
+    assert joined.examples == encoding.examples == len(parts) == len(alone) == 12
+    for part, record in zip(parts, map(alone.sequence, range(12)), strict=True):
+        assert part.input_ids[:-1].tolist() == record.input_ids[:-1].tolist()
+        assert part.positions.tolist() == record.positions.tolist()
+        assert part.labels.tolist() == record.labels.tolist()
+    assert encoding.tokens_apart == expected.tokens == expected.tokens_apart
+    if name not in ("qwen-thinking", "endless"):
+        assert (encoding.sequences, encoding.answers_apart) == (4, {})
+        assert encoding.tokens < encoding.tokens_apart / 1.5
+
+
+def test_what_is_read_apart_is_told_with_its_reason(
+    chat_tokenizers, dialogue_records, tmp_path, caplog
+):
+    tokenizer = chat_tokenizers["qwen-thinking"]
+    with caplog.at_level(logging.INFO):
+        encoding = encode_dataset(
+            dialogue_records(tokenizer), tokenizer, WIDE, tmp_path / "encoded"
+        )
+    [(why, count)] = encoding.answers_apart.items()
+    assert (encoding.sequences, count) == (12, 8)
+    assert "in other words" in why
+    assert f"read apart, each with its history before it, since {why}: 8 (lines 1, 2, 3, 4)." in (
+        caplog.text
+    )
+
+
+def test_the_last_answer_alone_is_learned_where_that_is_asked(dialogue_records, tmp_path):
+    records = dialogue_records(TOKENIZER, train_on=TrainOn.LAST)
+    encoding = encode_dataset(records, TOKENIZER, WIDE, tmp_path / "encoded")
+    assert (encoding.examples, encoding.sequences) == (4, 4)
+    encoded = EncodedSet(tmp_path / "encoded")
+    assert [decode(encoded.sequence(row).labels.tolist()) for row in range(4)] == [
+        f"assistant says 2 of {row}<eos>" for row in range(4)
+    ]

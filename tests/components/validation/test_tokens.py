@@ -127,3 +127,42 @@ def test_a_mention_of_a_tag_keeps_the_format(check: Check, chat_tokenizers: dict
     named = {kind for _, kind, _ in kinds}
     assert "control_token" in named
     assert not named & {"no_reasoning", "row_refused"}
+
+
+@pytest.mark.parametrize(("name", "rewritten"), [("llama-3", 0), ("qwen-thinking", 12)])
+def test_answers_that_need_a_pass_of_their_own_are_noted(
+    chat_tokenizers: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    rewritten: int,
+) -> None:
+    examined = ExaminedModel([], "", chat_tokenizers[name])
+    monkeypatch.setattr(dataset_module, "examine", lambda *_: examined)
+    messages = [{"role": role, "content": "a"} for _ in range(2) for role in ("user", "assistant")]
+    path = tmp_path / "train.jsonl"
+    path.write_text((json.dumps({"messages": messages}) + "\n") * 12)
+    validation = validate_dataset(Request(str(path), large_model_reference="byte-tiny"))
+    notes = validation.findings.by_kind(Severity.NOTE)
+    assert notes.get("separate_passes", 0) == bool(rewritten)
+    if rewritten:
+        problems = told(validation, Severity.NOTE, "separate_passes")
+        assert any(f"{rewritten} answers of conversations cannot" in text for text in problems)
+
+
+@pytest.mark.parametrize(("train_on", "examples"), [("all", 24), ("last", 12)])
+def test_steps_are_counted_in_the_answers_that_are_learned(
+    tmp_path: Path, train_on: str, examples: int
+) -> None:
+    messages = [{"role": role, "content": "a"} for _ in range(2) for role in ("user", "assistant")]
+    path = tmp_path / "train.jsonl"
+    path.write_text((json.dumps({"messages": messages}) + "\n") * 12)
+    request = Request(
+        str(path), large_model_reference="byte-tiny", train_steps=12, train_on=train_on
+    )
+    summary = validate_dataset(request).summary
+    assert summary.training.training_examples == examples
+    assert summary.steps and summary.steps.epochs == 12 * summary.steps.batch_size / examples
+    refused = Request(str(path), large_model_reference="byte-tiny", train_on="first")
+    with pytest.raises(UserError, match="train_on"):
+        validate_dataset(refused)
