@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.components.data.rendering.prompts import Turn
+from kfp_llm_tuning.components.common.errors import Problem, raise_all
+from kfp_llm_tuning.components.data.rendering.prompts import RowRefusedError, Turn
 from kfp_llm_tuning.components.generation.decoded_text import known_tokens
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
 from kfp_llm_tuning.components.generation.engines import open_engine
@@ -89,10 +90,13 @@ class TunedModel:
 
         Returns:
             The tokens of each.
+
+        Raises:
+            UserError: For every one that cannot be written for the model.
         """
         tokenization = self._cut if cut else self._whole
         return tokenization.prompts(
-            [self._prompt(instance) for instance in instances],
+            self._written(instances),
             [self._head(instance) for instance in instances],
         )
 
@@ -197,6 +201,19 @@ class TunedModel:
 
         tokenizer = self.engine.tokenizer
         return Tokenization(tokenizer, PlainFormatter(tokenizer), sys.maxsize, sys.maxsize)
+
+    def _written(self, instances: Sequence[Instance]) -> list[str]:
+        texts: list[str] = []
+        problems: list[Problem] = []
+        for instance in instances:
+            try:
+                texts.append(self._prompt(instance))
+            except RowRefusedError as error:
+                problems += (
+                    replace(one, where=instance.where or one.where) for one in error.problems
+                )
+        raise_all(problems)
+        return texts
 
     def _prompt(self, instance: Instance) -> str:
         said = Turn(instance.messages, instance.context, instance.is_chat, instance.tools)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kfp_llm_tuning.components.generation.instances import instance_from_row, text_instance
+from kfp_llm_tuning.components.generation.instances import text_instance
+from kfp_llm_tuning.components.generation.questions import read_question
 from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
 # Parameters of a request and their defaults; 0 is the limit that the model was tuned with.
@@ -26,7 +27,7 @@ class ServedModel:
         """Answers every row.
 
         Args:
-            model_input: A list of texts or of objects as ``instances.parse_instances`` reads them,
+            model_input: A list of texts or of rows as ``generation.questions`` reads them,
                 or a pandas.DataFrame with the objects' fields as columns.
             params: As ``DEFAULT_PARAMETERS``.
 
@@ -39,7 +40,7 @@ class ServedModel:
         settings = {**DEFAULT_PARAMETERS, **(params or {})}
         rows = model_input if isinstance(model_input, list) else model_input.to_dict("records")
         instances = [
-            text_instance(row) if isinstance(row, str) else instance_from_row(row) for row in rows
+            text_instance(row) if isinstance(row, str) else read_question(row) for row in rows
         ]
         answers = self._model.answer(instances, settings["max_output_tokens"])
         return [answer.content for answer in answers]

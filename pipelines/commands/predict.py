@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.common.input_stream import InputStream
 from kfp_llm_tuning.components.common.storage import open_output
 from kfp_llm_tuning.components.serving.logs import configure_transformers
 from kfp_llm_tuning.pipelines.commands.completion import complete_models
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.instances import Instance
     from kfp_llm_tuning.components.generation.tuned_model import Answer
 
+_STDIN = "-"
 _logger = logging.getLogger(__name__)
 
 
@@ -33,7 +36,7 @@ _logger = logging.getLogger(__name__)
 @click.argument("text", required=False)
 @registry_option
 @click.option(
-    "--input", "input_file", type=click.File("rb"), metavar="FILE", help="JSONL; - is stdin."
+    "--input", "source", type=click.Path(), metavar="FILE", help="Rows to answer; - is stdin."
 )
 @click.option(
     "--output",
@@ -53,22 +56,24 @@ def predict(
     model: str,
     text: str | None,
     registry_uri: str,
-    input_file: IO[bytes] | None,
+    source: str | None,
     output: str,
     context: str,
     max_output_tokens: int | None,
     as_json: bool,
 ) -> None:
-    """Ask a tuned model, with TEXT or a JSONL file.
+    """Ask a tuned model, with TEXT or a file.
 
     MODEL is a folder, NAME (the deployed version, else the newest), NAME@VERSION,
     models/NAME@VERSION, models:/NAME/VERSION or models:/NAME@deployed.
 
-    Lines of the file are as in a dataset: input_text, or messages with an optional context; an
-    answer that a line already has is not shown to the model. Answers are the likeliest tokens:
-    the same question has the same answer.
+    FILE is whatever `validate` reads: JSONL, a JSON array, CSV, TSV, Parquet or Arrow, a folder, a
+    pattern, several with commas between, hf://org/name; and rows in every format, also without an
+    answer, such as {"prompt": "..."}. The last answer of a row is not shown to the model. Each
+    row gets one line of JSON. Answers are the likeliest tokens: the same question has the same
+    answer.
     """
-    instances = _instances(text, context, input_file)
+    instances = _instances(text, context, source)
     with _opened(output) as write:
         with at_work(f"Asking {model}"):
             folder = model_folder(model, registry_uri)
@@ -79,7 +84,7 @@ def predict(
         _warn(answers)
         for answer in answers:
             line = answer.content
-            if as_json or input_file:
+            if as_json or source:
                 line = json.dumps(dataclasses.asdict(answer), ensure_ascii=False)
             write(line)
 
@@ -104,21 +109,29 @@ def _opened(output: str) -> Iterator[Callable[[str], None]]:
         yield lambda line: click.echo(line.encode(), file=stream)
 
 
-def _instances(text: str | None, context: str, input_file: IO[bytes] | None) -> list[Instance]:
-    from kfp_llm_tuning.components.data.reading.lines import read_lines
-    from kfp_llm_tuning.components.generation import instances
+def _instances(text: str | None, context: str, source: str | None) -> list[Instance]:
+    from kfp_llm_tuning.components.generation.instances import Instance, text_instance
 
-    if (text is None) == (input_file is None):
+    if (text is None) == (source is None):
         raise UserError(Problem("nothing to ask, or two things.", allowed="TEXT or --input FILE"))
-    if input_file:
+    if source:
         if context:
             raise UserError(Problem("a file's rows bring their own context.", "--context"))
-        name = getattr(input_file, "name", "stdin")
-        return instances.parse_instances(read_lines(InputStream(input_file, name), name), name)
-    if context:
-        messages = [{"author": "user", "content": text}]
-        return [instances.instance_from_row({"messages": messages, "context": context})]
-    return [instances.text_instance(text or "")]
+        return _read(source)
+    asked = text_instance(text or "")
+    return [Instance(asked.messages, context, is_chat=True) if context else asked]
+
+
+def _read(source: str) -> list[Instance]:
+    from kfp_llm_tuning.components.generation.questions import read_questions
+
+    if source != _STDIN:
+        return read_questions(source)
+    # Of a stream that is read once, neither the container can be found nor a footer be read.
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        return read_questions(copy.name, "stdin")
 
 
 def _warn(answers: Sequence[Answer]) -> None:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.generation.tuned_model import TunedModel
 
 _REPORT_PIXELS = 600
-# Roles whose messages are what the assistant is told beforehand.
-_INSTRUCTING = ("system", "developer")
 
 
 @dataclass(frozen=True)
@@ -232,22 +230,15 @@ def _is_conversation(prompt: Any) -> bool:
     )
 
 
-def _row_of(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Writes a conversation as a row of a dataset, also one in the words of OpenAI's clients."""
-    spoken = [{"author": one.get("author") or one.get("role"), **one} for one in messages]
-    said = [one for one in spoken if one["author"] not in _INSTRUCTING]
-    context = [str(one.get("content", "")) for one in spoken if one["author"] in _INSTRUCTING]
-    return {"messages": said, "context": "\n\n".join(context)}
-
-
 def _instance(prompt: Any) -> Instance:
-    from kfp_llm_tuning.components.generation.instances import instance_from_row, text_instance
+    from kfp_llm_tuning.components.generation.instances import text_instance
+    from kfp_llm_tuning.components.generation.questions import read_question
 
     if isinstance(prompt, str):
         return text_instance(prompt)
     if _is_conversation(prompt):
-        return instance_from_row(_row_of(prompt))
+        return read_question({"messages": list(prompt)})
     if isinstance(prompt, Mapping):
-        return instance_from_row(dict(prompt))
+        return read_question(prompt)
     allowed = "a text, a list of messages, or a row of a dataset"
     raise UserError(Problem(f"{short(prompt)} asks nothing.", "prompt", allowed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -72,8 +73,9 @@ def test_text_alone_is_the_answer_alone(model: Path) -> None:
 
 
 def test_rows_of_a_file(model: Path, tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"input_text": "hello", "output_text": "ignored"},
+        {"messages": [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi"}]},
         {"messages": [{"author": "user", "content": "hi"}], "context": "be kind"},
         {"prompt": "x" * 100},
     ]
@@ -82,9 +84,22 @@ def test_rows_of_a_file(model: Path, tmp_path: Path) -> None:
     result = call(str(model), "--input", str(source), "--output", str(target))
     assert result.stdout == ""
     written = [json.loads(line) for line in target.read_text().splitlines()]
-    assert [answer["input_truncated"] for answer in written] == [False, False, True]
+    assert [answer["input_truncated"] for answer in written] == [False] * 3 + [True]
     assert [written[0]] == answers(call(str(model), "hello", "--json"))
-    assert [written[1]] == answers(call(str(model), "hi", "--context", "be kind", "--json"))
+    chat = answers(call(str(model), "hi", "--context", "be kind", "--json"))
+    assert [written[1]] == [written[2]] == chat
+
+
+def test_rows_that_a_model_cannot_be_asked_are_all_told(model: Path, tmp_path: Path) -> None:
+    tool = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    row = {"messages": [{"role": "user", "content": "hi"}], "tools": [tool]}
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(map(json.dumps, [row, {"prompt": "a"}, row])))
+    with pytest.raises(UserError) as caught:
+        call(str(model), "--input", str(source))
+    told = [(problem.where, problem.what) for problem in caught.value.problems]
+    assert [where for where, _ in told] == ["in.jsonl line 1", "in.jsonl line 3"]
+    assert all("no tool definitions" in what for _, what in told)
 
 
 def test_rows_of_stdin(model: Path) -> None:
@@ -111,8 +126,8 @@ def test_nothing_to_ask_or_two_things(model: Path, tmp_path: Path) -> None:
 
 def test_bad_rows_leave_no_output(model: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text("{\n")
-    with pytest.raises(UserError, match="line 1"):
+    source.write_text('{"prompt": "a"}\n{\n')
+    with pytest.raises(UserError, match="line 2"):
         call(str(model), "--input", str(source), "--output", str(target))
     assert not target.exists()
 
