@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common import charts
 from kfp_llm_tuning.components.common.report import render
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.evaluation.alarms import AlarmKind
 from kfp_llm_tuning.components.evaluation.answer_list import list_answers
 from kfp_llm_tuning.components.evaluation.artifacts import PredictionInfo
@@ -218,10 +219,10 @@ def _remarks(evaluation: Evaluation) -> list[str]:
             f"BLEU counts runs of {_BLEU_WORDS} words, and no reference is that long: its value "
             "says nothing here."
         )
-    if evaluation.references_without_rouge_tokens:
+    if unseen := evaluation.references_without_rouge_tokens:
         remarks.append(
-            f"ROUGE sees nothing in {evaluation.references_without_rouge_tokens:,} references: it "
-            "knows the letters a to z and digits only. Look at chrF and exact match instead."
+            f"ROUGE sees nothing in {counted(unseen, 'reference')}: it knows the letters a to z "
+            "and digits only. Look at chrF and exact match instead."
         )
     return remarks
 
@@ -236,17 +237,21 @@ def _arithmetic_remarks(base: PredictionInfo, tuned: PredictionInfo) -> list[str
     ]
 
 
+def _are(count: int, noun: str) -> str:
+    return f"{counted(count, noun)} {'is' if count == 1 else 'are'}"
+
+
 def _data_remarks(info: PredictionInfo) -> list[str]:
     remarks = []
     for what, count, lines in (
-        ("prompts", info.truncated_inputs, info.truncated_input_lines),
-        ("references", info.truncated_outputs, info.truncated_output_lines),
+        ("prompt", info.truncated_inputs, info.truncated_input_lines),
+        ("reference", info.truncated_outputs, info.truncated_output_lines),
     ):
         if count:
             first = ", ".join(map(str, lines[:10])) + (", …" if len(lines) > 10 else "")
-            remarks.append(f"{count:,} {what} were too long and were cut (lines {first}).")
+            remarks.append(f"{_are(count, what)} too long and cut (lines {first}).")
     if info.duplicate_prompts:
-        remarks.append(f"{info.duplicate_prompts:,} prompts equal an earlier one.")
+        remarks.append(f"{_are(info.duplicate_prompts, 'prompt')} equal to an earlier one.")
     return remarks
 
 
@@ -255,13 +260,13 @@ def _model_remarks(facts: ModelFacts) -> list[str]:
     remarks = []
     if info.unfinished:
         remarks.append(
-            f"{info.unfinished:,} answers did not end within {info.max_new_tokens:,} tokens "
-            f"({info.max_new_tokens_rule}) and were cut."
+            f"{counted(info.unfinished, 'answer')} did not end within "
+            f"{info.max_new_tokens:,} tokens ({info.max_new_tokens_rule})."
         )
     if facts.outside_labels:
         remarks.append(
-            f"{facts.outside_labels:,} answers are none of the {len(info.labels)} labels."
+            f"{_are(facts.outside_labels, 'answer')} none of the {len(info.labels)} labels."
         )
     if facts.empty:
-        remarks.append(f"{facts.empty:,} answers are empty.")
+        remarks.append(f"{_are(facts.empty, 'answer')} empty.")
     return remarks

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.data.formats.checks import describe, filled_text, has_errors
@@ -19,7 +17,7 @@ from kfp_llm_tuning.components.data.formats.registry import UNKNOWN, format_of
 from kfp_llm_tuning.components.data.reading.findings import Finding, Findings, list_problems
 from kfp_llm_tuning.components.data.reading.json_syntax import JSON_WHITESPACE, Fields, parse
 from kfp_llm_tuning.components.data.reading.places import Place
-from kfp_llm_tuning.components.data.rows import Message, TextRow
+from kfp_llm_tuning.components.data.rows import Message, Row, TextRow
 from kfp_llm_tuning.components.data.sources.parts import Rows
 from kfp_llm_tuning.components.data.sources.reader import read_source
 from kfp_llm_tuning.components.data.sources.row_lines import encode_row
@@ -133,6 +131,7 @@ def _read_row(fields: Fields, path: str, findings: list[Finding], where: str) ->
     fields = _with_answer(fields)
     known = format_of(fields)
     before = len(findings)
+    row: Row | None
     if known is None and _CONTENT in fields.names:
         text = filled_text(fields, _CONTENT, path, (), findings)
         row = TextRow(text or "", _ANSWER)
@@ -143,11 +142,11 @@ def _read_row(fields: Fields, path: str, findings: list[Finding], where: str) ->
         return None
     if isinstance(row, TextRow):
         return Instance((Message("user", row.input_text),), where=where)
-    context = "" if row.context is msgspec.UNSET else row.context
+    context = row.context if isinstance(row.context, str) else ""
     return Instance(tuple(row.messages[:-1]), context, True, row.tools, where)
 
 
-def _read_answered(fields: Fields, path: str, known: Format) -> tuple[Any, list[Finding]]:
+def _read_answered(fields: Fields, path: str, known: Format) -> tuple[Row | None, list[Finding]]:
     findings: list[Finding] = []
     row = known.read(fields, path, findings)
     if any(finding.kind in _UNANSWERED for finding in findings) and known.name in _LAST_MESSAGES:

@@ -179,8 +179,8 @@ def _decisions(
         decisions.append(off)
     else:
         decisions += [
-            f"evaluation over {evaluation.examples} examples every "
-            f"{arguments.evaluation_interval} steps",
+            f"evaluation over {counted(evaluation.examples, 'example')}, "
+            f"{counted(arguments.evaluation_interval, 'step')} apart",
             f"early stopping {_on(arguments.enable_early_stopping)}: as given",
             f"checkpoint selection {_on(arguments.enable_checkpoint_selection)}: "
             + _selection_source(request, reference),

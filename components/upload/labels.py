@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.primary_metric import PRIMARY_LABEL
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.upload.json_inputs import JsonInputs
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def version_description(
             f"(SHA-256 {dataset.get('source_sha256', 'unknown')})."
         )
     if "steps" in provenance:
-        lines.append(f"{provenance['steps']} steps.")
+        lines.append(f"{counted(provenance['steps'], 'step')}.")
     first = primary.name if primary else ""
     compared = sorted(
         (name.removeprefix("tuned/") for name in metrics if name.startswith("tuned/")),

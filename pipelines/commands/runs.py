@@ -101,7 +101,7 @@ def delete(
         for run in chosen
     ]
     print_table(("RUN", "STATE", "STARTED", "SIZE", "STAYS REGISTERED"), rows)
-    count = "1 run" if len(chosen) == 1 else f"{len(chosen)} runs"
+    count = counted(len(chosen), "run")
     if not yes:
         click.confirm(f"Delete {count} with logs, reports and weights?", abort=True)
     for run in chosen:

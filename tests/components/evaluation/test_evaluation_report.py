@@ -99,11 +99,11 @@ def test_remarks_are_not_silent(make_predictions, history):
     page = render_report(compare(predictions, predictions), history)
     for text in (
         "3 answers did not end within 7 tokens (a rule)",
-        "12 prompts were too long and were cut (lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …)",
-        "1 references were too long and were cut (lines 4)",
-        "5 prompts equal an earlier one",
-        "1 answers are empty",
-        "ROUGE sees nothing in 1 references",
+        "12 prompts are too long and cut (lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …)",
+        "1 reference is too long and cut (lines 4)",
+        "5 prompts are equal to an earlier one",
+        "1 answer is empty",
+        "ROUGE sees nothing in 1 reference:",
         "BLEU counts runs of 4 words",
     ):
         assert text in page

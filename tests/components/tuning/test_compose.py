@@ -127,7 +127,7 @@ def test_without_an_evaluation_set_nothing_depends_on_one() -> None:
 def test_with_an_evaluation_set_early_stopping_is_as_given() -> None:
     assert composed(enable_early_stopping=True)[0].enable_early_stopping
     assert not composed(enable_early_stopping=False)[0].enable_early_stopping
-    assert "evaluation over 20 examples every 5 steps" in composed(evaluation_interval=5)[1]
+    assert "evaluation over 20 examples, 5 steps apart" in composed(evaluation_interval=5)[1]
 
 
 @pytest.mark.parametrize(
