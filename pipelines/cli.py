@@ -15,6 +15,7 @@ from kfp_llm_tuning.components.common.errors import (
     UserError,
     exit_on_error,
 )
+from kfp_llm_tuning.components.common.wording import nearest
 from kfp_llm_tuning.pipelines.terminal import terminal_output
 
 # name -> (module of pipelines/commands, help line). The line stands here so that --help imports
@@ -60,6 +61,19 @@ class LazyGroup(click.Group):
         )
         command: click.Command = getattr(module, name)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the subcommand, and says of a misspelled one which is meant.
+
+        Raises:
+            click.UsageError: If there is no such subcommand.
+        """
+        meant = nearest(args[0], SUBCOMMANDS)
+        if args[0] not in SUBCOMMANDS and meant and not context.resilient_parsing:
+            context.fail(f"No such command {args[0]!r}. Did you mean {meant!r}?")
+        return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the help lines without importing what they describe."""

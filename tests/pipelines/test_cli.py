@@ -67,6 +67,7 @@ def test_shell_completion(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "message"),
     [
         (["nonsense"], "No such command 'nonsense'"),
+        (["vaildate"], "No such command 'vaildate'. Did you mean 'validate'?"),
         (["run"], "nothing to tune. Give --dataset-uri or --params"),
         (["run", "--train-stps", "3"], "No such option"),
         (["run", "--dataset-uri", "x", "--train-steps", "many"], "'many' is not a whole number"),
