@@ -24,8 +24,10 @@ from serving_load import (
     Load,
     chat_body,
     completions_body,
+    fastest,
     free_port,
     measure,
+    measure_each,
     our_body,
     our_server,
     prompts,
@@ -100,19 +102,16 @@ def _speed(folder: Path, texts: list[str], options: argparse.Namespace, load: fl
     limit: dict[int, list[float]] = {clients: [] for clients in _CLIENTS}
     for _ in range(options.rounds):
         with our_server(folder) as (url, _):
-            for clients in _CLIENTS:
-                ours[clients].append(measure(url, clients, texts, our_body(options.tokens)))
+            measure_each(url, texts, our_body(options.tokens), ours)
         route = "chat/completions" if options.model else "completions"
         make_body = chat_body if options.model else completions_body
         with _peer(folder, dtype) as url:
-            for clients in _CLIENTS:
-                body = make_body(str(folder), options.tokens)
-                peer[clients].append(measure(f"{url}/{route}", clients, texts, body))
+            measure_each(f"{url}/{route}", texts, make_body(str(folder), options.tokens), peer)
         for clients in _CLIENTS:
             rate = _generate_rate(folder, texts, options.tokens, clients, dtype)
             limit[clients].append(rate)
     for clients in _CLIENTS:
-        best, other = (max(found[clients], key=lambda seen: seen.rate) for found in (ours, peer))
+        best, other = fastest(ours[clients]), fastest(peer[clients])
         bound = max(limit[clients])
         record(
             f"prediction server, clients: {clients}",

@@ -26,8 +26,9 @@ from common import record
 from serving_load import (
     Load,
     completions_body,
+    fastest,
     free_port,
-    measure,
+    measure_each,
     our_body,
     our_server,
     prompts,
@@ -128,14 +129,11 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
     peer: dict[int, list[Load]] = {clients: [] for clients in _CLIENTS}
     for _ in range(options.rounds):
         with our_server(folder, "--engine", "vllm") as (url, _):
-            for clients in _CLIENTS:
-                ours[clients].append(measure(url, clients, texts, our_body(options.tokens)))
+            measure_each(url, texts, our_body(options.tokens), ours)
         with peer_server(folder) as url:
-            for clients in _CLIENTS:
-                body = completions_body(str(folder), options.tokens)
-                peer[clients].append(measure(url, clients, texts, body))
+            measure_each(url, texts, completions_body(str(folder), options.tokens), peer)
     for clients in _CLIENTS:
-        best, other = (max(found[clients], key=lambda seen: seen.rate) for found in (ours, peer))
+        best, other = fastest(ours[clients]), fastest(peer[clients])
         record(
             f"prediction server with vLLM, {options.shape} shape, clients: {clients}",
             ours=best.rate,

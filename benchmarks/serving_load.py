@@ -60,6 +60,26 @@ def measure(url: str, clients: int, texts: list[str], body: Callable[[str], byte
     return Load(rate, statistics.median(seconds), seconds[int(0.99 * len(seconds))])
 
 
+def fastest(rounds: list[Load]) -> Load:
+    """Gives the round with the most requests a second."""
+    return max(rounds, key=lambda seen: seen.rate)
+
+
+def measure_each(
+    url: str, texts: list[str], body: Callable[[str], bytes], rounds: dict[int, list[Load]]
+) -> None:
+    """Measures a server with each number of clients.
+
+    Args:
+        url: Where to.
+        texts: What is asked.
+        body: Makes a text's request.
+        rounds: By the number of clients; takes what they saw.
+    """
+    for clients, seen in rounds.items():
+        seen.append(measure(url, clients, texts, body))
+
+
 async def _clients(
     url: str, clients: int, texts: list[str], body: Callable[[str], bytes]
 ) -> list[float]:

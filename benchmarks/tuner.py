@@ -145,16 +145,16 @@ def ours(setting: Setting) -> float:
             micro_batch_size=BATCH,
             use_cpu=True,
         )
-        clock = Clock()
-        trainer = LabelOnlyTrainer(
-            setting.make_model(),
-            settings,
-            TuningSets(setting.encoded(), EncodedSet(None)),
-            Interruption(),
-            [clock],
-        )
-        clock.count(trainer)
-        trainer.run(None)
+        return run_ours_timed(setting.make_model(), settings, setting.encoded())
+
+
+def run_ours_timed(model: Any, settings: RunSettings, examples: EncodedSet) -> float:
+    """Tunes with this project's trainer and returns tokens a second."""
+    clock = Clock()
+    sets = TuningSets(examples, EncodedSet(None))
+    trainer = LabelOnlyTrainer(model, settings, sets, Interruption(), [clock])
+    clock.count(trainer)
+    trainer.run(None)
     return clock.speed
 
 

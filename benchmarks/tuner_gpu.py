@@ -84,39 +84,27 @@ def flops_of_a_token(model: Any, tuning: str) -> float:
 
 def ours(model: Any, folder: Path, steps: int, batch: int, tuning: str) -> float:
     """This project's trainer."""
-    from tuner import Clock
+    from tuner import run_ours_timed
 
     from kfp_llm_tuning.components.data.encoded_set import EncodedSet
     from kfp_llm_tuning.components.tuning.arguments import TuningArguments
     from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
-    from kfp_llm_tuning.components.tuning.interruption import Interruption
     from kfp_llm_tuning.components.tuning.run_settings import RunSettings
-    from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
-    from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
     arguments = TuningArguments(
         "m", train_steps=steps, batch_size=batch, tuning=tuning, checkpoint_interval=steps
     )
-    clock = Clock()
     with tempfile.TemporaryDirectory() as checkpoints:
         settings = RunSettings(arguments, CheckpointDirectory(Path(checkpoints)), True, batch)
-        trainer = LabelOnlyTrainer(
-            model,
-            settings,
-            TuningSets(EncodedSet(folder), EncodedSet(None)),
-            Interruption(),
-            [clock],
-        )
-        clock.count(trainer)
-        trainer.run(None)
-    return clock.speed
+        return run_ours_timed(model, settings, EncodedSet(folder))
 
 
 def trl_with_liger(model: Any, vocabulary: int, folder: Path, steps: int, batch: int) -> float:
     """TRL's SFTTrainer with Liger's fused kernels and loss."""
     import trl
     from datasets import load_from_disk
-    from tuner import make_tokenizer, train_timed
+    from tuner import train_timed
+    from tuner_setting import tokenizer_of_words
 
     mask = [0] * (LENGTH - LABELS) + [1] * LABELS
     data = load_from_disk(str(folder)).map(
@@ -137,7 +125,7 @@ def trl_with_liger(model: Any, vocabulary: int, folder: Path, steps: int, batch:
         save_strategy="no",
         disable_tqdm=True,
     )
-    tokenizer = make_tokenizer(vocabulary)
+    tokenizer = tokenizer_of_words(vocabulary)
     return train_timed(
         trl.SFTTrainer(model, config, train_dataset=data, processing_class=tokenizer)
     )

@@ -117,7 +117,7 @@ def small_llama(vocabulary: int, folder: Path, steps: int) -> Setting:
         )
         return LlamaForCausalLM(config)
 
-    tokenizer = _tokenizer_of_words(vocabulary)
+    tokenizer = tokenizer_of_words(vocabulary)
     title = f"vocabulary {vocabulary}"
     return Setting(title, make, tokenizer, "full", vocabulary, 62, folder, steps)
 
@@ -135,7 +135,8 @@ def pretrained(model: Path, tuning: str, folder: Path, steps: int) -> Setting:
     return Setting(title, make, tokenizer, tuning, len(tokenizer), 94, folder, steps)
 
 
-def _tokenizer_of_words(vocabulary: int) -> PreTrainedTokenizerFast:
+def tokenizer_of_words(vocabulary: int) -> PreTrainedTokenizerFast:
+    """Makes a tokenizer of so many words, which TRL asks for and nothing is written with."""
     words = {"<pad>": 0, "<bos>": 1, "<eos>": 2} | {f"t{i}": i for i in range(3, vocabulary)}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<pad>")),
