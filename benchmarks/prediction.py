@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import transformers
 from common import record
-from roofline import operations_a_second, operations_of_answers
+from matrix_products import operations_a_second, operations_of_answers
 from transformers import GenerationConfig
 
 from kfp_llm_tuning.components.generation.batches import BATCH_SIZE

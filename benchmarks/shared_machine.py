@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from common import record
 from encoded_examples import write_examples
+from neighbours import busy
 from serving_load import measure, our_body, our_server, prompts
 
 # 300,000 spins are what libgomp does where nothing is set; set, it is left alone by us.
@@ -37,13 +38,6 @@ POLICIES: Mapping[str, Mapping[str, str]] = {
 }
 NEIGHBOURS = (0, 1, 2)
 WARM_UP_SECONDS = 6.0
-# It does not outlive a benchmark that is killed.
-_NEIGHBOUR = """
-import os
-parent = os.getppid()
-while os.getppid() == parent:
-    sum(range(1_000_000))
-"""
 MEMORY_AT = (10, 160, 640, 1000)
 _SET_BY_USERS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -236,25 +230,6 @@ def _measure_memory(options: argparse.Namespace) -> None:
             note="resident; byte-tiny, rows of 20 to 320 tokens; peer: torch's own caches of 1,024 "
             "kernels, limit: ours at the first of these steps",
         )
-
-
-@contextlib.contextmanager
-def busy(programs: int) -> Iterator[None]:
-    """Keeps processors busy with other programs.
-
-    Args:
-        programs: How many.
-
-    Yields:
-        While they compute.
-    """
-    running = [subprocess.Popen([sys.executable, "-c", _NEIGHBOUR]) for _ in range(programs)]
-    try:
-        yield
-    finally:
-        for program in running:
-            program.kill()
-            program.wait()
 
 
 def _run(work: str, options: argparse.Namespace, variables: Mapping[str, str]) -> object:

@@ -84,7 +84,7 @@ def flops_of_a_token(model: Any, tuning: str) -> float:
 
 def ours(model: Any, folder: Path, steps: int, batch: int, tuning: str) -> float:
     """This project's trainer."""
-    from tuner import run_ours_timed
+    from tuner_contenders import run_ours_timed
 
     from kfp_llm_tuning.components.data.encoded_set import EncodedSet
     from kfp_llm_tuning.components.tuning.arguments import TuningArguments
@@ -103,7 +103,7 @@ def trl_with_liger(model: Any, vocabulary: int, folder: Path, steps: int, batch:
     """TRL's SFTTrainer with Liger's fused kernels and loss."""
     import trl
     from datasets import load_from_disk
-    from tuner import train_timed
+    from tuner_contenders import train_timed
     from tuner_setting import tokenizer_of_words
 
     mask = [0] * (LENGTH - LABELS) + [1] * LABELS

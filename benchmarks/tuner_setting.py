@@ -1,4 +1,4 @@
-"""What `tuner.py` measures on: a model and examples, the same for all contenders."""
+"""What `tuner.py` measures on: a model and rows, the same for all contenders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from encoded_examples import write_examples
+from encoded_examples import write_sequences
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, models
 from transformers import (
     AutoTokenizer,
@@ -19,14 +20,18 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from tuner_texts import Texts
 
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet
+from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.precision import has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.trainable_model import load_trainable
 
+# Rows of a step.
 BATCH = 8
-_EXAMPLES = 800
+WARM_UP = 3
+_ROWS = 800
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,10 @@ class Setting:
             "adapter".
         tokenizer: Of the model; TRL asks for it.
         tuning: "full" or "adapter".
-        vocabulary: Tokens that examples are made of.
-        prompt_tokens: Tokens of a prompt on average.
-        folder: Takes the examples.
-        steps: Of each contender.
+        vocabulary: Tokens that rows are made of.
+        texts: What the rows are like.
+        folder: Takes the rows.
+        tokens: Tokens that each contender is timed on.
     """
 
     title: str
@@ -50,38 +55,35 @@ class Setting:
     tokenizer: PreTrainedTokenizerBase
     tuning: str
     vocabulary: int
-    prompt_tokens: int
+    texts: Texts
     folder: Path
-    steps: int
-
-    def write_examples(self) -> None:
-        """Random tokens; prompts of like length, 1 to 7 in a label, as clinc150's texts are."""
-        generator = np.random.default_rng(0)
-        ids, prompts = [], []
-        for _ in range(_EXAMPLES):
-            prompt = int(np.clip(generator.normal(self.prompt_tokens, 8), 20, 160))
-            length = prompt + int(generator.integers(1, 8))
-            ids.append(generator.integers(3, self.vocabulary, length).astype(np.int32))
-            prompts.append(prompt)
-        write_examples(self.folder, ids, prompts)
-
-    def encoded(self) -> EncodedSet:
-        """Opens the examples as the tuner does."""
-        return EncodedSet(self.folder)
-
-    def columns(self, **named: Callable[[list[int], int], Any]) -> Dataset:
-        """Makes columns of each example's tokens and prompt length, for the peers."""
-        dataset = self.encoded()
-        sequences = [dataset.sequence(row) for row in range(len(dataset))]
-        rows = [(one.input_ids.tolist(), int(one.starts[0])) for one in sequences]
-        return Dataset.from_dict(
-            {name: [make(ids, prompt) for ids, prompt in rows] for name, make in named.items()}
-        )
+    tokens: int
 
     @property
-    def tokens_per_example(self) -> int:
-        """Tokens of an example on average."""
-        return self.prompt_tokens + 4
+    def steps(self) -> int:
+        """Steps of each contender, with those of the warm-up."""
+        return WARM_UP + max(self.tokens // (BATCH * self.texts.tokens), 3)
+
+    @property
+    def answers_a_step(self) -> int:
+        """What the tuner calls the batch size: rows have several answers."""
+        return BATCH * self.texts.answers
+
+    def write(self) -> None:
+        """Writes the rows."""
+        write_sequences(self.folder, self.texts.draw(_ROWS, self.vocabulary))
+
+    def encoded(self) -> EncodedSet:
+        """Opens the rows as the tuner does."""
+        return EncodedSet(self.folder)
+
+    def columns(self, **named: Callable[[TokenSequence], list[int]]) -> Dataset:
+        """Makes columns of the rows, for the peers."""
+        dataset = self.encoded()
+        rows = [dataset.sequence(row) for row in range(len(dataset))]
+        return Dataset.from_dict(
+            {name: [make(row) for row in rows] for name, make in named.items()}
+        )
 
     def common_arguments(self) -> dict[str, Any]:
         """Arguments of transformers' and TRL's trainers."""
@@ -99,7 +101,14 @@ class Setting:
         }
 
 
-def small_llama(vocabulary: int, folder: Path, steps: int) -> Setting:
+def learned(row: TokenSequence) -> NDArray[np.int64]:
+    """Says of each token whether it is a label, by 1 or 0; shape (length,)."""
+    mask = np.zeros(len(row.input_ids), dtype=np.int64)
+    mask[row.positions + 1] = 1
+    return mask
+
+
+def small_llama(vocabulary: int, texts: Texts, folder: Path, tokens: int) -> Setting:
     """An 8.5M-parameter Llama (at a vocabulary of 4k), all of whose weights are tuned."""
 
     def make() -> LlamaForCausalLM:
@@ -118,25 +127,25 @@ def small_llama(vocabulary: int, folder: Path, steps: int) -> Setting:
         return LlamaForCausalLM(config)
 
     tokenizer = tokenizer_of_words(vocabulary)
-    title = f"vocabulary {vocabulary}"
-    return Setting(title, make, tokenizer, "full", vocabulary, 62, folder, steps)
+    title = f"vocabulary {vocabulary}, {texts.title}"
+    return Setting(title, make, tokenizer, "full", vocabulary, texts, folder, tokens)
 
 
-def pretrained(model: Path, tuning: str, folder: Path, steps: int) -> Setting:
+def pretrained(model: Path, tuning: str, texts: Texts, folder: Path, tokens: int) -> Setting:
     """A pretrained model, loaded for tuning as the command loads it."""
-    arguments = TuningArguments("m", train_steps=steps, tuning=tuning)
+    arguments = TuningArguments("m", tuning=tuning)
     tokenizer = AutoTokenizer.from_pretrained(model)
 
     def make() -> Any:
         torch.manual_seed(0)
         return load_trainable(model, arguments, bf16=has_fast_bf16()).model
 
-    title = f"{model.name}, {tuning}"
-    return Setting(title, make, tokenizer, tuning, len(tokenizer), 94, folder, steps)
+    title = f"{model.name}, {tuning}, {texts.title}"
+    return Setting(title, make, tokenizer, tuning, len(tokenizer), texts, folder, tokens)
 
 
 def tokenizer_of_words(vocabulary: int) -> PreTrainedTokenizerFast:
-    """Makes a tokenizer of so many words, which TRL asks for and nothing is written with."""
+    """Makes a tokenizer of so many words, the first of which are padding, beginning and end."""
     words = {"<pad>": 0, "<bos>": 1, "<eos>": 2} | {f"t{i}": i for i in range(3, vocabulary)}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<pad>")),

@@ -17,6 +17,8 @@ from tests.import_graph import ROOT, imported_names
 from tests.plain_install import modules_of
 
 OURS = {"benchmarks", "kfp_llm_tuning", "tests"}
+# Benchmarks import one another from their own folder, and their tests do so too.
+SCRIPTS = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 # What a folder's code runs with, besides the core.
 USERS = ("tuning", "wandb", "vertex", "kubeflow")
 FOLDERS = {
@@ -75,7 +77,7 @@ def brought_by(distribution: str) -> set[str]:
 def imported(path: Path) -> set[str]:
     """Names what a file imports of others, to the depth at which distributions are told apart."""
     beside = {other.stem for other in path.parent.glob("*.py")}
-    not_others = sys.stdlib_module_names | OURS | BY_MAKE | beside
+    not_others = sys.stdlib_module_names | OURS | SCRIPTS | BY_MAKE | beside
     return {
         _short(name) for name in imported_names(path) if name.partition(".")[0] not in not_others
     }

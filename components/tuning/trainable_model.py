@@ -55,7 +55,7 @@ def load_trainable(folder: Path, arguments: TuningArguments, *, bf16: bool) -> T
     model = load_causal_model(folder, torch.bfloat16 if short else torch.float32)
     _freeze_where_no_text_passes(model)
     if arguments.tuning == "adapter":
-        model = _with_adapter(model, arguments)
+        model = with_adapter(model, arguments)
     return TrainableModel(model, own, bf16)
 
 
@@ -82,7 +82,19 @@ def _modules_without_text(model: Any) -> list[str]:
     ]
 
 
-def _with_adapter(model: Any, arguments: TuningArguments) -> Any:
+def with_adapter(model: Any, arguments: TuningArguments) -> Any:
+    """Adds LoRA adapters, which alone are trained.
+
+    Args:
+        model: A causal language model.
+        arguments: Their size and places.
+
+    Returns:
+        A PEFT model.
+
+    Raises:
+        UserError: If there are no such places in the model.
+    """
     from peft import LoraConfig, get_peft_model
 
     names = arguments.lora_target_modules
