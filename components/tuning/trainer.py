@@ -8,11 +8,13 @@ metrics are sums over label tokens; a checkpoint counts only when it is whole.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,11 @@ from transformers import (
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.encoded_set import StepBatch
 from kfp_llm_tuning.components.data.step_sampler import StepSampler, evaluation_plan
+from kfp_llm_tuning.components.tuning.background_saving import (
+    BackgroundSaving,
+    fits_in_host_memory,
+    host_copy,
+)
 from kfp_llm_tuning.components.tuning.early_stopping import EarlyStopping
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.interruption_callback import InterruptionCallback
@@ -48,7 +55,8 @@ from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 logger = logging.getLogger(__name__)
 
-_TRAINER_STATE = "trainer_state.json"
+# Trainer reads them by these names.
+_TRAINER_STATE, _OPTIMIZER, _SCHEDULER = "trainer_state.json", "optimizer.pt", "scheduler.pt"
 
 
 class LabelOnlyTrainer(Trainer):
@@ -93,6 +101,7 @@ class LabelOnlyTrainer(Trainer):
         self._checkpoints = settings.checkpoints
         self._evaluation_set = sets.evaluation
         self._micro_batches = MicroBatches(self.model, self.accelerator, settings.micro_batch_size)
+        self._saving = BackgroundSaving()
         # Since the last logging.
         self._sums = self._micro_batches.zero_sums()
         self._tokens = 0
@@ -174,7 +183,10 @@ class LabelOnlyTrainer(Trainer):
         self.run_state.finished |= stop_early or step >= self.state.max_steps
         if self.control.should_save:
             self._save_checkpoint(model, trial)
-            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+            # In every process; the callbacks are told in the main one, and later.
+            self.control.should_save = False
+        ends = self.run_state.finished or self.control.should_training_stop
+        self._tell_saved(wait=ends)
 
     def _log_training(self, learning_rate: float) -> None:
         loss, correct, count = self.accelerator.reduce(self._sums, "sum").tolist()
@@ -250,6 +262,7 @@ class LabelOnlyTrainer(Trainer):
     def _check_finite(self, loss: float) -> None:
         if math.isfinite(loss):
             return
+        self._tell_saved(wait=True)
         newest = self._checkpoints.newest()
         kept = f"The checkpoint of step {newest.step} is kept. " if newest else ""
         raise UserError(
@@ -266,23 +279,50 @@ class LabelOnlyTrainer(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self._check_finite(self._largest_weight())
+        self._tell_saved(wait=True)
         step = self.state.global_step
         if self.args.should_save:
             self._checkpoints.begin(step)
         self.accelerator.wait_for_everyone()
         folder = self._checkpoints.writing(step)
-        self.save_model(str(folder), _internal_call=True)
-        self._save_optimizer_and_scheduler(str(folder))
         self._save_rng_state(str(folder))
         sums = self.accelerator.reduce(self._sums.clone(), "sum")
+        self.accelerator.wait_for_everyone()
         if self.args.should_save:
             self.state.save_to_json(str(folder / _TRAINER_STATE))
+            torch.save(self.lr_scheduler.state_dict(), folder / _SCHEDULER)
             self._state_now().save(folder, sums.tolist())
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            selecting = self._arguments.enable_checkpoint_selection
-            self._checkpoints.commit(step, best_step=self.run_state.best.step if selecting else 0)
-        self.accelerator.wait_for_everyone()
+            self._write_states(folder, step)
+
+    def _write_states(self, folder: Path, step: int) -> None:
+        """Writes weights and optimiser in the background where host memory has room for copies."""
+        states = {"model": self._weights_to_save(), "optimizer": self.optimizer.state_dict()}
+        selecting = self._arguments.enable_checkpoint_selection
+        best_step = self.run_state.best.step if selecting else 0
+
+        def write(states: dict[str, Any]) -> None:
+            self._save(str(folder), state_dict=states["model"])
+            torch.save(states["optimizer"], folder / _OPTIMIZER)
+            self._checkpoints.commit(step, best_step=best_step)
+
+        if fits_in_host_memory(states):
+            self._saving.start(partial(write, host_copy(states)))
+        else:
+            write(states)
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def _weights_to_save(self) -> dict[str, torch.Tensor]:
+        """Names what a checkpoint holds: of adapters what is trained, else all."""
+        weights: dict[str, torch.Tensor] = self.model.state_dict()
+        if not hasattr(self.model, "peft_config"):
+            return weights
+        trained = {name for name, one in self.model.named_parameters() if one.requires_grad}
+        return {name: weight for name, weight in weights.items() if name in trained}
+
+    def _tell_saved(self, *, wait: bool) -> None:
+        """Tells the callbacks of a checkpoint that has been written since."""
+        if self._saving.finished(wait=wait):
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
 
     def _largest_weight(self) -> float:
         """Gives a number that is not finite where any trained weight is not."""
@@ -335,7 +375,9 @@ class LabelOnlyTrainer(Trainer):
             checkpoint: Where to go on from, already restored; None begins anew.
         """
         self._window_began = self._session_began = time.perf_counter()
-        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with contextlib.closing(self._saving):
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        self.accelerator.wait_for_everyone()
         self.run_state = self._state_now()
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ class Run:
     def arguments(self, **changes: Any) -> TuningArguments:
         return TuningArguments(**(DEFAULTS | {"model_reference": str(self._model)} | changes))
 
-    def tune(self, **changes: Any) -> dict[str, Any]:
-        return tune(self.arguments(**changes), self.paths)
+    def tune(self, callbacks: Sequence[Any] = (), **changes: Any) -> dict[str, Any]:
+        return tune(self.arguments(**changes), self.paths, callbacks)
 
     def command(self, scheme: str = "", **changes: Any) -> list[str]:
         """The tuner's command; its folders are URIs where a scheme is given."""

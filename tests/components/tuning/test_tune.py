@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,19 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, get_scheduler
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    TrainerCallback,
+    get_scheduler,
+)
 
 from kfp_llm_tuning.components.common.errors import RunAgain, UserError
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
 from kfp_llm_tuning.components.tuning import micro_batches
+from kfp_llm_tuning.components.tuning import trainer as trainer_module
+from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
 from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
@@ -233,6 +242,46 @@ def test_stopping_after_every_step_changes_nothing(
     assert_same_result(run, expected)
 
 
+def test_training_goes_on_while_a_checkpoint_is_written(
+    make_run: Callable[..., Run], whole_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = threading.Event()
+    step_ends: list[int] = []
+
+    class Passed(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            step_ends.append(state.global_step)
+            if state.global_step == 3:
+                passed.set()
+
+    commit = CheckpointDirectory.commit
+
+    def slow_commit(self: CheckpointDirectory, step: int, *, best_step: int = 0) -> None:
+        assert passed.wait(60), "step 3 waits for the checkpoint of step 2"
+        commit(self, step, best_step=best_step)
+
+    monkeypatch.setattr(CheckpointDirectory, "commit", slow_commit)
+    run = make_run()
+    run.tune(callbacks=[Passed()])
+    assert step_ends == list(range(1, 13))
+    assert_same_result(run, whole_run)
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_its_cause(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, has_room: bool
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(CheckpointDirectory, "commit", full)
+    monkeypatch.setattr(trainer_module, "fits_in_host_memory", lambda _: has_room)
+    run = make_run()
+    with pytest.raises(OSError, match="No space left"):
+        run.tune()
+    assert run.steps_on_disk() == []
+
+
 def test_sigterm_saves_and_asks_to_be_run_again(
     make_run: Callable[..., Run], whole_run: Run
 ) -> None:
@@ -257,7 +306,8 @@ def test_kill_9_loses_only_what_no_checkpoint_has(
     wait_for_step(run, 6, process)
     process.kill()
     process.communicate()
-    assert run.steps_on_disk()[-1] >= 4
+    # That of step 4 may still have been under way.
+    assert run.steps_on_disk()[-1] >= 2
     run.tune()
     assert_same_result(run, whole_run)
 
