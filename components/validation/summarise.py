@@ -56,6 +56,7 @@ def summarise(checked: ScannedDataset, model: ModelReference) -> DatasetSummary:
         examples=scanned.examples,
         good_examples=scanned.good_examples,
         training_examples=scanned.answers,
+        sequences=scanned.good_examples + (tokens.rewritten if tokens else 0),
         messages=scanned.messages,
         advised_on=scanned.visited,
         ignored_fields=dict(scanned.ignored_fields.most_common()),

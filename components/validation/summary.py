@@ -23,6 +23,8 @@ class DatasetSummary:
         examples: Examples, bad ones included.
         good_examples: Examples without an error.
         training_examples: What the tuner sees: text examples, or assistant messages.
+        sequences: What the tuner reads these in: one a conversation, and one more for each answer
+            that cannot be learned in one pass with those before.
         messages: Messages of all conversations, bad ones included; 0 for text.
         advised_on: Good examples that duplicates, labels, lengths and tokens were looked at in.
         ignored_fields: Fields that are not read, with how often they stand in those examples.
@@ -43,6 +45,7 @@ class DatasetSummary:
     examples: int
     good_examples: int
     training_examples: int
+    sequences: int
     messages: int
     advised_on: int
     ignored_fields: dict[str, int]

@@ -165,7 +165,9 @@ def _tokens_per_example(summary: Summary, reference: ModelReference) -> float:
         if not tokens and characters:
             mean = characters.mean / _CHARACTERS_PER_TOKEN
         sizes.append(min(mean, limit))
-    return max(1.0, sum(sizes))
+    # Of a conversation its longest prompt is counted, which is read once for all its answers.
+    answers_together = training.training_examples / max(training.sequences, 1)
+    return max(1.0, sum(sizes) / max(answers_together, 1.0))
 
 
 def _tuning_hours(work: Workload, tokens: int, table: Any) -> float | None:

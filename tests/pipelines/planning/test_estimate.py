@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ def test_a_workload_of_the_shipped_example() -> None:
     assert (work.steps, work.examples, work.strategy) == (50, 400, "STANDARD")
     lengths = (summary.training.input_tokens, summary.training.output_tokens)
     assert work.tokens_per_example == pytest.approx(sum(one.mean for one in lengths if one))
+
+
+def test_a_conversation_is_reckoned_to_be_read_once(tmp_path: Path) -> None:
+    messages = [{"role": role, "content": "a"} for _ in range(3) for role in ("user", "assistant")]
+    path = tmp_path / "train.jsonl"
+    path.write_text((json.dumps({"messages": messages}) + "\n") * 12)
+    request = Request(str(path), large_model_reference="byte-tiny", train_steps=50)
+    summary = validate_dataset(request).summary
+    work = workload(summary, resolve("byte-tiny"), Tuner("cpu-16", deploys=False))
+    assert work is not None
+    assert work.examples == 36
+    prompt, answer = summary.training.input_tokens, summary.training.output_tokens
+    assert prompt and answer
+    assert work.tokens_per_example == pytest.approx((prompt.mean + answer.mean) / 3)
 
 
 def test_a_price_that_is_given_takes_the_place_of_the_list_price() -> None:
