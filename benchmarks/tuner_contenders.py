@@ -17,18 +17,14 @@ from tuner_setting import BATCH, WARM_UP, Setting, learned
 
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
-from kfp_llm_tuning.components.data.token_layouts import collate
-from kfp_llm_tuning.components.models.label_only_loss import (
-    ForwardPlan,
-    Head,
-    label_logits,
-    label_loss,
-)
+from kfp_llm_tuning.components.data.token_layouts import PaddedRows
+from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_loss
 from kfp_llm_tuning.components.models.precision import has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import Interruption
-from kfp_llm_tuning.components.tuning.run_settings import RunSettings
+from kfp_llm_tuning.components.tuning.run_settings import decide_settings
+from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
@@ -74,13 +70,13 @@ def _tokens(inputs: Any) -> int:
 def raw(setting: Setting) -> float:
     """Forward and backward passes alone, with logits where there are labels: what none can pass."""
     model, dataset, clock = setting.make_model(), setting.encoded(), Clock()
-    plan = ForwardPlan(Head.MASK, attention_mask=False)
+    plan = ForwardPlan(label_only=True, attention_mask=False)
     size = setting.answers_a_step
     sampler = StepSampler(dataset, batch_size=size, steps=setting.steps, seed=0)
     for number, step in enumerate(sampler, start=1):
-        batch = collate([dataset.part(part) for part in step.parts])
+        batch = PaddedRows().collate([dataset.part(part) for part in step.parts])
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bf16()):
-            loss, _ = label_loss(label_logits(model, batch, plan), batch.targets)
+            loss, _ = label_loss(model, batch, plan)
         loss.backward()
         model.zero_grad()
         clock.tokens += step.tokens
@@ -102,24 +98,20 @@ def ours(setting: Setting) -> float:
         tuning=setting.tuning,
         checkpoint_interval=setting.steps,
     )
+    return run_ours_timed(setting.make_model(), arguments, setting.encoded(), bf16=has_fast_bf16())
+
+
+def run_ours_timed(
+    model: Any, arguments: TuningArguments, examples: EncodedSet, *, bf16: bool
+) -> float:
+    """Tunes with this project's trainer, in its own settings, and returns tokens a second."""
+    clock, sets = Clock(), TuningSets(examples, EncodedSet(None))
+    base = TrainableModel(model, model.dtype, bf16)
     with tempfile.TemporaryDirectory() as folder:
-        settings = RunSettings(
-            arguments=arguments,
-            checkpoints=CheckpointDirectory(Path(folder)),
-            bf16=has_fast_bf16(),
-            micro_batch_size=BATCH,
-            use_cpu=True,
-        )
-        return run_ours_timed(setting.make_model(), settings, setting.encoded())
-
-
-def run_ours_timed(model: Any, settings: RunSettings, examples: EncodedSet) -> float:
-    """Tunes with this project's trainer and returns tokens a second."""
-    clock = Clock()
-    sets = TuningSets(examples, EncodedSet(None))
-    trainer = LabelOnlyTrainer(model, settings, sets, Interruption(), [clock])
-    clock.count(trainer)
-    trainer.run(None)
+        settings = decide_settings(arguments, base, sets, CheckpointDirectory(Path(folder)))
+        trainer = LabelOnlyTrainer(model, settings, sets, Interruption(), [clock])
+        clock.count(trainer)
+        trainer.run(None)
     return clock.speed
 
 

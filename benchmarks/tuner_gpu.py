@@ -88,15 +88,11 @@ def ours(model: Any, folder: Path, steps: int, batch: int, tuning: str) -> float
 
     from kfp_llm_tuning.components.data.encoded_set import EncodedSet
     from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-    from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
-    from kfp_llm_tuning.components.tuning.run_settings import RunSettings
 
     arguments = TuningArguments(
         "m", train_steps=steps, batch_size=batch, tuning=tuning, checkpoint_interval=steps
     )
-    with tempfile.TemporaryDirectory() as checkpoints:
-        settings = RunSettings(arguments, CheckpointDirectory(Path(checkpoints)), True, batch)
-        return run_ours_timed(model, settings, EncodedSet(folder))
+    return run_ours_timed(model, arguments, EncodedSet(folder), bf16=True)
 
 
 def trl_with_liger(model: Any, vocabulary: int, folder: Path, steps: int, batch: int) -> float:

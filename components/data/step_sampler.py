@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart, StepPlan
+from kfp_llm_tuning.components.data.token_layouts import TokenLayout
 
 # Sequences are sorted by length in windows: as many batches as give rows of like length, and no
 # more than a quarter of the set, or every epoch would put the same rows together. Both bounds are
@@ -125,18 +126,19 @@ class StepSampler:
 
 
 def evaluation_plan(
-    dataset: EncodedSet, batch_size: int, process: int = 0, processes: int = 1
+    dataset: EncodedSet, layout: TokenLayout, tokens: int, process: int = 0, processes: int = 1
 ) -> list[NDArray[np.int64]]:
-    """Cuts a set into batches of like length; every sequence stands in one process's share.
+    """Cuts a set into forward passes; every sequence stands in one process's share.
 
     Args:
         dataset: The evaluation set.
-        batch_size: Sequences in one forward pass.
+        layout: How sequences are laid out.
+        tokens: Tokens of one forward pass.
         process: Index of this process.
         processes: How many processes share the set.
 
     Returns:
-        Row numbers, one array a batch, longest first so that a lack of memory shows at once.
+        Row numbers, one array a forward pass, longest first.
     """
     rows = np.argsort(-dataset.lengths, kind="stable")[process::processes]
-    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    return [rows[part] for part in layout.fill(dataset.lengths[rows], tokens)]

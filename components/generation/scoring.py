@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from kfp_llm_tuning.components.data.token_layouts import collate
+from kfp_llm_tuning.components.data.token_layouts import PaddedRows
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.generation.batches import (
     TOKENS_PER_BATCH,
@@ -17,7 +17,8 @@ from kfp_llm_tuning.components.generation.batches import (
     with_progress,
 )
 from kfp_llm_tuning.components.generation.engine import Tokens
-from kfp_llm_tuning.components.models.label_only_loss import label_logits, plan_forward
+from kfp_llm_tuning.components.models.forward_trial import plan_forward
+from kfp_llm_tuning.components.models.label_only_loss import label_logits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class Scorer:
         self._model = model
         self._device = model.device
         self._pad = pad
+        self._layout = PaddedRows(pad)
         self._plan = plan_forward(model)
 
     def score(
@@ -93,7 +95,7 @@ class Scorer:
             TokenSequence.of_answer(np.array([*prompt, *completion], dtype=np.int32), len(prompt))
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
-        batch = collate(sequences, padding=self._pad).to(self._device)
+        batch = self._layout.collate(sequences).to(self._device)
         likelihoods = _log_likelihoods(label_logits(self._model, batch, self._plan), batch.targets)
         lengths = [len(completion) for completion in completions]
         return np.array([float(part.sum()) for part in likelihoods.split(lengths)])

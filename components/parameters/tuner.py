@@ -50,14 +50,14 @@ class TunerInputs:
         source="TrainingArguments.per_device_train_batch_size, of all devices",
         decided_by="the model's",
     )
-    micro_batch_size: int = row(
+    micro_batch_tokens: int = row(
         0,
-        help="Examples in one forward pass of one device; 0 finds what fits in memory, on a CPU no "
-        "more than make it faster.",
+        help="Tokens in one forward pass of one device, padding among them; a longer example has "
+        "one of its own. 0 finds what fits in memory, on a CPU no more than make it faster.",
         minimum=0,
-        maximum=1_000_000,
-        unit="examples",
-        source="TrainingArguments.per_device_train_batch_size",
+        maximum=100_000_000,
+        unit="tokens",
+        source="TrainingArguments.per_device_train_batch_size, in tokens",
     )
     learning_rate: float = same_as(
         TEXT["learning_rate"],

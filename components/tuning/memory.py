@@ -1,14 +1,85 @@
-"""How many examples fit in memory at once: an estimate to begin with."""
+"""How many tokens fit in memory at once: measured on a few, to begin with."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 import torch
 
+from kfp_llm_tuning.components.models.label_head import CHUNK_VALUES
+from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_loss
+from kfp_llm_tuning.components.models.token_batch import TokenBatch
+
 # Leaves room for the allocator's fragments and for what the estimate does not know.
 _USABLE_SHARE = 0.8
+# Logits, as float32 and their gradient: what a label holds beside its value in the model's type.
+_LOSS_BYTES = 8
+# How far apart layers that are recomputed may stand: none, every fourth, third, second, all.
+_SPACINGS = (0, 4, 3, 2, 1)
+_FEW_TOKENS, _MORE_TOKENS = 64, 128
+
+
+@dataclass(frozen=True)
+class TokenBudget:
+    """What one forward pass of one device may hold.
+
+    Attributes:
+        training: Tokens with what the backward pass needs.
+        evaluation: Tokens without.
+        recomputed_every: Every so manieth layer is recomputed in the backward pass; 0 for none.
+    """
+
+    training: int
+    evaluation: int
+    recomputed_every: int = 0
+
+    @property
+    def recomputation(self) -> str:
+        """Says which layers are recomputed, to follow a comma; empty where none is."""
+        if self.recomputed_every <= 1:
+            return ", layers recomputed" if self.recomputed_every else ""
+        return f", one layer of {self.recomputed_every} recomputed"
+
+
+@dataclass(frozen=True)
+class PassMemory:
+    """Bytes that forward passes of a model take beside its weights.
+
+    Attributes:
+        fixed: What does not grow with the tokens.
+        layers: What all layers keep of a token for the backward pass.
+        layer_count: How many layers there are.
+        hidden: A token's hidden state.
+        logits: What is held of a token's logits at once; 0 where they are computed in chunks.
+    """
+
+    fixed: float
+    layers: float
+    layer_count: int
+    hidden: float
+    logits: float
+
+    def token(self, recomputed_every: int = 0) -> float:
+        """Bytes of a token in training.
+
+        Args:
+            recomputed_every: As in :class:`TokenBudget`.
+        """
+        kept = self.layers + self.logits
+        if not recomputed_every:
+            return kept
+        recomputed = -(-self.layer_count // recomputed_every)
+        # One of them is there again while its backward pass runs.
+        again = self.layers / self.layer_count
+        return kept - recomputed * (again - self.hidden) + again
+
+    @property
+    def evaluated_token(self) -> float:
+        """Bytes of a token without gradients: what goes into a layer, and what comes out of it."""
+        return self.layers / self.layer_count + 2 * self.hidden + self.logits
 
 
 def available_bytes(device: torch.device) -> int:
@@ -54,60 +125,86 @@ def training_bytes(model: torch.nn.Module) -> int:
     return sum(3 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
 
 
-def example_bytes(
-    config: Any, length: int, *, bytes_per_value: int, checkpointing: bool = False
-) -> int:
-    """Estimates the memory of one example's forward pass.
-
-    A layer keeps about 16 vectors of the hidden size and 4 of the feed-forward size a token for
-    its backward pass (Korthikanti et al. 2022, "Reducing Activation Recomputation in Large
-    Transformer Models", section 4, with attention recomputed as in scaled_dot_product_attention);
-    the loss keeps the logits and their gradient in float32. Labels are taken to be the whole
-    length, the worst case.
+def measure_pass(
+    model: Any, plan: ForwardPlan, make_batch: Callable[[int], TokenBatch], *, bytes_per_value: int
+) -> PassMemory:
+    """Measures what forward passes of a model keep, by two of a few tokens.
 
     Args:
-        config: The model's text configuration.
-        length: Tokens of the longest example.
+        model: The model, on its device, in the arithmetic of the run.
+        plan: How it is called.
+        make_batch: Makes a batch of so many tokens with one label, on the model's device.
         bytes_per_value: 2 for bf16, 4 for fp32.
-        checkpointing: Whether layers are recomputed in the backward pass.
 
     Returns:
-        Bytes.
-    """
-    hidden = config.hidden_size
-    feed_forward = getattr(config, "intermediate_size", None) or 4 * hidden
-    layer = (16 * hidden + 4 * feed_forward) * bytes_per_value
-    layers = config.num_hidden_layers
-    kept = layers * hidden * bytes_per_value + layer if checkpointing else layers * layer
-    logits = config.vocab_size * (bytes_per_value + 8)
-    return int(length * (kept + logits))
-
-
-def fitting_examples(
-    model: torch.nn.Module,
-    device: torch.device,
-    *,
-    length: int,
-    most: int,
-    bytes_per_value: int,
-    checkpointing: bool = False,
-) -> int:
-    """Estimates how many examples of a length fit beside the model.
-
-    Args:
-        model: The model, on its device.
-        device: CPU or CUDA.
-        length: Tokens of the longest example.
-        most: Examples that are wanted.
-        bytes_per_value: 2 for bf16, 4 for fp32.
-        checkpointing: Whether layers are recomputed in the backward pass.
-
-    Returns:
-        From 0 to ``most``; 0 means that not even one fits.
+        What is to be multiplied by tokens.
     """
     config = model.config.get_text_config()
-    room = _USABLE_SHARE * available_bytes(device) - training_bytes(model)
-    one = example_bytes(
-        config, length, bytes_per_value=bytes_per_value, checkpointing=checkpointing
+    few, more = (
+        _kept_bytes(model, plan, make_batch(tokens)) for tokens in (_FEW_TOKENS, _MORE_TOKENS)
     )
-    return int(min(max(room // one, 0), most))
+    of_token = (more - few) / (_MORE_TOKENS - _FEW_TOKENS)
+    logit = bytes_per_value + _LOSS_BYTES
+    return PassMemory(
+        fixed=few - of_token * _FEW_TOKENS + CHUNK_VALUES * logit,
+        layers=of_token,
+        layer_count=config.num_hidden_layers,
+        hidden=config.hidden_size * bytes_per_value,
+        logits=0 if plan.label_only else config.vocab_size * logit,
+    )
+
+
+def _kept_bytes(model: torch.nn.Module, plan: ForwardPlan, batch: TokenBatch) -> int:
+    """Sums the storages that a forward pass saves for its backward pass, weights excepted."""
+    # Held, so that none of them is another's successor at the same place.
+    weights = {id(storage): storage for storage in map(_storage, model.parameters())}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = _storage(tensor)
+        if id(storage) not in weights:
+            kept[id(storage)] = storage
+        return tensor
+
+    was_training = model.training
+    device = next(model.parameters()).device
+    # Dropout must draw for the run what it would have drawn without this.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        model.train()
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                label_loss(model, batch, plan)
+        finally:
+            model.train(was_training)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def _storage(tensor: torch.Tensor) -> torch.UntypedStorage:
+    return tensor.untyped_storage()
+
+
+def fitting_budget(
+    needs: PassMemory, room: float, *, wanted: int, spacings: Sequence[int] = _SPACINGS
+) -> TokenBudget:
+    """Finds how many tokens fit, and recomputes no more layers than are needed for those wanted.
+
+    Args:
+        needs: What forward passes take.
+        room: Bytes that are free for them.
+        wanted: Tokens below which layers are rather recomputed.
+        spacings: Which layers may be recomputed; see :class:`TokenBudget`.
+
+    Returns:
+        A budget of at least one token; it may be less than ``wanted``.
+    """
+    rest = max(_USABLE_SHARE * room - needs.fixed, 0.0)
+
+    budgets = [
+        TokenBudget(
+            max(int(rest // needs.token(spacing)), 1),
+            max(int(rest // needs.evaluated_token), 1),
+            spacing,
+        )
+        for spacing in spacings
+    ]
+    return next((one for one in budgets if one.training >= wanted), budgets[-1])

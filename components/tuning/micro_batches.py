@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.data.encoded_set import StepBatch
-from kfp_llm_tuning.components.data.token_layouts import collate
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet, StepBatch
+from kfp_llm_tuning.components.data.step_sampler import evaluation_plan
+from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows, TokenLayout
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
-from kfp_llm_tuning.components.models.label_only_loss import (
-    label_logits,
-    label_loss,
-    plan_forward,
-)
+from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_loss
+from kfp_llm_tuning.components.tuning.memory import TokenBudget
 
 logger = logging.getLogger(__name__)
 
@@ -31,24 +30,28 @@ class MicroBatches:
     """Forward and backward passes of a run.
 
     Sums are three numbers: the loss, the correct predictions, the predictions, each summed over the
-    label tokens that this process has seen.
+    label tokens that this process has seen. They stay on the device: nothing here waits for it.
 
     Attributes:
-        size: Examples in one forward pass; is halved where memory ends.
+        layout: How sequences are laid out in one forward pass.
+        tokens: Tokens in one forward pass of training; is lowered where memory ends.
+        evaluation_tokens: The same of an evaluation.
     """
 
-    def __init__(self, model: torch.nn.Module, accelerator: Accelerator, size: int) -> None:
-        """Tries out how the model can be run; see ``label_only_loss``.
+    def __init__(self, accelerator: Accelerator, plan: ForwardPlan, budget: TokenBudget) -> None:
+        """Chooses the layout.
 
         Args:
-            model: The model, not wrapped for several processes.
             accelerator: Runs the backward passes.
-            size: Examples in one forward pass to begin with.
+            plan: How the model is called.
+            budget: Tokens in one forward pass to begin with.
         """
-        self.size = size
+        self.tokens = budget.training
+        self.evaluation_tokens = budget.evaluation
         self._accelerator = accelerator
-        self._plan = plan_forward(model)
-        logger.info("Forward pass: %s.", self._plan.describe())
+        self._plan = plan
+        width = _CUDA_WIDTH if accelerator.device.type == "cuda" else 1
+        self.layout: TokenLayout = EndToEnd() if plan.packed else PaddedRows(multiple_of=width)
 
     def zero_sums(self) -> torch.Tensor:
         """Makes sums of nothing."""
@@ -65,87 +68,113 @@ class MicroBatches:
             Its sums.
 
         Raises:
-            UserError: If not even one example fits in memory.
+            UserError: If not even one sequence fits in memory.
         """
+        lengths = np.array([len(sequence.input_ids) for sequence in step.sequences])
         while True:
+            plan = self.layout.fill(lengths, self.tokens)
             try:
-                return self._accumulate(model, step)
+                return self._accumulate(model, step, plan)
             except RuntimeError as error:
-                if not should_reduce_batch_size(error):
-                    raise
-                self._cut_finer(error)
+                self.tokens = self._finer(lengths, plan, error)
             model.zero_grad()
             clear_device_cache(garbage_collection=True)
 
-    def evaluate(
-        self, model: torch.nn.Module, parts: Iterable[Sequence[TokenSequence]]
-    ) -> torch.Tensor:
-        """Runs sequences without gradients.
+    def evaluate(self, model: torch.nn.Module, dataset: EncodedSet) -> torch.Tensor:
+        """Runs this process's share of a set without gradients; cuts finer where memory ends.
 
         Args:
             model: The model.
-            parts: Examples of one forward pass each.
+            dataset: At least one sequence.
 
         Returns:
-            Their sums.
+            Its sums.
+
+        Raises:
+            UserError: If not even one sequence fits in memory.
         """
+        process, processes = self._accelerator.process_index, self._accelerator.num_processes
         model.eval()
+        try:
+            while True:
+                plan = evaluation_plan(
+                    dataset, self.layout, self.evaluation_tokens, process, processes
+                )
+                try:
+                    return self._evaluate(model, dataset, plan)
+                except RuntimeError as error:
+                    self.evaluation_tokens = self._finer(dataset.lengths, plan, error)
+                clear_device_cache(garbage_collection=True)
+        finally:
+            model.train()
+
+    @torch.no_grad()
+    def _evaluate(
+        self, model: torch.nn.Module, dataset: EncodedSet, plan: Sequence[NDArray[np.int64]]
+    ) -> torch.Tensor:
         sums = self.zero_sums()
-        with torch.no_grad():
-            for sequences in parts:
-                loss, correct, count = self._forward(model, sequences)
-                sums += torch.stack((loss.double(), correct.double(), count))
-        model.train()
+        for rows in plan:
+            _, found = self._forward(model, [dataset.sequence(row) for row in rows.tolist()])
+            sums += found
         return sums
 
-    def _accumulate(self, model: torch.nn.Module, step: StepBatch) -> torch.Tensor:
+    def _accumulate(
+        self, model: torch.nn.Module, step: StepBatch, plan: Sequence[NDArray[np.int64]]
+    ) -> torch.Tensor:
         sums = self.zero_sums()
         # DistributedDataParallel averages gradients over processes; the loss is a sum.
         scale = self._accelerator.num_processes / step.label_tokens
-        parts = _parts(step.sequences, self.size)
-        for number, part in enumerate(parts, start=1):
-            last = number == len(parts)
+        for number, rows in enumerate(plan, start=1):
+            last = number == len(plan)
             with contextlib.nullcontext() if last else self._accelerator.no_sync(model):
-                loss, correct, count = self._forward(model, part)
+                loss, found = self._forward(model, [step.sequences[row] for row in rows.tolist()])
                 self._accelerator.backward(loss * scale)
-            sums += torch.stack((loss.detach().double(), correct.double(), count))
+            sums += found
         return sums
 
     def _forward(
         self, model: torch.nn.Module, sequences: Sequence[TokenSequence]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        device = self._accelerator.device
-        width = _CUDA_WIDTH if device.type == "cuda" else 1
-        batch = collate(sequences, multiple_of=width).to(device)
-        loss, correct = label_loss(label_logits(model, batch, self._plan), batch.targets)
-        count = torch.tensor(len(batch.targets), dtype=torch.float64, device=loss.device)
-        return loss, correct, count
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gives the loss, to be derived, and the sums."""
+        batch = self.layout.collate(sequences).to(self._accelerator.device)
+        with self._accelerator.autocast():
+            loss, correct = label_loss(model, batch, self._plan)
+        # Filled in on the device: a copy from here would wait for its queue.
+        count = torch.full((), len(batch.targets), dtype=torch.float64, device=loss.device)
+        return loss, torch.stack((loss.detach().double(), correct.double(), count))
 
-    def _cut_finer(self, error: RuntimeError) -> None:
-        if self.size == 1 or self._accelerator.num_processes > 1:
+    def _finer(
+        self, lengths: NDArray[np.int64], plan: Sequence[NDArray[np.int64]], error: RuntimeError
+    ) -> int:
+        """Halves the tokens of a forward pass; raises where none can be made smaller."""
+        if not should_reduce_batch_size(error):
+            raise error
+        # Other processes would go on with what this one begins anew.
+        alone = all(len(rows) == 1 for rows in plan)
+        if alone or self._accelerator.num_processes > 1:
             raise UserError(
                 Problem(
-                    f"out of memory with micro batches of {self.size} "
-                    f"({str(error).splitlines()[0]}).",
-                    "micro_batch_size",
-                    fix="Lower micro_batch_size or the token limits, tune adapters, "
+                    f"out of memory with {_most(self.layout, lengths, plan)} tokens in one forward "
+                    f"pass{', a sequence each' if alone else ''} ({str(error).splitlines()[0]}).",
+                    "micro_batch_tokens",
+                    fix="Lower micro_batch_tokens or the token limits, tune adapters, "
                     "or take a machine with more memory.",
                 )
             ) from error
-        self.size = max(self.size // 2, 1)
+        finer = max(_most(self.layout, lengths, plan) // 2, 1)
         logger.warning(
-            "Out of memory: micro batches of %d from here on; the batch stays what it is.",
-            self.size,
+            "Out of memory: %d tokens in one forward pass from here on; the batch stays what it "
+            "is.",
+            finer,
         )
+        return finer
 
 
-def _parts(sequences: Sequence[TokenSequence], size: int) -> list[Sequence[TokenSequence]]:
-    """Cuts sequences into parts of nearly equal number, none larger than ``size``."""
-    count = math.ceil(len(sequences) / size)
-    base, longer = divmod(len(sequences), count)
-    parts, start = [], 0
-    for number in range(count):
-        end = start + base + (number < longer)
-        parts.append(sequences[start:end])
-        start = end
-    return parts
+def _most(
+    layout: TokenLayout, lengths: NDArray[np.int64], plan: Sequence[NDArray[np.int64]]
+) -> int:
+    """Counts the tokens of the largest forward pass."""
+    return max(
+        layout.tokens(len(rows), int(lengths[rows].max()), int(lengths[rows].sum()))
+        for rows in plan
+    )

@@ -1,24 +1,39 @@
-"""How a run computes: arithmetic, micro batches, recomputation; and all that in Trainer's words."""
+"""How a run computes: arithmetic, layout, tokens at once; and all that in Trainer's words."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from transformers import TrainingArguments
 
+from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows
+from kfp_llm_tuning.components.data.token_sequence import TokenSequence
+from kfp_llm_tuning.components.models.forward_trial import plan_forward
+from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
+from kfp_llm_tuning.components.models.token_batch import TokenBatch
 from kfp_llm_tuning.components.tuning import memory, processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
+from kfp_llm_tuning.components.tuning.memory import TokenBudget
 from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
+
+logger = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
 # Tokens of a forward pass. More are no faster on a processor and take memory that a laptop has not:
 # 4 steps of 8 x 224 tokens (135M parameters, fp32) took 40, 38, 40 and 43 processor seconds and
 # 5.5, 3.8, 2.5 and 1.9 GiB in 1, 2, 4 and 8 passes a step.
 _CPU_TOKENS = 2048
+# Fewer tokens leave a GPU waiting for the host more than recomputing layers takes it.
+_FEWEST_CUDA_TOKENS = 2048
+# More should gain nothing: not measured.
+_MOST_CUDA_TOKENS = 65_536
 
 
 @dataclass(frozen=True)
@@ -29,16 +44,16 @@ class RunSettings:
         arguments: The checked arguments.
         checkpoints: Where checkpoints go; claimed by the caller.
         bf16: Whether to compute in bfloat16 by autocast.
-        micro_batch_size: Examples in one forward pass of one device.
-        gradient_checkpointing: Whether layers are recomputed in the backward pass.
+        plan: How the model is called.
+        budget: What one forward pass of one device may hold.
         use_cpu: Whether to leave an accelerator alone.
     """
 
     arguments: TuningArguments
     checkpoints: CheckpointDirectory
     bf16: bool
-    micro_batch_size: int
-    gradient_checkpointing: bool = False
+    plan: ForwardPlan
+    budget: TokenBudget
     use_cpu: bool = False
 
     def training_arguments(self, *, evaluate: bool) -> TrainingArguments:
@@ -79,13 +94,16 @@ class RunSettings:
             report_to="none",
         )
 
-    def _recomputation(self) -> dict[str, bool]:
+    def _recomputation(self) -> dict[str, Any]:
         """Names the switch as this version of transformers does."""
-        if not self.gradient_checkpointing:
+        every = self.budget.recomputed_every
+        if not every:
             return {}
         names = {field.name for field in dataclasses.fields(TrainingArguments)}
-        new, old = "activation_checkpointing", "gradient_checkpointing"
-        return {new if new in names else old: True}
+        new = "activation_checkpointing"
+        if new not in names:
+            return {"gradient_checkpointing": True}
+        return {new: True, f"{new}_kwargs": {"every_n_layers": every}}
 
 
 def decide_settings(
@@ -97,9 +115,9 @@ def decide_settings(
     """Decides how to compute on this machine.
 
     Args:
-        arguments: What is asked for; ``micro_batch_size`` 0 leaves that to this function.
-        base: The model; is moved to its device where the memory must be measured.
-        sets: The data; the longest example decides what fits.
+        arguments: What is asked for; ``micro_batch_tokens`` 0 leaves that to this function.
+        base: The model; is moved to its device, and called a few times there.
+        sets: The data; the longest sequence decides what must fit.
         checkpoints: Where checkpoints go.
 
     Returns:
@@ -107,34 +125,39 @@ def decide_settings(
     """
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", processes.local_index()) if cuda else _CPU
-    most = -(-arguments.batch_size // processes.count())
-    micro, recompute = min(arguments.micro_batch_size, most), False
-    if not micro:
-        micro, recompute = _fitting(base, device, sets.longest, most)
+    base.model.to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=base.bf16):
+        plan = plan_forward(base.model, packed=cuda)
+        budget = _fitting(base, plan, device, sets.longest, arguments.micro_batch_tokens)
+    logger.info("Forward pass: %s.", plan.describe())
     return RunSettings(
         arguments=arguments,
         checkpoints=checkpoints,
         bf16=base.bf16,
-        micro_batch_size=micro,
-        gradient_checkpointing=recompute,
+        plan=plan,
+        budget=budget,
         use_cpu=not cuda,
     )
 
 
 def _fitting(
-    base: TrainableModel, device: torch.device, length: int, most: int
-) -> tuple[int, bool]:
-    """Finds the micro batch, and whether layers must be recomputed for it (GPU only)."""
-    base.model.to(device)
-    if device.type == "cpu":
-        most = min(most, max(_CPU_TOKENS // length, 1))
-    size = 2 if base.bf16 else 4
-    fits = memory.fitting_examples(
-        base.model, device, length=length, most=most, bytes_per_value=size
+    base: TrainableModel, plan: ForwardPlan, device: torch.device, longest: int, asked: int
+) -> TokenBudget:
+    """Finds what fits, and on a GPU which layers must be recomputed for it."""
+    layout = EndToEnd() if plan.packed else PaddedRows()
+
+    def batch(tokens: int) -> TokenBatch:
+        sequence = TokenSequence.of_answer(np.zeros(tokens + 1, dtype=np.int32), tokens)
+        return layout.collate([sequence]).to(device)
+
+    needs = memory.measure_pass(base.model, plan, batch, bytes_per_value=2 if base.bf16 else 4)
+    room = memory.available_bytes(device) - memory.training_bytes(base.model)
+    cuda = device.type == "cuda"
+    wanted = max(asked or _FEWEST_CUDA_TOKENS, longest) if cuda else 1
+    most = _MOST_CUDA_TOKENS if cuda else _CPU_TOKENS
+    budget = memory.fitting_budget(needs, room, wanted=wanted)
+    return dataclasses.replace(
+        budget,
+        training=asked or min(budget.training, most),
+        evaluation=min(budget.evaluation, most),
     )
-    if fits or device.type == "cpu":
-        return max(fits, 1), False
-    fits = memory.fitting_examples(
-        base.model, device, length=length, most=most, bytes_per_value=size, checkpointing=True
-    )
-    return max(fits, 1), True

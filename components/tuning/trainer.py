@@ -30,7 +30,7 @@ from transformers import (
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.encoded_set import StepBatch
-from kfp_llm_tuning.components.data.step_sampler import StepSampler, evaluation_plan
+from kfp_llm_tuning.components.data.step_sampler import StepSampler
 from kfp_llm_tuning.components.tuning.background_saving import (
     BackgroundSaving,
     fits_in_host_memory,
@@ -100,7 +100,7 @@ class LabelOnlyTrainer(Trainer):
         self._arguments = arguments
         self._checkpoints = settings.checkpoints
         self._evaluation_set = sets.evaluation
-        self._micro_batches = MicroBatches(self.model, self.accelerator, settings.micro_batch_size)
+        self._micro_batches = MicroBatches(self.accelerator, settings.plan, settings.budget)
         self._saving = BackgroundSaving()
         # Since the last logging.
         self._sums = self._micro_batches.zero_sums()
@@ -236,14 +236,7 @@ class LabelOnlyTrainer(Trainer):
         Returns:
             The three evaluation tags; every example counts once, whatever the processes.
         """
-        plan = evaluation_plan(
-            self._evaluation_set,
-            self._micro_batches.size,
-            self.args.process_index,
-            self.args.world_size,
-        )
-        parts = ([self._evaluation_set.sequence(int(row)) for row in rows] for rows in plan)
-        sums = self._micro_batches.evaluate(self.model, parts)
+        sums = self._micro_batches.evaluate(self.model, self._evaluation_set)
         loss, correct, count = self.accelerator.reduce(sums, "sum").tolist()
         return {
             EVALUATION_LOSS: loss / count,

@@ -147,8 +147,7 @@ class _Run:
         return self.sets.train.facts.get("stop_token_ids") or [tokenizer.eos_token_id]
 
     def _say_decisions(self, settings: RunSettings, trainer: LabelOnlyTrainer) -> None:
-        asked = self.arguments
-        share = -(-asked.batch_size // processes.count())
+        asked, budget = self.arguments, settings.budget
         trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
         logger.info(
             "Tuning %s (%s, %s trained parameters) on %s in %s.",
@@ -159,15 +158,15 @@ class _Run:
             "bf16" if settings.bf16 else "fp32",
         )
         logger.info(
-            "%d steps of %d examples = %.2f epochs of %d; %d forward passes a step of at most %d "
-            "examples%s; checkpoints every %d steps.",
+            "%d steps of %d examples = %.2f epochs of %d; %d tokens in a forward pass at most, "
+            "%d in evaluations%s; checkpoints every %d steps.",
             asked.train_steps,
             asked.batch_size,
             asked.train_steps * asked.batch_size / self.sets.train.examples,
             self.sets.train.examples,
-            -(-share // settings.micro_batch_size),
-            settings.micro_batch_size,
-            ", layers recomputed" if settings.gradient_checkpointing else "",
+            budget.training,
+            budget.evaluation,
+            budget.recomputation,
             asked.steps_between_checkpoints,
         )
         if asked.enable_checkpoint_selection and not len(self.sets.evaluation):

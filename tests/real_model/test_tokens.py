@@ -11,7 +11,7 @@ from kfp_llm_tuning.components.data.encoded_set import EncodedSet
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
 from kfp_llm_tuning.components.data.rendering.tokenization import Tokenization
 from kfp_llm_tuning.components.data.rows import Message
-from kfp_llm_tuning.components.data.token_layouts import collate
+from kfp_llm_tuning.components.data.token_layouts import PaddedRows
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from tests.components.data.rendering.asking import chat_prompt
 from tests.real_model.runs import RealRun
@@ -54,14 +54,15 @@ def test_answers_end_with_the_token_that_padding_is_made_of(
         answer = sequence.labels.tolist()
         assert answer.count(tokenizer.eos_token_id) == 1
         assert answer[-1] == tokenizer.eos_token_id
-    batch = collate([short, long], padding=tokenizer.pad_token_id)
+    batch = PaddedRows(tokenizer.pad_token_id).collate([short, long])
     last = _length(short) - 1  # What follows on a row's last token is asked of nobody.
     assert set(batch.input_ids[0, last:].tolist()) == {tokenizer.eos_token_id}
-    # A position is kept where the next token is a label: of the first row, the answer's alone.
-    assert int(batch.keep[0].sum()) == short.label_count
-    assert not batch.keep[0, last:].any()
-    learned = batch.targets[: int(batch.keep[0].sum())].tolist()
-    assert learned == short.labels.tolist()
+    # A position is taken where the next token is a label: of the first row, the answer's alone.
+    width = batch.input_ids.shape[1]
+    of_short = batch.positions[batch.positions < width]
+    assert len(of_short) == short.label_count
+    assert (of_short < last).all()
+    assert batch.targets[: len(of_short)].tolist() == short.labels.tolist()
 
 
 def _length(sequence: TokenSequence) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart, StepPlan
 from kfp_llm_tuning.components.data.step_sampler import StepSampler, evaluation_plan
+from kfp_llm_tuning.components.data.token_layouts import PaddedRows
 from tests.components.encoded_sets import EncodedRow
 
 Rows = list[EncodedRow]
@@ -106,7 +107,7 @@ def test_evaluation_takes_every_example_once(dataset: EncodedSet, processes: int
     rows = [
         int(row)
         for rank in range(processes)
-        for part in evaluation_plan(dataset, 16, rank, processes)
+        for part in evaluation_plan(dataset, PaddedRows(), 100, rank, processes)
         for row in part
     ]
     assert sorted(rows) == list(range(1003))

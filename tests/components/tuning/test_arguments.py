@@ -46,7 +46,7 @@ def test_overrides_win() -> None:
         ({"train_steps": "10"}, "train_steps"),
         ({"train_steps": True}, "train_steps"),
         ({"batch_size": -1}, "batch_size"),
-        ({"micro_batch_size": -1}, "micro_batch_size"),
+        ({"micro_batch_tokens": -1}, "micro_batch_tokens"),
         ({"learning_rate": -0.5}, "learning_rate"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"learning_rate": float("inf")}, "learning_rate"),

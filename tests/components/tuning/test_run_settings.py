@@ -1,44 +1,66 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from transformers import AutoModelForCausalLM, TrainingArguments
 
-from kfp_llm_tuning.components.tuning import memory, run_settings
+from kfp_llm_tuning.components.tuning import memory
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
+from kfp_llm_tuning.components.tuning.memory import TokenBudget
+from kfp_llm_tuning.components.tuning.run_settings import RunSettings, decide_settings
+from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
 
-BASE: Any = SimpleNamespace(model=SimpleNamespace(to=lambda device: None), bf16=False)
+
+def decide(model: Path, checkpoints: Path, **options: int) -> RunSettings:
+    loaded = AutoModelForCausalLM.from_pretrained(model)
+    sets: Any = SimpleNamespace(longest=5000)
+    return decide_settings(
+        TuningArguments("m", train_steps=1, batch_size=8, **options),
+        TrainableModel(loaded, loaded.dtype, bf16=False),
+        sets,
+        CheckpointDirectory(checkpoints),
+    )
 
 
-@pytest.mark.parametrize(
-    ("longest", "fits", "expected"),
-    [(100, 8, 8), (570, 8, 3), (5000, 8, 1), (570, 2, 2), (570, 0, 1)],
-)
-def test_a_processor_takes_no_more_examples_at_once_than_make_it_faster(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, longest: int, fits: int, expected: int
+@pytest.mark.parametrize(("free", "least", "most"), [(2**40, 2048, 2048), (2**20, 1, 1)])
+def test_a_processor_takes_no_more_tokens_at_once_than_make_it_faster(
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_model: Path,
+    tmp_path: Path,
+    free: int,
+    least: int,
+    most: int,
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr(
-        memory, "fitting_examples", lambda model, device, *, most, **_: min(fits, most)
-    )
-    settings = run_settings.decide_settings(
-        TuningArguments("m", train_steps=1, batch_size=8),
-        BASE,
-        SimpleNamespace(longest=longest),  # type: ignore[arg-type]
-        CheckpointDirectory(tmp_path),
-    )
-    assert settings.micro_batch_size == expected
-    assert not settings.gradient_checkpointing
+    monkeypatch.setattr(memory, "available_bytes", lambda device: free)
+    settings = decide(tiny_model, tmp_path)
+    assert least <= settings.budget.training <= most
+    assert settings.budget.evaluation <= most
+    assert not settings.budget.recomputed_every
+    assert not settings.plan.packed
+    assert settings.plan.label_only
 
 
-def test_a_size_that_is_asked_for_is_taken(tmp_path: Path) -> None:
-    settings = run_settings.decide_settings(
-        TuningArguments("m", train_steps=1, batch_size=8, micro_batch_size=6),
-        BASE,
-        SimpleNamespace(longest=5000),  # type: ignore[arg-type]
-        CheckpointDirectory(tmp_path),
+def test_tokens_that_are_asked_for_are_taken(tiny_model: Path, tmp_path: Path) -> None:
+    settings = decide(tiny_model, tmp_path, micro_batch_tokens=600)
+    assert settings.budget.training == 600
+
+
+@pytest.mark.parametrize(("every", "words"), [(1, "layers recomputed"), (3, "one layer of 3")])
+def test_layers_are_recomputed_as_the_budget_says(
+    tiny_model: Path, tmp_path: Path, every: int, words: str
+) -> None:
+    settings = decide(tiny_model, tmp_path)
+    assert not settings.training_arguments(evaluate=False).activation_checkpointing
+    budget = TokenBudget(10, 10, every)
+    arguments: TrainingArguments = dataclasses.replace(settings, budget=budget).training_arguments(
+        evaluate=False
     )
-    assert settings.micro_batch_size == 6
+    assert arguments.activation_checkpointing
+    assert arguments.activation_checkpointing_kwargs == {"every_n_layers": every}
+    assert words in budget.recomputation

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from transformers import (
 from kfp_llm_tuning.components.common.errors import RunAgain, UserError
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
-from kfp_llm_tuning.components.tuning import micro_batches
+from kfp_llm_tuning.components.models.forward_trial import plan_forward
+from kfp_llm_tuning.components.tuning import micro_batches, run_settings
 from kfp_llm_tuning.components.tuning import trainer as trainer_module
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
@@ -168,12 +170,28 @@ def check_values(entry: dict[str, Any], kind: str, sums: list[float]) -> None:
     assert fraction == pytest.approx(correct / count, abs=1e-9)
 
 
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.fixture
+def packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sequences end to end, as on a GPU."""
+    monkeypatch.setattr(run_settings, "plan_forward", partial(plan_forward, packed=True))
+
+
+@pytest.mark.parametrize("tokens", [1, 60])
 def test_micro_batches_change_nothing(
-    make_run: Callable[..., Run], whole_run: Run, size: int
+    make_run: Callable[..., Run], whole_run: Run, tokens: int
 ) -> None:
     run = make_run()
-    run.tune(micro_batch_size=size)
+    run.tune(micro_batch_tokens=tokens)
+    assert_close_history(run, whole_run)
+
+
+@pytest.mark.usefixtures("packed")
+def test_sequences_end_to_end_change_nothing(
+    make_run: Callable[..., Run], whole_run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = make_run()
+    run.tune(micro_batch_tokens=60)
+    assert "sequences end to end without padding" in caplog.text
     assert_close_history(run, whole_run)
 
 
@@ -185,26 +203,26 @@ def test_a_lack_of_memory_cuts_finer_and_changes_nothing(
 ) -> None:
     forward = MicroBatches._forward
 
-    def limited(self: Any, model: Any, examples: Any) -> Any:
-        if len(examples) > 2:
+    def limited(self: Any, model: Any, sequences: Any) -> Any:
+        if len(sequences) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        return forward(self, model, examples)
+        return forward(self, model, sequences)
 
     monkeypatch.setattr(MicroBatches, "_forward", limited)
     run = make_run()
     run.tune()
     assert_close_history(run, whole_run)
-    assert "micro batches of 1 " in caplog.text
+    assert "tokens in one forward pass from here on" in caplog.text
 
 
-def test_no_memory_for_one_example_is_a_user_error(
+def test_no_memory_for_one_sequence_is_a_user_error(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
 
     monkeypatch.setattr(MicroBatches, "_forward", fail)
-    with pytest.raises(UserError, match="out of memory with micro batches of 1"):
+    with pytest.raises(UserError, match="out of memory with .* tokens .*, a sequence each"):
         make_run().tune()
 
 
@@ -223,12 +241,19 @@ def test_two_processes_give_the_values_of_one(make_run: Callable[..., Run], whol
 # Resume
 
 
+@pytest.mark.parametrize("layout", ["padded", "packed"])
 @pytest.mark.parametrize(
     "changes", [{}, {"tuning": "adapter", "lora_dropout": 0.3, "learning_rate": 0.05}]
 )
 def test_stopping_after_every_step_changes_nothing(
-    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    make_run: Callable[..., Run],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    layout: str,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if layout == "packed":
+        request.getfixturevalue("packed")
     expected = make_run("expected")
     expected.tune(train_steps=7, **changes)
     run = make_run()
@@ -403,9 +428,9 @@ def test_a_loss_that_is_no_number_stops_with_advice(
     original = micro_batches.label_loss
     calls = [0]
 
-    def diverging(logits: torch.Tensor, targets: torch.Tensor) -> Any:
+    def diverging(*arguments: Any) -> Any:
         calls[0] += 1
-        loss, correct = original(logits, targets)
+        loss, correct = original(*arguments)
         return (loss * float("nan") if calls[0] > 4 else loss), correct
 
     monkeypatch.setattr(micro_batches, "label_loss", diverging)
