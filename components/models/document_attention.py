@@ -7,6 +7,7 @@ transformers builds no mask: the bounds of the documents say all, and no device 
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -62,16 +63,9 @@ def _flash_attention(attend: Callable[..., Any]) -> Kernel:
     return kernel
 
 
-def _flash_attention_3() -> Kernel:
-    from flash_attn_interface import flash_attn_varlen_func  # type: ignore[import-not-found]
-
-    return _flash_attention(flash_attn_varlen_func)
-
-
-def _flash_attention_2() -> Kernel:
-    from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found]
-
-    return _flash_attention(flash_attn_varlen_func)
+def _flash_attention_of(package: str) -> Callable[[], Kernel]:
+    """Names a package that an image may bring: no requirement of this one."""
+    return lambda: _flash_attention(importlib.import_module(package).flash_attn_varlen_func)
 
 
 def _torch_varlen() -> Kernel:
@@ -166,8 +160,8 @@ def _document_of(bounds: torch.Tensor, tokens: int) -> torch.Tensor:
 
 # What makes each kernel, the fastest first; raises ImportError where it is not installed.
 _CUDA: Mapping[str, Callable[[], Kernel]] = {
-    "FlashAttention 3": _flash_attention_3,
-    "FlashAttention 2": _flash_attention_2,
+    "FlashAttention 3": _flash_attention_of("flash_attn_interface"),
+    "FlashAttention 2": _flash_attention_of("flash_attn"),
     "torch's variable-length attention": _torch_varlen,
     "FlexAttention": _flex_attention,
 }

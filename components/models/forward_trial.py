@@ -153,7 +153,7 @@ def _packed(model: Any, plan: ForwardPlan) -> ForwardPlan:
     # Every model understands a mask.
     expected = label_logits(model, rows, dataclasses.replace(plan, attention_mask=True))
     usual = causal.config._attn_implementation
-    passed = []
+    passed: list[str] = []
     for name, make in kernels_of(rows.input_ids.device).items():
         try:
             implementation = register(name, make())

@@ -123,7 +123,7 @@ def chunked_loss(
     if len(targets) <= size:
         return cross_entropy(head(hidden), targets)
     if torch.is_grad_enabled():
-        found: tuple[torch.Tensor, torch.Tensor] = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
+        found: tuple[torch.Tensor, torch.Tensor] = _ChunkedLoss.apply(
             hidden, targets, head, size, *weights
         )
         return found

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from kfp_llm_tuning.components.common.errors import RunAgain, UserError
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
 from kfp_llm_tuning.components.models.forward_trial import plan_forward
+from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
 from kfp_llm_tuning.components.tuning import micro_batches, run_settings
 from kfp_llm_tuning.components.tuning import trainer as trainer_module
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
@@ -173,7 +173,11 @@ def check_values(entry: dict[str, Any], kind: str, sums: list[float]) -> None:
 @pytest.fixture
 def packed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sequences end to end, as on a GPU."""
-    monkeypatch.setattr(run_settings, "plan_forward", partial(plan_forward, packed=True))
+
+    def plan(model: Any, **_: Any) -> ForwardPlan:
+        return plan_forward(model, packed=True)
+
+    monkeypatch.setattr(run_settings, "plan_forward", plan)
 
 
 @pytest.mark.parametrize("tokens", [1, 60])
@@ -190,6 +194,7 @@ def test_sequences_end_to_end_change_nothing(
     make_run: Callable[..., Run], whole_run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = make_run()
+    caplog.set_level("INFO")
     run.tune(micro_batch_tokens=60)
     assert "sequences end to end without padding" in caplog.text
     assert_close_history(run, whole_run)
