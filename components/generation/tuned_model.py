@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_llm_tuning.components.common.errors import Problem, raise_all
+from kfp_llm_tuning.components.common.errors import Problem
 from kfp_llm_tuning.components.data.rendering.prompts import RowRefusedError, Turn
 from kfp_llm_tuning.components.generation.decoded_text import known_tokens
 from kfp_llm_tuning.components.generation.engine import GenerationRequest
@@ -212,7 +212,8 @@ class TunedModel:
                 problems += (
                     replace(one, where=instance.where or one.where) for one in error.problems
                 )
-        raise_all(problems)
+        if problems:
+            raise RowRefusedError(*problems)
         return texts
 
     def _prompt(self, instance: Instance) -> str:

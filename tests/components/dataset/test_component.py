@@ -36,6 +36,7 @@ def output_folder(tmp_path):
                 "seed",
                 "data_version",
                 "dataset_format",
+                "train_on",
             },
             {"preprocessed"},
         ),

@@ -29,6 +29,7 @@ def test_a_fork_takes_the_place_of_ours_in_the_whole_template() -> None:
         dataset_uri: str = "",
         default_context: str = "",
         dataset_format: str = "",
+        train_on: str = "all",
         held_out_from: str = "",
         evaluation_fraction: float = 0.0,
         seed: int = 0,
