@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import torch
 
-from kfp_llm_tuning.components.models.label_head import CHUNK_VALUES
+from kfp_llm_tuning.components.models.label_head import chunk_values
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_loss
 from kfp_llm_tuning.components.models.token_batch import TokenBatch
 
@@ -146,7 +146,7 @@ def measure_pass(
     of_token = (more - few) / (_MORE_TOKENS - _FEW_TOKENS)
     logit = bytes_per_value + _LOSS_BYTES
     return PassMemory(
-        fixed=few - of_token * _FEW_TOKENS + CHUNK_VALUES * logit,
+        fixed=few - of_token * _FEW_TOKENS + chunk_values(model.device) * logit,
         layers=of_token,
         layer_count=config.num_hidden_layers,
         hidden=config.hidden_size * bytes_per_value,

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,10 +23,14 @@ from kfp_llm_tuning.components.data.artifacts import (
 )
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
+from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
 from kfp_llm_tuning.components.models import byte_tiny
+from kfp_llm_tuning.components.models.forward_trial import plan_forward
+from kfp_llm_tuning.components.models.label_only_loss import label_loss
 from tests.components.chat_tokenizers import TEMPLATES
+from tests.components.small_models import assert_equal, outcome, small_model
 
 TOKENIZER = byte_tiny.build_tokenizer()
 BOS, EOS = TOKENIZER.bos_token_id, TOKENIZER.eos_token_id
@@ -286,6 +291,33 @@ def test_a_conversation_in_one_pass_has_the_tokens_and_labels_of_its_records(
     if name not in ("qwen-thinking", "endless"):
         assert (encoding.sequences, encoding.answers_apart) == (4, {})
         assert encoding.tokens < encoding.tokens_apart / 1.5
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gemma3_text", "mistral"])
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_a_conversation_in_one_pass_has_the_loss_and_gradients_of_its_records(
+    kind, lora, dialogue_records, tmp_path
+):
+    encode_dataset(dialogue_records(TOKENIZER), TOKENIZER, WIDE, tmp_path / "encoded")
+    joined = EncodedSet(tmp_path / "encoded")
+    shortest = np.argsort(joined.lengths)[:2].tolist()
+    whole = [joined.sequence(row) for row in shortest]
+    records = [
+        joined.part(SequencePart(row, answer, answer + 1))
+        for row in shortest
+        for answer in range(joined.answer_counts[row])
+    ]
+    model = small_model(kind, len(TOKENIZER), lora=lora)
+    plan = plan_forward(model)
+    expected = outcome(
+        model, (label_loss(model, PaddedRows().collate([one]), plan)[0] for one in records)
+    )
+    found = [outcome(model, iter([label_loss(model, PaddedRows().collate(whole), plan)[0]]))]
+    plan = plan_forward(model, packed=True)
+    assert plan.packed
+    found.append(outcome(model, iter([label_loss(model, EndToEnd().collate(whole), plan)[0]])))
+    for one in found:
+        assert_equal(one, expected)
 
 
 def test_what_is_read_apart_is_told_with_its_reason(

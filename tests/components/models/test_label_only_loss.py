@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
@@ -17,42 +15,10 @@ from kfp_llm_tuning.components.models import document_attention, label_head
 from kfp_llm_tuning.components.models.forward_trial import plan_forward
 from kfp_llm_tuning.components.models.label_head import cross_entropy
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_logits, label_loss
+from tests.components.small_models import MODELS, Outcome, assert_equal, outcome, small_model
 
-SIZES = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-}
-HEADS = {"num_key_value_heads": 1, "head_dim": 16}
-GEMMA = {"query_pre_attn_scalar": 16, "sliding_window": 4}
-MODELS: dict[str, dict[str, Any]] = {
-    "llama": HEADS,
-    "qwen2": {"num_key_value_heads": 1},
-    "qwen3": HEADS,
-    "granite": HEADS | {"logits_scaling": 8.0},
-    "gemma2": HEADS | GEMMA | {"final_logit_softcapping": 5.0},
-    "gemma3_text": HEADS | GEMMA | {"layer_types": ["sliding_attention", "full_attention"]},
-    "mistral": HEADS | {"sliding_window": 4},
-    "gpt_neox": {},
-}
 # Those whose attention takes documents on a processor; soft-capped scores it does not know.
 PACKED = set(MODELS) - {"gemma2"}
-
-
-def build(kind: str, *, lora: bool = False) -> Any:
-    torch.manual_seed(0)
-    config = CONFIG_MAPPING[kind](**SIZES, **MODELS[kind])
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    if lora:
-        model = get_peft_model(model, LoraConfig(target_modules="all-linear"))
-        for name, weight in model.named_parameters():
-            if "lora_B" in name:  # Zeros would leave the other matrix without a gradient.
-                torch.nn.init.normal_(weight, std=0.1)
-    return model.train()
 
 
 def sequences() -> list[TokenSequence]:
@@ -61,20 +27,6 @@ def sequences() -> list[TokenSequence]:
         TokenSequence.of_answer(generator.integers(1, 64, length).astype(np.int32), prompt)
         for length, prompt in [(20, 3), (9, 8), (14, 10), (5, 1)]
     ]
-
-
-Outcome = tuple[float, list[torch.Tensor | None]]
-
-
-def outcome(model: Any, losses: Iterator[torch.Tensor]) -> Outcome:
-    """The loss and all gradients, of the sum of some losses."""
-    model.zero_grad()
-    total = 0.0
-    for loss in losses:
-        loss.backward()
-        total += loss.item()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return total, [None if p.grad is None else p.grad.clone() for p in trained]
 
 
 def reference(model: Any) -> Outcome:
@@ -91,21 +43,12 @@ def reference(model: Any) -> Outcome:
     return outcome(model, losses())
 
 
-def assert_equal(found: Outcome, expected: Outcome) -> None:
-    assert found[0] == pytest.approx(expected[0], rel=1e-6)
-    for left, right in zip(found[1], expected[1], strict=True):
-        assert (left is None) == (right is None)
-        if left is not None and right is not None:
-            scale = max(float(right.abs().max()), 1.0)
-            torch.testing.assert_close(left, right, rtol=0, atol=1e-5 * scale)
-
-
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 def test_every_layout_equals_one_sequence_at_a_time(
     kind: str, lora: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = build(kind, lora=lora)
+    model = small_model(kind, lora=lora)
     expected = reference(model)
 
     def assert_plan_holds(plan: ForwardPlan) -> None:
@@ -119,14 +62,14 @@ def test_every_layout_equals_one_sequence_at_a_time(
     assert packed.packed == (kind in PACKED)
     assert_plan_holds(packed)
     # In chunks of three labels.
-    monkeypatch.setattr(label_head, "CHUNK_VALUES", 3 * SIZES["vocab_size"])
+    monkeypatch.setattr(label_head, "chunk_values", lambda device: 3 * 64)
     assert_plan_holds(packed)
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("kind", ["gemma2", "mistral"])
 def test_flex_attention_sees_the_same_documents(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build(kind)
+    model = small_model(kind)
     expected = reference(model)
     makers = {"FlexAttention": document_attention._flex_attention}
     monkeypatch.setattr(document_attention, "_CPU", makers)
@@ -140,7 +83,7 @@ def test_flex_attention_sees_the_same_documents(kind: str, monkeypatch: pytest.M
 @pytest.mark.parametrize("label_only", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 def test_every_way_gives_the_same_logits(label_only: bool, masked: bool) -> None:
-    model, batch = build("llama"), PaddedRows().collate(sequences())
+    model, batch = small_model("llama"), PaddedRows().collate(sequences())
     expected = model(batch.input_ids, attention_mask=batch.attention_mask).logits.flatten(0, 1)
     found = label_logits(model, batch, ForwardPlan(label_only, attention_mask=masked))
     torch.testing.assert_close(found, expected[batch.positions], rtol=1e-4, atol=1e-5)
@@ -148,11 +91,11 @@ def test_every_way_gives_the_same_logits(label_only: bool, masked: bool) -> None
 
 @pytest.mark.parametrize("kind", ["gemma2", "mistral"])
 def test_windows_keep_the_mask(kind: str) -> None:
-    assert plan_forward(build(kind)).attention_mask
+    assert plan_forward(small_model(kind)).attention_mask
 
 
 def test_a_model_with_dropout_in_its_attention_keeps_rows() -> None:
-    model = build("llama")
+    model = small_model("llama")
     model.config.attention_dropout = 0.1
     plan = plan_forward(model, packed=True)
     assert not plan.packed
@@ -162,7 +105,7 @@ def test_a_model_with_dropout_in_its_attention_keeps_rows() -> None:
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 def test_a_share_without_a_label_has_gradients_of_zero(lora: bool, packed: bool) -> None:
-    model = build("llama", lora=lora)
+    model = small_model("llama", lora=lora)
     plan = plan_forward(model, packed=packed)
     idle = sequences()[0].part(0, 0)
     batch = (EndToEnd() if packed else PaddedRows()).collate([idle])
@@ -172,11 +115,11 @@ def test_a_share_without_a_label_has_gradients_of_zero(lora: bool, packed: bool)
 
 
 def test_a_chunked_loss_without_gradients_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, batch = build("llama"), PaddedRows().collate(sequences())
+    model, batch = small_model("llama"), PaddedRows().collate(sequences())
     plan = plan_forward(model)
     with torch.no_grad():
         whole = label_loss(model, batch, plan)
-        monkeypatch.setattr(label_head, "CHUNK_VALUES", 64)
+        monkeypatch.setattr(label_head, "chunk_values", lambda device: 64)
         loss, correct = label_loss(model, batch, plan)
     assert loss.item() == pytest.approx(whole[0].item(), rel=1e-6)
     assert correct == whole[1]
@@ -220,7 +163,7 @@ def test_models_of_another_interface_take_the_plain_way() -> None:
 
 
 def test_an_output_layer_with_weights_elsewhere_is_run_whole() -> None:
-    model = build("llama")
+    model = small_model("llama")
     embeddings = model.get_input_embeddings()
     head = model.lm_head
     model.lm_head = torch.nn.Identity()
@@ -242,7 +185,7 @@ def test_a_model_that_looks_ahead_keeps_the_mask() -> None:
 
 
 def test_the_trial_leaves_mode_and_gradients_as_they_were() -> None:
-    model = build("llama")
+    model = small_model("llama")
     plan_forward(model)
     assert model.training
     assert all(weight.grad is None for weight in model.parameters())
