@@ -25,10 +25,11 @@ from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
 from kfp_llm_tuning.components.models.forward_trial import plan_forward
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
-from kfp_llm_tuning.components.tuning import micro_batches, run_settings
+from kfp_llm_tuning.components.tuning import memory, micro_batches, run_settings
 from kfp_llm_tuning.components.tuning import trainer as trainer_module
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
+from kfp_llm_tuning.components.tuning.memory import TokenBudget
 from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from tests.components.tuning.runs import (
@@ -198,6 +199,20 @@ def test_sequences_end_to_end_change_nothing(
     run.tune(micro_batch_tokens=60)
     assert "sequences end to end without padding" in caplog.text
     assert_close_history(run, whole_run)
+
+
+@pytest.mark.parametrize("tuning", ["full", "adapter"])
+def test_recomputed_layers_change_nothing(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, tuning: str
+) -> None:
+    changes = {"tuning": tuning, "train_steps": 3, "logging_interval": 1}
+    expected = make_run("expected")
+    expected.tune(**changes)
+    budget = TokenBudget(2048, 2048, recomputed_every=2)
+    monkeypatch.setattr(memory, "fitting_budget", lambda *_, **__: budget)
+    run = make_run()
+    run.tune(**changes)
+    assert_close_history(run, expected)
 
 
 def test_a_lack_of_memory_cuts_finer_and_changes_nothing(
