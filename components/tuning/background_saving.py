@@ -25,13 +25,22 @@ class BackgroundSaving:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._under_way: Future[None] | None = None
 
-    def start(self, write: Callable[[], None]) -> None:
-        """Begins a writing; the one before must have been waited for.
+    def start(self, states: Any, write: Callable[[Any], None]) -> None:
+        """Begins a writing, or does it where host memory has no room for copies.
 
         Args:
-            write: Writes what nobody changes meanwhile.
+            states: Nested dicts and lists of tensors. The writing before must have been waited for.
+            write: Writes them, or copies of them.
+
+        Raises:
+            Exception: What the writing raised, where it was done at once.
         """
-        self._under_way = self._worker.submit(write)
+        if fits_in_host_memory(states):
+            self._under_way = self._worker.submit(write, host_copy(states))
+            return
+        write(states)
+        self._under_way = Future()
+        self._under_way.set_result(None)
 
     def finished(self, *, wait: bool) -> bool:
         """Tells, once, that a writing has ended.

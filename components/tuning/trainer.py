@@ -14,7 +14,6 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,7 @@ from transformers import (
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.encoded_set import StepBatch
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
-from kfp_llm_tuning.components.tuning.background_saving import (
-    BackgroundSaving,
-    fits_in_host_memory,
-    host_copy,
-)
+from kfp_llm_tuning.components.tuning.background_saving import BackgroundSaving
 from kfp_llm_tuning.components.tuning.early_stopping import EarlyStopping
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.interruption_callback import InterruptionCallback
@@ -51,6 +46,7 @@ from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     TRAIN_COUNT,
     TRAIN_LOSS,
 )
+from kfp_llm_tuning.components.tuning.trained_weights import largest_weight, weights_to_save
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 logger = logging.getLogger(__name__)
@@ -271,7 +267,7 @@ class LabelOnlyTrainer(Trainer):
     # Checkpoints
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        self._check_finite(self._largest_weight())
+        self._check_finite(largest_weight(self.model))
         self._tell_saved(wait=True)
         step = self.state.global_step
         if self.args.should_save:
@@ -288,8 +284,8 @@ class LabelOnlyTrainer(Trainer):
             self._write_states(folder, step)
 
     def _write_states(self, folder: Path, step: int) -> None:
-        """Writes weights and optimiser in the background where host memory has room for copies."""
-        states = {"model": self._weights_to_save(), "optimizer": self.optimizer.state_dict()}
+        """Writes weights and optimiser while training goes on."""
+        states = {"model": weights_to_save(self.model), "optimizer": self.optimizer.state_dict()}
         selecting = self._arguments.enable_checkpoint_selection
         best_step = self.run_state.best.step if selecting else 0
 
@@ -298,30 +294,12 @@ class LabelOnlyTrainer(Trainer):
             torch.save(states["optimizer"], folder / _OPTIMIZER)
             self._checkpoints.commit(step, best_step=best_step)
 
-        if fits_in_host_memory(states):
-            self._saving.start(partial(write, host_copy(states)))
-        else:
-            write(states)
-            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
-
-    def _weights_to_save(self) -> dict[str, torch.Tensor]:
-        """Names what a checkpoint holds: of adapters what is trained, else all."""
-        weights: dict[str, torch.Tensor] = self.model.state_dict()
-        if not hasattr(self.model, "peft_config"):
-            return weights
-        trained = {name for name, one in self.model.named_parameters() if one.requires_grad}
-        return {name: weight for name, weight in weights.items() if name in trained}
+        self._saving.start(states, write)
 
     def _tell_saved(self, *, wait: bool) -> None:
         """Tells the callbacks of a checkpoint that has been written since."""
         if self._saving.finished(wait=wait):
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
-
-    def _largest_weight(self) -> float:
-        """Gives a number that is not finite where any trained weight is not."""
-        weights = [p.detach() for p in self.model.parameters() if p.requires_grad]
-        norms = torch._foreach_norm(weights, ord=float("inf"))
-        return float(torch.stack([norm.float() for norm in norms]).max())
 
     def _state_now(self) -> RunState:
         passed = time.perf_counter() - self._session_began

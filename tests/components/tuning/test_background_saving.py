@@ -37,7 +37,7 @@ def test_what_fits_is_told_from_the_size_of_all_tensors(monkeypatch: pytest.Monk
 def test_a_writing_is_told_of_once_when_it_has_ended() -> None:
     saving, gate = BackgroundSaving(), threading.Event()
     assert not saving.finished(wait=True)
-    saving.start(lambda: gate.wait(60) and None)
+    saving.start({}, lambda _: gate.wait(60) and None)
     assert not saving.finished(wait=False)
     gate.set()
     assert saving.finished(wait=True)
@@ -45,9 +45,18 @@ def test_a_writing_is_told_of_once_when_it_has_ended() -> None:
     saving.close()
 
 
+def test_without_room_for_copies_it_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_saving, "fits_in_host_memory", lambda _: False)
+    saving, states, written = BackgroundSaving(), {"a": torch.zeros(1)}, []
+    saving.start(states, written.append)
+    assert written[0] is states
+    assert saving.finished(wait=False)
+    assert not saving.finished(wait=True)
+
+
 def test_what_a_writing_raises_is_raised_where_it_is_waited_for() -> None:
     saving = BackgroundSaving()
-    saving.start(lambda: int("no number"))
+    saving.start({}, lambda _: int("no number"))
     with pytest.raises(ValueError, match="no number"):
         saving.finished(wait=True)
     saving.close()

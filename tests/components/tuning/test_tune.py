@@ -25,8 +25,12 @@ from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
 from kfp_llm_tuning.components.models.forward_trial import plan_forward
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
-from kfp_llm_tuning.components.tuning import memory, micro_batches, run_settings
-from kfp_llm_tuning.components.tuning import trainer as trainer_module
+from kfp_llm_tuning.components.tuning import (
+    background_saving,
+    memory,
+    micro_batches,
+    run_settings,
+)
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
 from kfp_llm_tuning.components.tuning.memory import TokenBudget
@@ -320,7 +324,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_its_cause(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(CheckpointDirectory, "commit", full)
-    monkeypatch.setattr(trainer_module, "fits_in_host_memory", lambda _: has_room)
+    monkeypatch.setattr(background_saving, "fits_in_host_memory", lambda _: has_room)
     run = make_run()
     with pytest.raises(OSError, match="No space left"):
         run.tune()

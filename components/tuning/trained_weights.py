@@ -1,0 +1,34 @@
+"""The weights that a run trains: which a checkpoint holds, and whether they are numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def weights_to_save(model: Any) -> dict[str, torch.Tensor]:
+    """Names what a checkpoint holds.
+
+    Args:
+        model: A model of transformers or peft.
+
+    Returns:
+        Of adapters what is trained, else all; not copied.
+    """
+    weights: dict[str, torch.Tensor] = model.state_dict()
+    if not hasattr(model, "peft_config"):
+        return weights
+    trained = {name for name, one in model.named_parameters() if one.requires_grad}
+    return {name: weight for name, weight in weights.items() if name in trained}
+
+
+def largest_weight(model: torch.nn.Module) -> float:
+    """Gives the largest absolute value; it is not finite where any trained weight is not.
+
+    Args:
+        model: At least one of its weights is trained.
+    """
+    weights = [p.detach() for p in model.parameters() if p.requires_grad]
+    norms = torch._foreach_norm(weights, ord=float("inf"))
+    return float(torch.stack([norm.float() for norm in norms]).max())
