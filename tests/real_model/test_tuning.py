@@ -51,7 +51,7 @@ def test_it_ends_where_the_given_answer_ends(run: RealRun) -> None:
         ids = torch.from_numpy(sequence.input_ids[:-1].astype("int64"))[None]
         with torch.inference_mode():
             logits = model(input_ids=ids, logits_to_keep=1).logits
-        ends.append(int(logits[0, -1].argmax()) == sequence.ends[-1])
+        ends.append(int(logits[0, -1].argmax()) == int(sequence.ends[-1]))
     assert statistics.mean(ends) >= 0.9
 
 
