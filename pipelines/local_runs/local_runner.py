@@ -30,20 +30,12 @@ from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import PROBLEMS_VARIABLE, Problem, read_problems
 from kfp_llm_tuning.components.common.process_ends import describe_kill, killing_signal
 from kfp_llm_tuning.pipelines.local_runs import task_process
-from kfp_llm_tuning.pipelines.local_runs.forked_tasks import (
-    ForkedTask,
-    ForkServer,
-    ServerEnded,
-    is_supported,
-    order_of,
-)
 from kfp_llm_tuning.pipelines.local_runs.kfp_repairs import repaired
 from kfp_llm_tuning.pipelines.local_runs.process_output import read_lines
 from kfp_llm_tuning.pipelines.local_runs.relocation import Relocation
 from kfp_llm_tuning.pipelines.local_runs.run_processes import RUN_VARIABLE, kill, terminate
 from kfp_llm_tuning.pipelines.local_runs.task_containers import TaskContainer
 from kfp_llm_tuning.pipelines.local_runs.task_lines import RUNNER_WARNS
-from kfp_llm_tuning.pipelines.local_runs.task_server import TaskOrder
 
 if TYPE_CHECKING:
     from kfp.local import DockerRunner, SubprocessRunner
@@ -134,8 +126,7 @@ class LocalRunner:
         self._failed = False
         self._runner = runner
         self._variables = variables or {}
-        self._forks = ForkServer(self._environment(), directory / "logs" / "kfp.log")
-        self._at_work: set[subprocess.Popen[bytes] | ForkedTask | TaskContainer] = set()
+        self._at_work: set[subprocess.Popen[bytes] | TaskContainer] = set()
 
     @property
     def current_task(self) -> TaskResult:
@@ -165,7 +156,6 @@ class LocalRunner:
             (logs / "kfp.log").open("a", encoding="utf-8") as kfp_log,
             contextlib.redirect_stdout(kfp_log),
             contextlib.redirect_stderr(kfp_log),
-            contextlib.closing(self._forks),
             self._replaced_internals(),
             self._signals(),
             warnings.catch_warnings(),
@@ -248,34 +238,19 @@ class LocalRunner:
         with tempfile.TemporaryDirectory() as scratch:
             told = Path(scratch) / "problems.json"
             own = {**self._environment(), PROBLEMS_VARIABLE: str(told)}
-            environment = {**os.environ, **own, **(env_vars or {})}
-            # Variables that a task has for itself are for what it imports too.
-            order = None if env_vars else order_of(full_command, environment, Path(scratch))
-            with self._begin(full_command, environment, order, Path(scratch)) as process:
+            with subprocess.Popen(
+                [_in_task_process(part) for part in full_command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **own, **(env_vars or {})},
+                # A Ctrl-C reaches this process alone, which passes it on once.
+                start_new_session=True,
+            ) as process:
                 assert process.stdout is not None
                 assert process.stderr is not None
                 exit_code = self._follow(process, read_lines(process.stdout, process.stderr))
             self.current_task.problems = read_problems(told)
         return exit_code
-
-    def _begin(
-        self,
-        command: list[str],
-        environment: Mapping[str, str],
-        order: TaskOrder | None,
-        scratch: Path,
-    ) -> subprocess.Popen[bytes] | ForkedTask:
-        if order is not None and is_supported():
-            with contextlib.suppress(ServerEnded):
-                return self._forks.start(order, scratch)
-        return subprocess.Popen(
-            [_in_task_process(part) for part in command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            # A Ctrl-C reaches this process alone, which passes it on once.
-            start_new_session=True,
-        )
 
     def _start_container(self, environment: Mapping[str, str] | None = None, **given: Any) -> int:
         variables = {**self._environment(), **(environment or {})}
@@ -285,9 +260,7 @@ class LocalRunner:
             return self._follow(container, ((line, False) for line in container.lines()))
 
     def _follow(
-        self,
-        work: subprocess.Popen[bytes] | ForkedTask | TaskContainer,
-        lines: Iterable[tuple[str, bool]],
+        self, work: subprocess.Popen[bytes] | TaskContainer, lines: Iterable[tuple[str, bool]]
     ) -> int:
         task = self.current_task
         self._at_work.add(work)
