@@ -110,6 +110,7 @@ bench: install ## Run every benchmark (about an hour; needs ../shared/data).
 	for benchmark in \
 		validation.py "encoding.py ../shared/data/gsm8k/train.jsonl" tuner.py prediction.py \
 		metrics.py command.py serving.py "million_rows.py --rows 100000" \
+		roofline.py \
 		"tuner.py --tokens 8000 --texts short $(REAL)" "prediction.py --prompts 64 $(REAL)" \
 		"serving.py --requests 48 --memory-requests 0 $(REAL)"; do \
 		$(BIN)/python benchmarks/$$benchmark || exit 1; \

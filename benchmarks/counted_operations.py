@@ -19,8 +19,8 @@ from torch.utils._pytree import tree_leaves
 # Neither of them moves data, though their schemas do not say so.
 _FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "lift_fresh", "new_empty"}
 _PRODUCTS = {"addmm", "baddbmm", "bmm", "mm"}
-# Backward passes of attention make five products where forward ones make two, and read the keys
-# and the queries once more (Dao et al. 2022, "FlashAttention", appendix B).
+# Backward passes of attention make five products where forward ones make two (Dao 2023,
+# "FlashAttention-2", section 4.1).
 _BACKWARD_OF_ATTENTION = 2.5
 
 
@@ -30,6 +30,7 @@ class Gpu:
 
     Attributes:
         name: Names it.
+        bytes: Its memory.
         peak: Operations a second of its data sheet: what published shares are of.
         products: Operations a second of large matrix products.
         attention: Operations a second of flash attention.
@@ -40,6 +41,7 @@ class Gpu:
     """
 
     name: str
+    bytes: float
     peak: float
     products: float
     attention: float
@@ -49,12 +51,12 @@ class Gpu:
     step: float
 
 
-# The data sheet of dense bf16, 989 TFLOP/s and 4.8 TB/s, is not reached. Large bf16 products reach
-# 0.70 to 0.75 of it and copies 0.83; FlashAttention 2 reaches 300 to 400 TFLOP/s on Hopper at head
-# dimensions of 64 and 128 with its backward pass (Shah et al. 2024, "FlashAttention-3", figures 5
-# and 6). The host's times are those of eager PyTorch with autocast and PEFT's layers. None of them
-# was measured for this project: predictions are good to a fifth, ratios of two to less.
-H200 = Gpu("H200", 989e12, 700e12, 300e12, 4.0e12, 9e-6, 5e-6, 3e-3)
+# NVIDIA's data sheet names 989 TFLOP/s of dense bf16 and 4.8 TB/s, which no program reaches. Taken
+# are 0.7 of the first for a layer's products and 0.83 of the second for copies. FlashAttention 2
+# reaches 35 % of the first on Hopper (Shah et al. 2024, "FlashAttention-3", abstract), and less in
+# its backward pass. The host's times are usual ones of eager PyTorch. None of them was measured for
+# this project: predictions are good to a fifth or so, ratios of two to less.
+H200 = Gpu("H200", 141e9, 989e12, 700e12, 300e12, 4.0e12, 9e-6, 5e-6, 3e-3)
 
 
 @dataclass(frozen=True)
@@ -108,17 +110,18 @@ class OperationCounter(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if func.namespace != "prim" and name not in _FREE and not _is_view(func):
-            self.work += self._work_of(name, _tensors(args, kwargs), _tensors(out))
+            self.work += self._work_of(name, tree_leaves((args, kwargs)), _tensors(out))
         return out
 
-    def _work_of(self, name: str, inputs: list[Any], outputs: list[Any]) -> Work:
+    def _work_of(self, name: str, arguments: list[Any], outputs: list[Any]) -> Work:
+        inputs = _tensors(arguments)
         traffic = sum(t.numel() * t.element_size() for t in (*inputs, *outputs))
         moving = traffic / self._gpu.memory
         if name in _PRODUCTS:
             arithmetic = product_operations(*(tuple(t.shape) for t in inputs[-2:]))
             return Work(1, arithmetic, products=max(arithmetic / self._gpu.products, moving))
         if "attention" in name:
-            arithmetic = attention_operations(name, inputs)
+            arithmetic = attention_operations(name, arguments)
             return Work(1, arithmetic, attention=max(arithmetic / self._gpu.attention, moving))
         return Work(1, other=moving)
 
@@ -133,16 +136,23 @@ def product_operations(left: tuple[int, ...], right: tuple[int, ...]) -> int:
     return 2 * math.prod(left) * right[-1]
 
 
-def attention_operations(name: str, inputs: list[Any]) -> float:
+def attention_operations(name: str, arguments: list[Any]) -> float:
     """Counts those of causal attention, which leaves half of the scores out.
 
     Args:
         name: Of the operation; that of a backward pass says so.
-        inputs: Its tensors; the query's shape is (batch, heads, length, head).
+        arguments: Its arguments. The query's shape is (batch, heads, length, size of a head), or
+            (tokens, heads, size of a head) where the lengths of documents are among the arguments.
     """
     is_backward = "backward" in name
-    batch, heads, length, head = inputs[1 if is_backward else 0].shape
-    forward = 4 * batch * heads * length * length * head / 2
+    query = _tensors(arguments)[1 if is_backward else 0]
+    if query.ndim == 4:
+        batch, heads, length, size = query.shape
+        pairs = batch * length**2
+    else:
+        _, heads, size = query.shape
+        pairs = sum(value**2 for value in arguments if isinstance(value, int))
+    forward = 4 * heads * size * pairs / 2
     return forward * (_BACKWARD_OF_ATTENTION if is_backward else 1)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from model_shapes import make_config
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM
 
-from kfp_llm_tuning.components.tuning import trainable_model
+from kfp_llm_tuning.components.models import label_head
+from kfp_llm_tuning.components.tuning import memory, trainable_model
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 
@@ -33,9 +35,19 @@ def fake_model(shape: str, layers: int, tuning: str) -> Iterator[Any]:
         model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)
         if tuning == "adapter":
             model = trainable_model.with_adapter(model, TuningArguments("m", tuning=tuning))
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), _chunks_of_a_gpu():
         _give_fake_tensors(model)
         yield model.train()
+
+
+@contextmanager
+def _chunks_of_a_gpu() -> Iterator[None]:
+    """Fake tensors stand on the CPU, as those on CUDA need a driver; logits are cut as on a GPU."""
+    size = label_head.chunk_values(torch.device("cuda"))
+    with ExitStack() as stack:
+        for module in (label_head, memory):
+            stack.enter_context(patch.object(module, "chunk_values", lambda _: size))
+        yield
 
 
 def _give_fake_tensors(model: torch.nn.Module) -> None:
