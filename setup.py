@@ -66,6 +66,8 @@ EXTRAS = {
         "sqlalchemy>=2",
         "tensorboard>=2.18",
     ],
+    # Kernels that the tuner tries on NVIDIA GPUs: never needed.
+    "gpu": ["liger-kernel>=0.8,<0.9"],  # kernels are applied by patching models
     # The prediction server.
     "serving": [
         *MODELS,

@@ -38,11 +38,12 @@ NOT_IMPORTED = {
     "gcsfs": "fsspec opens gs:// by it",
     "google-cloud-pipeline-components": "its launcher is a command of the images",
     "ipykernel": "notebooks are executed by it",
+    "liger-kernel": "transformers applies its kernels",
     "nvidia-ml-py": "MLflow's metrics of GPUs",
     "s3fs": "fsspec opens s3:// by it",
 }
 # vLLM has an environment of its own; what benchmarks compare with comes with `make bench`.
-NOT_INSTALLED = {"vllm", "trl"}
+NOT_INSTALLED = {"liger-kernel", "vllm", "trl"}
 # Of dev: commands and plugins; and what is put into a venv by make alone.
 PLUGINS = {"gguf", "pytest-cov", "pytest-timeout", "pytest-xdist", "types-pyyaml"}
 TOOLS = {"build", "mypy", "ruff"} | PLUGINS

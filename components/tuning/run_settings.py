@@ -19,6 +19,7 @@ from kfp_llm_tuning.components.models.token_batch import TokenBatch
 from kfp_llm_tuning.components.tuning import memory, processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
+from kfp_llm_tuning.components.tuning.fast_path import Situation, take_fast_path
 from kfp_llm_tuning.components.tuning.memory import TokenBudget
 from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
@@ -128,6 +129,7 @@ def decide_settings(
     base.model.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=base.bf16):
         plan = plan_forward(base.model, packed=cuda)
+        take_fast_path(Situation(base.model, plan, base.bf16, arguments.train_steps))
         budget = _fitting(base, plan, device, sets.longest, arguments.micro_batch_tokens)
     logger.info("Forward pass: %s.", plan.describe())
     return RunSettings(

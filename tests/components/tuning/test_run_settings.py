@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,3 +65,12 @@ def test_layers_are_recomputed_as_the_budget_says(
     assert arguments.activation_checkpointing
     assert arguments.activation_checkpointing_kwargs == {"every_n_layers": every}
     assert words in budget.recomputation
+
+
+def test_faster_ways_are_tried_before_memory_is_measured(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        settings = decide(tiny_model, tmp_path)
+    assert [one.partition(":")[0] for one in caplog.messages] == ["Fast path", "Forward pass"]
+    assert settings.training_arguments(evaluate=False).optim == "adamw_torch_fused"
