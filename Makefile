@@ -116,10 +116,8 @@ bench: install ## Run every benchmark (about an hour; needs ../shared/data).
 		$(BIN)/python benchmarks/$$benchmark || exit 1; \
 	done
 
-bench-gpu: install ## Benchmark the tuner on a GPU.
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
-		--editable ".[tuning,serving,vertex,kubeflow,dev,bench]"
-	$(BIN)/python benchmarks/tuner_gpu.py
+bench-gpu: install ## Benchmark the tuner on a GPU (8 minutes; needs ../shared/data; WHEELS=FOLDER for what is missing).
+	$(BIN)/python benchmarks/tuner_gpu.py --data ../shared/data $(if $(WHEELS),--wheels $(WHEELS))
 
 wheel: install ## Build the wheel into dist/.
 	$(BIN)/python -m build --wheel --no-isolation

@@ -26,9 +26,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "true"
 
 from common import record
 from datasets import Dataset, disable_caching, disable_progress_bars
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
+from word_tokenizer import train_word_tokenizer
 
 from kfp_llm_tuning.components.data.artifacts import Record, read_records
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset
@@ -79,22 +79,6 @@ def _bare_seconds(records: list[Record], tokenizer: PreTrainedTokenizerFast) -> 
     return _seconds(lambda: [encoding.ids for encoding in [*encode(prompts), *encode(completions)]])
 
 
-def _word_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=4000,
-        special_tokens=["<pad>", "<bos>", "<eos>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train([str(path)], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>"
-    )
-
-
 def measure(path: Path, tokenizer: PreTrainedTokenizerFast, name: str) -> None:
     """Measures one tokenizer and records two rows: encoding alone, and with preprocessing.
 
@@ -138,7 +122,7 @@ def main() -> None:
     disable_caching()
     disable_progress_bars()
     measure(path, byte_tiny.build_tokenizer(), "byte-tiny")
-    measure(path, _word_tokenizer(path), "4k BPE")
+    measure(path, train_word_tokenizer([path]), "4k BPE")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         "tiny": {  # For trials without a GPU.
             "model_type": "llama",
-            "vocab_size": 512,
+            "vocab_size": 4096,
             "hidden_size": 64,
             "intermediate_size": 128,
             "num_hidden_layers": 2,

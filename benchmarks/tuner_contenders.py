@@ -49,7 +49,7 @@ class Clock(TrainerCallback):
         step = trainer.training_step
 
         def counting(model: Any, inputs: Any, *rest: Any) -> Any:
-            self.tokens += _tokens(inputs)
+            self.tokens += tokens_of(inputs)
             return step(model, inputs, *rest)
 
         trainer.training_step = counting  # type: ignore[method-assign]
@@ -60,7 +60,8 @@ class Clock(TrainerCallback):
         return self.tokens / self.seconds
 
 
-def _tokens(inputs: Any) -> int:
+def tokens_of(inputs: Any) -> int:
+    """Counts the tokens that a trainer's step is given, padding excepted."""
     if not isinstance(inputs, dict):
         return int(inputs.tokens)
     mask = inputs.get("attention_mask")

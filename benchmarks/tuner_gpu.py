@@ -1,169 +1,221 @@
-"""Tuner tokens/s on one GPU, and its share of the GPU's arithmetic, against TRL with Liger.
+"""Tuner tokens/s on one GPU beside TRL with Liger and packing, and both as shares of the peak.
 
-A 1B-class shape of random weights, bf16, sequences of 2048 tokens of which a quarter are labels,
-with LoRA and in full, all in one run. Needs CUDA, trl and liger-kernel; ends with a message where
-they are not.
+Models of 1B and 8B with random weights are tuned with LoRA and in full, on texts of one length
+(2,048 tokens, a quarter learned) and on a mix of real ones, about 16k tokens a step. Ours is the
+tuner's own entry point, which chooses memory, layout and kernels by itself. Each run is timed for
+some seconds behind its warm-up, and the device is waited for at both ends. Shares are of 989
+TFLOP/s, the data sheet's of an H100 or H200, and of a large matrix product measured before,
+counted as published figures are. What does not fit, or not into the time, is told.
 
-Usage: ``python benchmarks/tuner_gpu.py [--shape llama|qwen] [--steps 30] [--batch 8]``.
+    python benchmarks/tuner_gpu.py --data shared/data [--wheels FOLDER]
+
+takes under eight minutes and installs nothing, or from a folder of wheels what is missing of trl
+and liger-kernel. ``--dry-run`` does all of it with a tiny model, without a GPU and in seconds: it
+shows that it works, and records nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import subprocess
 import sys
 import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
-from common import record
-from encoded_examples import write_examples
+from common import RESULTS, record
+from datasets import disable_progress_bars
+from encoded_examples import write_sequences
+from gpu_runs import Run, Speed, free_memory, ours, product_rate, trl
+from model_shapes import make_config, operations_of_a_token
+from real_lengths import encode, of_one_length
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from tuner_setting import tokenizer_of_words
+from tuner_texts import TEXTS
+from word_tokenizer import train_word_tokenizer
 
-# Dense bf16 of one H200 or H100 SXM as measured by large matrix products, not the data sheet's.
-PEAK_FLOPS = 790e12
-LENGTH = 2048
-LABELS = LENGTH // 4
-SHAPES: dict[str, dict[str, Any]] = {
-    "llama": {  # Llama 3.2 1B
-        "model_type": "llama",
-        "vocab_size": 128_256,
-        "hidden_size": 2048,
-        "intermediate_size": 8192,
-        "num_hidden_layers": 16,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "tie_word_embeddings": True,
-    },
-    "qwen": {  # Qwen2.5 1.5B
-        "model_type": "qwen2",
-        "vocab_size": 151_936,
-        "hidden_size": 1536,
-        "intermediate_size": 8960,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 12,
-        "num_key_value_heads": 2,
-        "tie_word_embeddings": True,
-    },
-}
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet
+from kfp_llm_tuning.components.models.precision import has_fast_bf16
+
+PEAK = 989e12
+TOKENS_A_STEP = 16_384
+REAL = ("clinc150/train.jsonl", "gsm8k/eval.jsonl", "sgd/train_full_dialogues.jsonl")
+NEEDED = {"trl": "trl", "liger_kernel": "liger-kernel"}
+# What takes long and may not fit comes last.
+CASES = (("8B", "adapter"), ("1B", "adapter"), ("1B", "full"), ("8B", "full"))
 
 
-def build(shape: dict[str, Any], tuning: str) -> Any:
-    """Builds the model on the GPU, with its adapter where one is tuned."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoConfig, AutoModelForCausalLM
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is.
 
-    torch.manual_seed(0)
-    options = {key: value for key, value in shape.items() if key != "model_type"}
-    config = AutoConfig.for_model(shape["model_type"], max_position_embeddings=LENGTH, **options)
-    dtype = torch.bfloat16 if tuning == "adapter" else torch.float32
-    with torch.device("cuda"):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    if tuning == "full":
-        return model
-    return get_peft_model(model, LoraConfig(r=16, target_modules="all-linear"))
-
-
-def flops_of_a_token(model: Any, tuning: str) -> float:
-    """Counts the arithmetic that a token needs: 2 a weight forward, 2 for each gradient.
-
-    Frozen weights need the gradient of their input only, trained ones that of themselves too
-    (Kaplan et al. 2020, "Scaling Laws for Neural Language Models", section 2.1); causal attention
-    adds 2 x layers x hidden x length forward. The output layer counts in full for everyone.
+    Attributes:
+        shapes: Shape to build for each shape that is named.
+        tokens_a_step: Tokens of a step, about.
+        length: Tokens of texts of one length.
+        seconds: That a run is timed for.
+        product: Rows of the matrix product.
+        minutes: In which no further run is begun.
     """
-    config = model.config
-    head = config.vocab_size * config.hidden_size
-    embedding = 0 if config.tie_word_embeddings else head  # Looked up, not multiplied.
-    weights = sum(p.numel() for p in model.parameters()) - embedding
-    attention = config.num_hidden_layers * config.hidden_size * LENGTH
-    passes = 3 if tuning == "full" else 2
-    return 2 * weights * passes + 2 * attention * 3
+
+    shapes: Mapping[str, str]
+    tokens_a_step: int
+    length: int
+    seconds: float
+    product: int
+    minutes: float
 
 
-def ours(model: Any, folder: Path, steps: int, batch: int, tuning: str) -> float:
-    """This project's trainer."""
-    from tuner_contenders import run_ours_timed
+REAL_SCALE = Scale({"1B": "1B", "8B": "8B"}, TOKENS_A_STEP, 2048, 8.0, 8192, 7.0)
+DRY_SCALE = Scale({"1B": "tiny", "8B": "tiny"}, 512, 64, 0.2, 256, 7.0)
 
-    from kfp_llm_tuning.components.data.encoded_set import EncodedSet
-    from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
-    arguments = TuningArguments(
-        "m", train_steps=steps, batch_size=batch, tuning=tuning, checkpoint_interval=steps
+def write_model(shape: str, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
+    """Writes a model of random weights in bf16, made on the GPU where there is one."""
+    torch.manual_seed(0)
+    config = make_config(
+        shape,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
-    return run_ours_timed(model, arguments, EncodedSet(folder), bf16=True)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
-def trl_with_liger(model: Any, vocabulary: int, folder: Path, steps: int, batch: int) -> float:
-    """TRL's SFTTrainer with Liger's fused kernels and loss."""
-    import trl
-    from datasets import load_from_disk
-    from tuner_contenders import train_timed
-    from tuner_setting import tokenizer_of_words
+def write_sets(
+    data: Path | None, tokenizer: PreTrainedTokenizerBase, scale: Scale, folder: Path
+) -> dict[str, Path]:
+    """Writes texts of one length and the mix: real texts, or random ones as long as they are."""
+    vocabulary = len(tokenizer)
+    if data:
+        sets = [encode(data / path, tokenizer, folder / Path(path).parent) for path in REAL]
+        mixed = [one.sequence(row) for one in sets for row in range(len(one))]
+    else:
+        mixed = [row for texts in TEXTS.values() for row in texts.draw(64, vocabulary)]
+    fixed = of_one_length(64, scale.length, vocabulary)
+    return {
+        "one length": write_sequences(folder / "fixed", fixed),
+        "real mix": write_sequences(folder / "mix", mixed),
+    }
 
-    mask = [0] * (LENGTH - LABELS) + [1] * LABELS
-    data = load_from_disk(str(folder)).map(
-        lambda row: {"completion_mask": mask},
-        remove_columns=["starts", "stops", "ends", "line", "turns"],
+
+def attempt(work: Callable[[Run], Speed], run: Run) -> Speed | str:
+    """Runs something; gives the reason in one line where it fails, as for lack of memory."""
+    try:
+        return work(run)
+    except Exception as error:
+        return (str(error).splitlines() or [type(error).__name__])[0]
+    finally:
+        free_memory()
+
+
+def measure(case: str, shape: str, run: Run, limit: float, results: Path) -> None:
+    """Runs ours and TRL's, and records both, or tells why there is nothing to record."""
+    read = EncodedSet(run.dataset)
+    needed = operations_of_a_token(make_config(shape), run.tuning, float(read.lengths.mean()))
+    mine, peer = attempt(ours, run), attempt(trl, run)
+    for name, found in (("ours", mine), ("TRL", peer)):
+        if isinstance(found, str):
+            print(f"{case}: {name} did not run: {found}", flush=True)
+    if isinstance(mine, str):
+        return
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    told = f"{device}, {_shares(mine, needed, limit)}; {mine.steps} steps timed. {mine.told}"
+    if isinstance(peer, Speed):
+        told += f" TRL with Liger, packed: {_shares(peer, needed, limit)}; {peer.told}."
+    record(
+        f"tuner on GPU, {case}: peer TRL with Liger and packing, limit matrix products",
+        mine.tokens,
+        peer.tokens if isinstance(peer, Speed) else None,
+        limit / needed,
+        "tokens/s",
+        f"{told} torch {torch.__version__}, transformers {transformers.__version__}",
+        results=results,
     )
-    config = trl.SFTConfig(
-        output_dir=str(folder / "unused"),
-        max_steps=steps,
-        max_length=LENGTH,
-        per_device_train_batch_size=batch,
-        completion_only_loss=True,
-        use_liger_kernel=True,
-        gradient_checkpointing=False,
-        bf16=True,
-        learning_rate=2e-4,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
+
+
+def _shares(speed: Speed, needed: float, limit: float) -> str:
+    reached = speed.tokens * needed
+    return (
+        f"{reached / 1e12:.0f} TFLOP/s, {reached / PEAK:.1%} of 989, "
+        f"{reached / limit:.1%} of a measured product's {limit / 1e12:.0f}"
     )
-    tokenizer = tokenizer_of_words(vocabulary)
-    return train_timed(
-        trl.SFTTrainer(model, config, train_dataset=data, processing_class=tokenizer)
-    )
+
+
+def runs(
+    models: Mapping[str, Path], sets: Mapping[str, Path], scale: Scale, steps: int
+) -> Iterator[tuple[str, str, Run]]:
+    """Names all runs with their shapes, the most telling first."""
+    for shape, tuning in CASES:
+        for title, dataset in sets.items():
+            read = EncodedSet(dataset)
+            an_answer = float(read.lengths.sum()) / read.examples
+            batch = max(round(scale.tokens_a_step / an_answer), 1)
+            run = Run(models[shape], dataset, tuning, batch, steps, scale.seconds)
+            yield f"{shape}, {tuning}, {title}", scale.shapes[shape], run
+
+
+def provide(wheels: Path | None) -> None:
+    """Installs what is missing from a folder of wheels, never from a network."""
+    missing = [name for module, name in NEEDED.items() if not importlib.util.find_spec(module)]
+    if not missing:
+        return
+    if not wheels:
+        sys.exit(f"This benchmark needs {' and '.join(missing)}: --wheels names a folder of them.")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index"]
+    subprocess.run([*command, "--find-links", str(wheels), *missing], check=True)
+    importlib.invalidate_caches()
 
 
 def main() -> None:
-    """Measures LoRA and full tuning of one shape."""
+    """Measures all cases, or goes through all of them without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=SHAPES, default="llama")
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--data", type=Path, help="folder of real texts; random ones without")
+    parser.add_argument("--wheels", type=Path, help="folder of wheels, for what is missing")
+    parser.add_argument("--scratch", type=Path, help="takes 20 GB; /dev/shm is fast")
+    parser.add_argument("--steps", type=int, default=900, help="1,000 let torch.compile be tried")
+    parser.add_argument("--dry-run", action="store_true")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
-        sys.exit("This benchmark needs a CUDA GPU; torch sees none here.")
-    if missing := [name for name in ("trl", "liger_kernel") if not importlib.util.find_spec(name)]:
-        sys.exit(f"This benchmark needs {' and '.join(missing)} besides the tuning extra.")
-    shape = SHAPES[options.shape]
-    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    with tempfile.TemporaryDirectory() as name:
+    began = time.perf_counter()
+    scale = DRY_SCALE if options.dry_run else REAL_SCALE
+    if not options.dry_run:
+        if not torch.cuda.is_available():
+            sys.exit("This benchmark needs a CUDA GPU; torch sees none here. Try --dry-run.")
+        provide(options.wheels)
+    transformers.logging.set_verbosity_error()
+    disable_progress_bars()
+    warnings.simplefilter("ignore", FutureWarning)
+    with tempfile.TemporaryDirectory(dir=options.scratch) as name:
         folder = Path(name)
-        count = 4 * options.batch
-        generator = np.random.default_rng(0)
-        ids = generator.integers(3, shape["vocab_size"], (count, LENGTH)).astype(np.int32)
-        write_examples(folder, list(ids), [LENGTH - LABELS] * count)
-        for tuning in ("adapter", "full"):
-            common = (folder, options.steps, options.batch)
-            mine = ours(model := build(shape, tuning), *common, tuning)
-            flops = flops_of_a_token(model, tuning)
-            del model
-            torch.cuda.empty_cache()
-            peer = trl_with_liger(build(shape, tuning), shape["vocab_size"], *common)
-            torch.cuda.empty_cache()
-            record(
-                f"tuner on GPU, {options.shape} shape, {tuning}: peer TRL with Liger",
-                mine,
-                peer,
-                PEAK_FLOPS / flops,
-                "tokens/s",
-                f"{torch.cuda.get_device_name()}, {mine * flops / PEAK_FLOPS:.1%} of 790 TFLOP/s "
-                f"(peer {peer * flops / PEAK_FLOPS:.1%}), bf16, {options.batch} x {LENGTH}, "
-                + versions,
-            )
+        texts = [options.data / path for path in REAL] if options.data else []
+        tokenizer = train_word_tokenizer(texts) if texts else tokenizer_of_words(512)
+        sets = write_sets(options.data, tokenizer, scale, folder / "sets")
+        models = {
+            shape: write_model(scale.shapes[shape], tokenizer, folder / shape)
+            for shape in ("1B", "8B")
+        }
+        free_memory()
+        limit = product_rate(scale.product)
+        kind = "bf16" if has_fast_bf16() else "fp32"
+        print(f"A matrix product of {scale.product}: {limit / 1e12:.3g} TFLOP/s; {kind}.")
+        results = folder / "results.md" if options.dry_run else RESULTS
+        for case, shape, run in runs(models, sets, scale, options.steps):
+            if time.perf_counter() - began > 60 * scale.minutes:
+                print(f"{case}: left out, the time is over.", flush=True)
+            else:
+                measure(case, shape, run, limit, results)
+    print(f"Done in {time.perf_counter() - began:.0f} s.")
 
 
 if __name__ == "__main__":
