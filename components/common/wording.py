@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 from kfp_llm_tuning.components.common.credentials import hide_credentials, shorten_hiding
 
@@ -14,6 +14,8 @@ _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 80
 _LONGEST_SEARCHED = 20_000
 # Longer names are no misspellings.
 _LONGEST_NAME = 60
+# Names whose likeness differs by less are as near.
+_TIE = 0.02
 
 
 def shorten(text: str, characters: int = 200) -> str:
@@ -65,13 +67,22 @@ def short(value: object) -> str:
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Finds the known name that a wrong one may mean; empty where none is near."""
-    if len(name) > _LONGEST_NAME:
-        return ""
-    close = get_close_matches(name, list(known), n=1, cutoff=cutoff)
-    return close[0] if close else ""
+    return next(iter(_close_names(name, known, cutoff)), "")
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Asks whether the known name is meant that is nearest to a wrong one."""
-    found = nearest(name, known)
+    """Asks whether the known name is meant that is nearest to a wrong one, or two as near."""
+    first, *others = _close_names(name, known) or [""]
+    as_near = [other for other in others if _likeness(other, name) > _likeness(first, name) - _TIE]
+    found = " or ".join([first, *as_near])
     return f"Did you mean {found}?" if found else otherwise
+
+
+def _close_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    if len(name) > _LONGEST_NAME:
+        return []
+    return get_close_matches(name, list(known), n=2, cutoff=cutoff)
+
+
+def _likeness(known: str, name: str) -> float:
+    return SequenceMatcher(a=known, b=name).ratio()

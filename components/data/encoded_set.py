@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.data.artifacts import load_sequences
+from kfp_llm_tuning.components.data.artifacts import load_sequences, sequence_features
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 
 
@@ -71,7 +71,7 @@ class EncodedSet(torch.utils.data.Dataset[StepBatch]):
                 empty set.
 
         Raises:
-            UserError: If the folder is no such output.
+            UserError: If the folder is no such output, or one of another version.
         """
         self.facts: dict[str, Any] = _read_facts(folder) if folder else {"examples": 0}
         table = _open_table(folder) if folder and self.facts["examples"] else None
@@ -161,4 +161,13 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 
 def _open_table(folder: Path) -> Any:
-    return load_sequences(folder).data.table
+    table = load_sequences(folder).data.table
+    if missing := sorted(sequence_features().keys() - set(table.column_names)):
+        raise UserError(
+            Problem(
+                f"{folder} was encoded by another version: it has no {', '.join(missing)}.",
+                allowed="an output folder of this version's dataset-encoder",
+                fix="Run dataset-encoder again.",
+            )
+        )
+    return table

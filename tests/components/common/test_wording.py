@@ -51,6 +51,10 @@ def test_a_long_name_is_no_misspelling() -> None:
     assert nearest("trian_steps", ["train_steps", "seed"]) == "train_steps"
     assert nearest("train_steps" * 6, ["train_steps" * 6]) == ""
     assert did_you_mean("sed", ["seed"]) == "Did you mean seed?"
+    names = ["batch_size", "micro_batch_tokens", "seed"]
+    asked = "Did you mean batch_size or micro_batch_tokens?"
+    assert did_you_mean("micro_batch_size", names) == asked
+    assert did_you_mean("batch_sizes", names) == "Did you mean batch_size?"
     assert did_you_mean("zzz", ["seed"], "See --help.") == "See --help."
 
 

@@ -61,6 +61,16 @@ def test_an_empty_set_and_none(encoded: Callable[[Rows], Path]) -> None:
         assert dataset.largest_token == -1
 
 
+def test_a_set_of_another_version_is_a_user_error(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    old = {"input_ids": [[1, 2, 3]], "prompt_length": [1], "line": [1], "turn": [0]}
+    Dataset.from_dict(old).save_to_disk(str(tmp_path))
+    (tmp_path / "encoding.json").write_text('{"examples": 1}')
+    with pytest.raises(UserError, match=r"another version: it has no ends, starts, stops, turns"):
+        EncodedSet(tmp_path)
+
+
 def test_a_folder_that_is_no_set_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no encoded dataset"):
         EncodedSet(tmp_path)
