@@ -85,4 +85,4 @@ def _close_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[s
 
 
 def _likeness(known: str, name: str) -> float:
-    return SequenceMatcher(a=known, b=name).ratio()
+    return SequenceMatcher(a=known.lower(), b=name.lower()).ratio()
