@@ -15,6 +15,13 @@ from typing import Any
 _TICK_SECONDS = 1.0
 
 
+def free_port() -> int:
+    """Find a port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 class LoopbackServer:
     """Serves HTTP in a thread.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kfp_llm_tuning.components.evaluation.prediction_task import Command, PredictionTask
 from kfp_llm_tuning.components.models.machine_specs import select_machine
-from kfp_llm_tuning.components.models.worker_pool import without_empty, worker_pool
+from kfp_llm_tuning.components.models.worker_pool import without_empty, worker_pools
 
 _LAUNCHER = "google_cloud_pipeline_components.container.v1.custom_job.launcher"
 # The launcher's record of the job: a task that is tried again finds the job there, and waits on.
@@ -54,7 +54,7 @@ class PredictionJob:
         job = {
             "display_name": display_name,
             "job_spec": {
-                "worker_pool_specs": [worker_pool(machine, self.image, command, self.project)],
+                "worker_pool_specs": worker_pools(machine, self.image, command, self.project),
                 "service_account": self.service_account,
                 "network": self.network,
             },

@@ -1,4 +1,4 @@
-"""The one machine of a Vertex AI CustomJob."""
+"""The machines of a Vertex AI CustomJob."""
 
 from __future__ import annotations
 
@@ -11,23 +11,34 @@ from kfp_llm_tuning.components.models.machine_specs import MachineSpec
 _MODULE_WORDS = 3
 
 
-def worker_pool(
-    machine: MachineSpec, image: str, command: Sequence[str], project: str
-) -> dict[str, Any]:
-    """Describes the one machine of a CustomJob.
+def worker_pools(
+    machine: MachineSpec, image: str, command: Sequence[str], project: str, count: int = 1
+) -> list[dict[str, Any]]:
+    """Describes the machines of a CustomJob, which are all alike.
+
+    The first pool is for one replica, the primary, and those beside it are in the second
+    (https://cloud.google.com/vertex-ai/docs/training/distributed-training).
 
     Args:
         machine: The machine.
         image: The container's.
         command: What runs in it, begun with the three words that run a Python module.
         project: Project that the container's Google clients work in; empty for the job's own.
+        count: How many.
 
     Returns:
-        A worker pool, with empty values for what Vertex AI chooses.
+        Worker pools, with empty values for what Vertex AI chooses.
     """
+    sizes = (1, count - 1) if count > 1 else (1,)
+    return [_worker_pool(machine, image, command, project, size) for size in sizes]
+
+
+def _worker_pool(
+    machine: MachineSpec, image: str, command: Sequence[str], project: str, replicas: int
+) -> dict[str, Any]:
     variables = {"GOOGLE_CLOUD_PROJECT": project}
     return {
-        "replica_count": 1,
+        "replica_count": replicas,
         "machine_spec": {
             "machine_type": machine.machine_type,
             "accelerator_type": machine.accelerator_type,

@@ -19,6 +19,8 @@ from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
 TUNER_ARGUMENTS = "tuner_arguments"
 TEXT_TEMPLATE, CHAT_TEMPLATE = "tune-large-model", "tune-large-chat-model"
 _VERTEX = (VERTEX.name,)
+# Vertex AI's and Kubernetes' own limits are higher; nobody has tried more.
+MOST_MACHINES = 64
 # A run of more would take years.
 _MOST_STEPS = 10_000_000
 
@@ -199,6 +201,15 @@ class RootInputs:
         "",
         help="Machine to tune on, a name of machine_specs.yaml; empty: the accelerator's.",
         group="Vertex AI",
+        platforms=_VERTEX,
+    )
+    tuning_machine_count: int = _own(
+        1,
+        help="Machines that share every batch; each needs an example of it.",
+        group="Vertex AI",
+        minimum=1,
+        maximum=MOST_MACHINES,
+        unit="machines",
         platforms=_VERTEX,
     )
     tuning_strategy: str = _own(

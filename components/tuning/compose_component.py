@@ -28,6 +28,7 @@ def compose_params_for_model_tuner(
     pipeline_region: str = "",
     use_tpu: bool = False,
     machine_spec: str = "",
+    tuning_machine_count: int = 1,
     image_registry: str = "",
     project: str = "",
     service_account: str = "",
@@ -72,6 +73,7 @@ def compose_params_for_model_tuner(
         pipeline_region: Region that the pipeline runs in; empty where there are none.
         use_tpu: As published; refused, for nothing tunes on TPU.
         machine_spec: The tuning machine, from validate-pipeline; empty where there are no jobs.
+        tuning_machine_count: Machines of that kind that share every batch.
         image_registry: Where the tuner's images are; needed with a machine.
         project: Project that the tuner's Google clients work in.
         service_account: Account that the tuner runs as; empty means Vertex AI's own.
@@ -110,6 +112,7 @@ def compose_params_for_model_tuner(
         payload = compose(request, Path(train_dataset.path), Path(evaluation_dataset.path))
         job = CustomJob(
             machine=MachineSpec.from_json(machine_spec),
+            machine_count=tuning_machine_count,
             image_registry=image_registry,
             payload=payload,
             train_dataset=train_dataset.uri,

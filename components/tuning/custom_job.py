@@ -14,13 +14,15 @@ from typing import Any
 
 from kfp_llm_tuning.components.models.implemented import tuner_image
 from kfp_llm_tuning.components.models.machine_specs import MachineSpec
-from kfp_llm_tuning.components.models.worker_pool import without_empty, worker_pool
+from kfp_llm_tuning.components.models.worker_pool import without_empty, worker_pools
 
 COMMAND = ("python3", "-m", "kfp_llm_tuning.components.tuning")
 # What stands between the URIs of the two outputs.
 BETWEEN_OUTPUTS = '", "--metrics", "'
 # Takes the place of a URI until the text is cut; no value of a job has it in itself.
 _CUT = "output-uri-6b1f0c9e"
+# The output of the machines beside the first, which alone writes: their own disk.
+_NOWHERE = "/tmp/kfp-llm-tuning-output"
 # Says which model a job is spent on; the launcher adds the labels of the run.
 _MODEL_LABEL = "kfp-llm-tuning-model"
 
@@ -30,7 +32,7 @@ class CustomJob:
     """All that the job needs; an empty value leaves the choice to Vertex AI.
 
     Attributes:
-        machine: The machine, one; None where there are no jobs.
+        machine: The machine; None where there are no jobs.
         image_registry: Where the tuner's images are.
         payload: The tuner's arguments, a JSON object.
         train_dataset: URI of the encoded training set.
@@ -49,6 +51,7 @@ class CustomJob:
         tensorboard: Vertex AI TensorBoard that shows the curves while the job runs, where it is
             in the job's region.
         model_label: The model that is tuned, in the letters of a label.
+        machine_count: Machines that share every batch.
     """
 
     machine: MachineSpec | None
@@ -69,6 +72,7 @@ class CustomJob:
     restart_on_preemption: bool = False
     tensorboard: str = ""
     model_label: str = ""
+    machine_count: int = 1
 
     def payload_parts(self) -> tuple[str, str]:
         """Writes the job's JSON without its display name and the URIs of its outputs.
@@ -93,7 +97,7 @@ class CustomJob:
     def _spec(self, machine: MachineSpec) -> dict[str, Any]:
         tensorboard = self._live_tensorboard(machine)
         return {
-            "worker_pool_specs": [self._worker_pool(machine)],
+            "worker_pool_specs": self._worker_pools(machine),
             "scheduling": self._scheduling(),
             "service_account": self.service_account,
             "network": "" if self.network_attachment else self.network,
@@ -109,19 +113,24 @@ class CustomJob:
         is_near = f"/locations/{machine.region}/" in self.tensorboard
         return self.tensorboard if is_near and self.service_account else ""
 
-    def _worker_pool(self, machine: MachineSpec) -> dict[str, Any]:
+    def _worker_pools(self, machine: MachineSpec) -> list[dict[str, Any]]:
         image = tuner_image(machine.accelerator, self.image_registry)
-        return worker_pool(machine, image, [*COMMAND, *self._arguments()], self.project)
+        command = [*COMMAND, *self._arguments({"--output": _CUT, "--metrics": _CUT})]
+        pools = worker_pools(machine, image, command, self.project, self.machine_count)
+        for workers in pools[1:]:
+            # They write nothing, and each URI has one place in the payload.
+            arguments = self._arguments({"--output": _NOWHERE})
+            workers["container_spec"] = {**workers["container_spec"], "args": arguments}
+        return pools
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self, outputs: dict[str, str]) -> list[str]:
         """Arguments of the tuner's command; the outputs come last, where the payload is cut."""
         options = {
             "--payload": self.payload,
             "--train-dataset": self.train_dataset,
             "--evaluation-dataset": self.evaluation_dataset,
             "--checkpoints": self.checkpoints,
-            "--output": _CUT,
-            "--metrics": _CUT,
+            **outputs,
         }
         return [word for option in options.items() if option[1] for word in option]
 

@@ -1,10 +1,13 @@
-"""Starts the command once for every accelerator of this machine, and ends as the copies end."""
+"""Starts the command once for every accelerator of every machine, and ends as the copies end."""
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 
@@ -15,78 +18,179 @@ from kfp_llm_tuning.components.common.errors import (
     EXIT_INTERNAL_ERROR,
     EXIT_RUN_AGAIN,
     EXIT_USER_ERROR,
+    Problem,
     RunAgain,
+    UserError,
 )
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
+from kfp_llm_tuning.components.tuning.machines import Machines
+
+logger = logging.getLogger(__name__)
 
 # How long interrupted processes may take to save and copy a checkpoint; whoever takes the machine
 # away has a limit of its own.
 _SECONDS_TO_SAVE = 600
+# How long machines wait for one another: one may pull its image, or be got anew, while others wait.
+_SECONDS_TO_MEET = 1800
+_PAUSE_SECONDS = 1.0
+# How often the machines that are left wait for one that was lost: as often as Vertex AI starts a
+# job again by itself.
+_MOST_LOSSES = 6
+# Ends of a process that was asked to end, that lost the others, or that NCCL ended for that.
+_INTERRUPTED = {EXIT_RUN_AGAIN, -signal.SIGTERM, -signal.SIGABRT}
 
 
-def processes_to_start(asked: int, batch_size: int) -> int:
-    """Decides how many processes share the batch.
+def processes_to_start(asked: int, batch_size: int, machines: Machines | None = None) -> int:
+    """Decides how many processes of this machine share the batch.
 
     Args:
-        asked: How many are asked for; 0 leaves it to the number of GPUs.
+        asked: How many are asked for on each machine; 0 leaves it to the number of GPUs.
         batch_size: Examples in a step; every process needs one.
+        machines: That the run is spread over; None for this one.
 
     Returns:
         The number; 1 in a process that was itself started as one of several.
+
+    Raises:
+        UserError: If there are more machines than examples in a step.
     """
     if processes.are_launched():
         return 1
-    return max(min(asked or torch.cuda.device_count(), batch_size), 1)
+    count = machines.count if machines else 1
+    if batch_size < count:
+        what = f"{count} machines share the {batch_size} examples of a step."
+        raise UserError(Problem(what, "batch_size", f"{count} or more, or fewer machines"))
+    return max(min(asked or torch.cuda.device_count(), batch_size // count), 1)
 
 
-def launch(count: int, command: Sequence[str], variables: Mapping[str, str]) -> None:
+def launch(
+    count: int,
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    machines: Machines | None = None,
+) -> None:
     """Runs a command in several processes that work together.
 
+    On several machines it is called on each, and waits for the others. When one is lost, those that
+    are left wait for it to come back, and all begin the command anew.
+
     Args:
-        count: How many.
+        count: How many on this machine.
         command: Arguments of the Python interpreter.
         variables: Environment variables of the processes beside this one's own.
+        machines: That the processes are spread over; None for this one.
 
     Raises:
         RunAgain: If they were interrupted after saving a checkpoint.
+        UserError: If the other machines do not come.
         SystemExit: With the exit code of the first process that failed; it has told why.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        signals_to_handle="SIGTERM,SIGINT",
-        shutdown_timeout=_SECONDS_TO_SAVE,
-    )
+    machines = machines or Machines()
     threads = str(max(processors.available() // count, 1))
     own_pid = str(os.getpid())
     defaults = {processors.THREADS_VARIABLE: threads, RUN_PID_VARIABLE: own_pid}
     os.environ.update(defaults | dict(os.environ) | dict(variables))
+    for _ in range(_MOST_LOSSES + 1):
+        codes = _run_once(count, command, machines)
+        if machines.count == 1 or not codes or not codes <= _INTERRUPTED:
+            break
+        # This machine was not asked to end: another was, or is gone.
+        logger.warning(
+            "Another of the %d machines was lost: waiting until it is back, to go on from the "
+            "newest checkpoint.",
+            machines.count,
+        )
+    if codes:
+        raise _ending(codes)
+
+
+def _run_once(count: int, command: Sequence[str], machines: Machines) -> set[int]:
+    """Runs the processes once; gives the exit codes of those that failed."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        elastic_launch(config, sys.executable)(*command)
+        _meet_and_run(count, command, machines)
     except SignalException as error:
         raise RunAgain(f"received {error.sigval.name}") from error
     except ChildFailedError as error:
-        raise _ending({failure.exitcode for failure in error.failures.values()}) from error
+        return {failure.exitcode for failure in error.failures.values()}
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    return set()
+
+
+def _meet_and_run(count: int, command: Sequence[str], machines: Machines) -> None:
+    """Runs the processes; tries again to meet the other machines until their time is over."""
+    from torch.distributed.elastic.rendezvous import RendezvousError
+    from torch.distributed.launcher.api import elastic_launch
+
+    until = time.monotonic() + _SECONDS_TO_MEET
+    while True:
+        # The port of the last meeting, which is closed, is given back with the last of its objects.
+        gc.collect()
+        try:
+            elastic_launch(_configuration(count, machines), sys.executable)(*command)
+            return
+        except RendezvousError as error:
+            # The first machine is not up yet, or still is what it was before another was lost.
+            if machines.count == 1:
+                raise
+            if time.monotonic() >= until:
+                raise UserError(_nobody_came(machines)) from error
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _configuration(count: int, machines: Machines) -> object:
+    from torch.distributed.launcher.api import LaunchConfig
+
+    alone = machines.count == 1
+    return LaunchConfig(
+        min_nodes=machines.count,
+        max_nodes=machines.count,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex if alone else "kfp-llm-tuning",
+        rdzv_backend="c10d",
+        rdzv_endpoint=f"{machines.address}:{machines.port}",
+        rdzv_configs={} if alone else _meeting(machines),
+        # c10d numbers machines in the order of these names, and only that of the first, which
+        # writes, is ever called.
+        local_addr=None if alone else machines.address if machines.is_first else _later(machines),
+        max_restarts=0,
+        signals_to_handle="SIGTERM,SIGINT",
+        shutdown_timeout=_SECONDS_TO_SAVE,
+    )
+
+
+def _meeting(machines: Machines) -> dict[str, object]:
+    return {
+        "is_host": machines.is_first,
+        "join_timeout": _SECONDS_TO_MEET,
+        "last_call_timeout": 1,
+    }
+
+
+def _later(machines: Machines) -> str:
+    """Names a machine so that it stands behind any address, and behind those before it."""
+    return f"~{machines.index:06d}"
+
+
+def _nobody_came(machines: Machines) -> Problem:
+    what = (
+        f"the {machines.count} machines did not meet at {machines.address}:{machines.port} in "
+        f"{_SECONDS_TO_MEET // 60} minutes."
+    )
+    fix = "Look whether the same command was started on all, and whether they reach that port."
+    return Problem(what, "machines", fix=fix)
 
 
 def _ending(codes: set[int]) -> RunAgain | SystemExit:
     """Chooses among the exit codes: a mistake explains the ends of the others."""
     if EXIT_USER_ERROR in codes:
         return SystemExit(EXIT_USER_ERROR)
-    if codes <= {EXIT_RUN_AGAIN, -signal.SIGTERM}:
+    if codes <= _INTERRUPTED:
         return RunAgain("the processes were interrupted")
     return SystemExit(EXIT_INTERNAL_ERROR)

@@ -10,9 +10,19 @@ def count() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+def machines() -> int:
+    """Counts the machines that they are on."""
+    return int(os.environ.get("GROUP_WORLD_SIZE", 1))
+
+
+def index() -> int:
+    """Numbers this process among all."""
+    return int(os.environ.get("RANK", 0))
+
+
 def is_main() -> bool:
     """Tells whether this is the process that writes."""
-    return int(os.environ.get("RANK", 0)) == 0
+    return index() == 0
 
 
 def local_index() -> int:

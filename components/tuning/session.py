@@ -10,7 +10,10 @@ from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.components.tracking.live_curves import live_curves
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.launch import launch, processes_to_start
+from kfp_llm_tuning.components.tuning.lost_processes import loss_is_an_interruption
+from kfp_llm_tuning.components.tuning.machines import Machines, machines_of_run
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
+from kfp_llm_tuning.components.tuning.processes import are_launched, is_main
 from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, Staging, staged
 from kfp_llm_tuning.components.tuning.this_machine import check_this_machine
 
@@ -18,13 +21,15 @@ from kfp_llm_tuning.components.tuning.this_machine import check_this_machine
 def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) -> dict[str, Any]:
     """Tunes a model, or goes on where an interrupted run stopped, and saves it.
 
+    Where the run is spread over several machines it is called on each, and waits for the others.
+
     Args:
         arguments: What to do.
         places: Where to read and write.
-        processes: How many processes share the batch; 0 means one for each GPU.
+        processes: How many processes of a machine share the batch; 0 means one for each GPU.
 
     Returns:
-        The content of the saved model's tuning.json.
+        The content of the saved model's tuning.json; empty on all machines but the first.
 
     Raises:
         UserError: For a mistake in arguments or data, or a place that cannot be read or written.
@@ -32,13 +37,17 @@ def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) ->
         SystemExit: If one of several processes failed; it has told why.
     """
     check_this_machine(arguments.tuning)
-    with staged(places) as staging:
-        count = processes_to_start(processes, arguments.batch_size)
-        if count > 1:
+    machines = Machines() if are_launched() else machines_of_run()
+    with staged(places, publishes=machines.is_first) as staging:
+        count = processes_to_start(processes, arguments.batch_size, machines)
+        if count > 1 or machines.count > 1:
             scratch = {SCRATCH_VARIABLE: str(staging.scratch)}
-            launch(count, _command(arguments, places), scratch)
+            launch(count, _command(arguments, places), scratch, machines)
         else:
-            _tune_here(arguments, staging, places.tracking_uri)
+            with loss_is_an_interruption():
+                _tune_here(arguments, staging, places.tracking_uri)
+        if not (machines.is_first and is_main()):
+            return {}
         provenance = staging.paths.output / PROVENANCE
         facts: dict[str, Any] = json.loads(provenance.read_text(encoding="utf-8"))
     return facts

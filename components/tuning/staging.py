@@ -114,11 +114,12 @@ class Staging:
 
 
 @contextmanager
-def staged(places: TuningPlaces) -> Iterator[Staging]:
+def staged(places: TuningPlaces, *, publishes: bool = True) -> Iterator[Staging]:
     """Gives a run its places on this machine; takes its results away when the block succeeds.
 
     Args:
         places: Where the run reads and writes.
+        publishes: Whether this machine is the one that takes results away.
 
     Yields:
         The staging. In a process that was launched as one of several it is what the first process
@@ -146,4 +147,5 @@ def staged(places: TuningPlaces) -> Iterator[Staging]:
         staging = Staging(places, scratch)
         staging.fetch()
         yield staging
-        staging.publish()
+        if publishes:
+            staging.publish()

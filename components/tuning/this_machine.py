@@ -10,7 +10,7 @@ from typing import Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.models.implemented import accelerators, no_engine
 
-# What Vertex AI tells the containers of a custom job, the job's own specification included.
+# What Vertex AI tells the containers of a custom job: all replicas, and the job's specification.
 CLUSTER_VARIABLE = "CLUSTER_SPEC"
 _PCI_DEVICES = Path("/sys/bus/pci/devices")
 # Google's PCI vendor, and its TPUs from v2 to v6e: jax/_src/hardware_utils.py of JAX.

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import math
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -282,6 +283,21 @@ class LabelOnlyTrainer(Trainer):
             torch.save(self.lr_scheduler.state_dict(), folder / _SCHEDULER)
             self._state_now().save(folder, sums.tolist())
             self._write_states(folder, step)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Writes the states of all processes from the main one, whose folder others may not see."""
+        if self.args.world_size == 1:
+            super()._save_rng_state(output_dir)
+            return
+        with tempfile.TemporaryDirectory() as own:
+            super()._save_rng_state(own)
+            (state,) = Path(own).iterdir()
+            file = (state.name, state.read_bytes())
+        files: list[Any] = [None] * self.args.world_size
+        torch.distributed.gather_object(file, files if self.args.process_index == 0 else None)
+        if self.args.process_index == 0:
+            for name, content in files:
+                (Path(output_dir) / name).write_bytes(content)
 
     def _write_states(self, folder: Path, step: int) -> None:
         """Writes weights and optimiser while training goes on."""

@@ -23,6 +23,7 @@ from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.tuning import processes, provenance
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.arithmetic import computes_in_bf16
+from kfp_llm_tuning.components.tuning.checkpoint_exchange import newest_of_all, on_all
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
 from kfp_llm_tuning.components.tuning.export import TunedModel, export_model
 from kfp_llm_tuning.components.tuning.interruption import Interruption
@@ -86,7 +87,7 @@ class _Run:
         torch.manual_seed(self.arguments.seed)
         folder = base_models.materialise(self.reference)
         tokenizer = self._inspected_tokenizer(folder)
-        newest = self.checkpoints.newest()
+        newest = newest_of_all(self.checkpoints)
         bf16 = computes_in_bf16(self.arguments.precision, newest)
         base = load_trainable(folder, self.arguments, bf16=bf16)
         self.sets.check_model(base.model)
@@ -178,7 +179,7 @@ class _Run:
         wanted = trainer.run_state.best
         if not self.arguments.enable_checkpoint_selection or wanted.step in (0, last):
             return last
-        best = self.checkpoints.at(wanted.step)
+        best = on_all(self.checkpoints, wanted.step)
         if best is None:
             logger.warning("The checkpoint of the best step %d is lost.", wanted.step)
             return last

@@ -36,6 +36,7 @@ def validate_pipeline(
     max_context_length: str = "",
     seed: int = 0,
     tuning_machine: str = "",
+    tuning_machine_count: int = 1,
     service_account: str = "",
     tuning_strategy: str = "",
     tuning_max_wait: str = "86400s",
@@ -110,6 +111,7 @@ def validate_pipeline(
         max_context_length: 8k or 32k; empty means the model's own.
         seed: Seed of weights, order and dropout.
         tuning_machine: A name of machine_specs.yaml; empty means the accelerator's default.
+        tuning_machine_count: Machines that share every batch.
         service_account: Account that the tuner runs as; empty means the platform's default.
         tuning_strategy: STANDARD, SPOT or FLEX_START; empty means STANDARD.
         tuning_max_wait: Longest wait for a machine of FLEX_START, such as 3600s.

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect, raise_all
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.models.machine_specs import MachineSpec, select_machine
 from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.pipeline import CHAT_TEMPLATE
+from kfp_llm_tuning.components.parameters.tuner import read_further
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.accelerator_choice import (
     accelerator_of,
@@ -28,6 +30,7 @@ from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import with_run_time
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
+    PARAMETERS,
     PipelineParameters,
     with_right_types,
 )
@@ -103,6 +106,7 @@ def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSett
     if reference is not None:
         problems += format_problems(parameters, reference)
         problems += check_method(parameters, reference.tuning)
+        problems += _machine_count_problems(parameters, reference)
     raise_all(_unique(problems))
     assert reference is not None
     settings = _settings(parameters, reference, machine)
@@ -187,6 +191,23 @@ def _resolve(parameters: PipelineParameters) -> ModelReference:
         accelerator="TPU" if accelerator_of(parameters) == "TPU" else "GPU",
         max_context_length=parameters.max_context_length,
     )
+
+
+def _machine_count_problems(
+    parameters: PipelineParameters, reference: ModelReference
+) -> list[Problem]:
+    """Checks that every machine has an example of each batch."""
+    if parameters.platform not in PARAMETERS["tuning_machine_count"].platforms:
+        return []
+    further, _ = read_further(parameters.tuner_arguments)
+    accelerator = "TPU" if accelerator_of(parameters) == "TPU" else "GPU"
+    batch_size = reference.batch_size(accelerator, further.get("batch_size", 0))
+    count = parameters.tuning_machine_count
+    if count <= max(batch_size, 1):
+        return []
+    what = f"{count} machines cannot share the {counted(batch_size, 'example')} of a batch."
+    fix = "Take fewer machines, or give a greater batch_size in tuner_arguments."
+    return [Problem(what, "tuning_machine_count", f"from 1 to {batch_size}", fix)]
 
 
 def _select_machine(parameters: PipelineParameters) -> MachineSpec | None:

@@ -26,6 +26,7 @@ _ELSEWHERE = {
 # Of what the tuner runs on: its platform says why a run does not choose it.
 _TUNING_JOB = {
     "tuning_machine",
+    "tuning_machine_count",
     "tuning_strategy",
     "tuning_max_wait",
     "tuning_timeout",

@@ -35,6 +35,7 @@ class Workload:
         part: The part of the machine's accelerators that is used.
         price: US dollars an hour of the machine in place of the list price; None for that.
         listed_prices: Whether the listed prices, which are Vertex AI's, hold.
+        machines: How many of that machine share every batch.
     """
 
     steps: int
@@ -49,6 +50,7 @@ class Workload:
     part: float = 1.0
     price: float | None = None
     listed_prices: bool = True
+    machines: int = 1
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def workload(summary: Summary, reference: ModelReference, tuner: Tuner) -> Workl
         part=tuner.part,
         price=tuner.price,
         listed_prices=tuner.listed_prices,
+        machines=tuner.count,
     )
 
 
@@ -174,7 +177,7 @@ def _tuning_hours(work: Workload, tokens: int, table: Any) -> float | None:
     if not work.parameters or not work.machine:
         return None
     operations = table["operations_per_parameter"][work.tuning] * work.parameters * tokens
-    speed = _teraflops(work, table) * 10**12 * table["utilisation"]
+    speed = work.machines * _teraflops(work, table) * 10**12 * table["utilisation"]
     seconds = max(operations / speed, work.steps * table["shortest_step"])
     return float(seconds / 3600)
 
@@ -201,7 +204,7 @@ def _cost(hours: float | None, rate: float | None, work: Workload, table: Any) -
     if hours is None or rate is None:
         return None
     minutes = table["minutes"]
-    tuner = (hours + minutes["machine_start"] / 60) * rate
+    tuner = (hours + minutes["machine_start"] / 60) * rate * work.machines
     if not work.listed_prices:
         return float(tuner)
     tasks = minutes["other_tasks"] / 60 * table["other_tasks_price"]
@@ -244,8 +247,9 @@ def _assumptions(work: Workload, rate: float | None, table: Any) -> list[str]:
 def _speed_assumption(work: Workload, table: Any) -> str:
     if not work.machine:
         return "No machine is named, so that no time is reckoned."
+    machines = f"{work.machines} x {work.machine}, each" if work.machines > 1 else work.machine
     return (
-        f"{work.machine}: {_teraflops(work, table):,.5g} TFLOP/s, of which "
+        f"{machines}: {_teraflops(work, table):,.5g} TFLOP/s, of which "
         f"{table['utilisation']:.0%} are used; at least {table['shortest_step']:g} s a step."
     )
 

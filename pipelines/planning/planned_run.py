@@ -25,6 +25,7 @@ class Tuner:
         price: US dollars an hour in place of the list price; None where none is given.
         listed_prices: Whether the listed prices, which are Vertex AI's, hold.
         deploys: Whether the model is deployed.
+        count: Machines of that kind that share every batch.
     """
 
     machine: str
@@ -33,6 +34,7 @@ class Tuner:
     price: float | None = None
     listed_prices: bool = True
     deploys: bool = True
+    count: int = 1
 
 
 @dataclass(frozen=True)

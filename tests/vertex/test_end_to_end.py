@@ -279,9 +279,15 @@ def test_a_request_for_tpu_ends_in_its_first_task(
 
 
 @pytest.mark.slow
-def test_a_tuner_whose_machine_is_taken_away_goes_on(vertex: LocalVertex) -> None:
+@pytest.mark.parametrize(("machines", "lost"), [(1, 0), (2, 0), (2, 1)])
+def test_a_tuner_one_of_whose_machines_is_taken_away_goes_on(
+    vertex: LocalVertex, machines: int, lost: int
+) -> None:
     job = submit(
-        "tune-large-model", dataset_uri=put_examples(vertex, "train.jsonl", 60), train_steps=45
+        "tune-large-model",
+        dataset_uri=put_examples(vertex, "train.jsonl", 60),
+        train_steps=45,
+        tuning_machine_count=machines,
     )
     checkpoints = vertex.storage_folder / "bucket/root" / str(job_uuid(job.resource_name))
     complete = checkpoints / "checkpoints" / "step-20" / "complete.json"
@@ -289,10 +295,13 @@ def test_a_tuner_whose_machine_is_taken_away_goes_on(vertex: LocalVertex) -> Non
         assert not job.done()
         time.sleep(0.02)
     tuner = tuner_of(vertex)
-    (pid,) = vertex.backend.handles[tuner["name"]].pids
-    os.kill(pid, signal.SIGKILL)
+    pools = tuner["jobSpec"]["workerPoolSpecs"]
+    assert [int(pool["replicaCount"]) for pool in pools] == [1] * machines
+    os.kill(vertex.backend.handles[tuner["name"]].pids[lost], signal.SIGKILL)
     job.wait()
     assert succeeded(job) >= PUBLISHED_TASKS
     log = next((vertex.backend.folder).glob("custom-job-*/workerpool0-0.log")).read_text()
     assert log.count("Tuning byte-tiny") == 2
     assert "step 20" in log
+    (model,) = aiplatform.Model.list(project="test-project", location="us-central1")
+    assert model.display_name == "support-router"

@@ -213,6 +213,38 @@ storage.Client(project="p").bucket("bucket").blob("done").upload_from_string("ye
     assert (vertex.storage_folder / "bucket" / "done").read_text() == "yes"
 
 
+_MEETING = """
+import json, os, pathlib
+cluster, tensorflow = (json.loads(os.environ[name]) for name in ("CLUSTER_SPEC", "TF_CONFIG"))
+assert {name: len(found) for name, found in cluster["cluster"].items()} == {
+    "workerpool0": 1, "workerpool1": 2}
+assert tensorflow["cluster"]["worker"] == cluster["cluster"]["workerpool1"]
+task = cluster["task"]
+pathlib.Path(f"{task['type']}-{task['index']}-{tensorflow['task']['type']}").touch()
+assert not list(pathlib.Path(os.environ["TMPDIR"]).iterdir())
+"""
+
+
+def test_every_replica_of_a_custom_job_knows_the_others(
+    vertex: LocalVertex, tmp_path: Path
+) -> None:
+    job = _custom_job(_MEETING)
+    (pool,) = job["jobSpec"]["workerPoolSpecs"]
+    job["jobSpec"]["workerPoolSpecs"] = [pool, {**pool, "replicaCount": "2"}]
+    events: list[Event] = []
+    handle = start_custom_job(job, vertex.environment(), tmp_path / "job", events.append)
+    assert handle.wait(60)
+    assert events[-1].state == "SUCCEEDED", events[-1].error
+    assert {path.name for path in (tmp_path / "job").glob("workerpool*") if path.is_file()} == {
+        "workerpool0-0.log",
+        "workerpool1-0.log",
+        "workerpool1-1.log",
+        "workerpool0-0-chief",
+        "workerpool1-0-worker",
+        "workerpool1-1-worker",
+    }
+
+
 def test_a_custom_job_fails_with_its_exit_code(vertex: LocalVertex, tmp_path: Path) -> None:
     last = CustomRun(vertex, tmp_path / "job", "import sys; print('sorry'); sys.exit(3)").finish()
     assert last.state == "FAILED"

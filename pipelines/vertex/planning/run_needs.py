@@ -56,6 +56,7 @@ class MachineNeed:
         strategy: How it is obtained.
         spared: What becomes of the run without it; empty where it fails.
         fix: What to do where it is not to be had.
+        count: Such machines that are taken together.
     """
 
     task: str
@@ -68,6 +69,7 @@ class MachineNeed:
     strategy: str = "STANDARD"
     spared: str = ""
     fix: str = ""
+    count: int = 1
 
     @property
     def quota(self) -> str:
@@ -84,7 +86,8 @@ class MachineNeed:
     @property
     def units(self) -> int:
         """How much of that metric it takes."""
-        return self.accelerator_count or int(self.machine_type.rpartition("-")[2])
+        each = self.accelerator_count or int(self.machine_type.rpartition("-")[2])
+        return self.count * each
 
 
 def image_needs(run: VertexRun) -> list[ImageNeed]:
@@ -144,9 +147,12 @@ def _tuner(run: VertexRun) -> Iterator[MachineNeed]:
             machine.machine_type,
             machine.accelerator_type,
             machine.accelerator_count,
-            name=machine.name,
+            name=machine.name
+            if run.machine_count == 1
+            else f"{run.machine_count} x {machine.name}",
             strategy=run.strategy,
             fix="choose another --tuning-machine",
+            count=run.machine_count,
         )
 
 

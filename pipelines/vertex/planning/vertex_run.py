@@ -36,6 +36,11 @@ class VertexRun(PlannedRun):
         return machine.name if machine else ""
 
     @property
+    def machine_count(self) -> int:
+        """Machines that share every batch."""
+        return int(self.value("tuning_machine_count"))
+
+    @property
     def strategy(self) -> str:
         """How the machine is obtained."""
         return str(self.value("tuning_strategy")).upper() or "STANDARD"
@@ -44,4 +49,10 @@ class VertexRun(PlannedRun):
     def tuner(self) -> Tuner:
         """The machine that is tuned on."""
         deploys = bool(self.value("deploy_model"))
-        return Tuner(self.machine, strategy=self.strategy, price=self.price, deploys=deploys)
+        return Tuner(
+            self.machine,
+            strategy=self.strategy,
+            price=self.price,
+            deploys=deploys,
+            count=self.machine_count,
+        )

@@ -74,6 +74,17 @@ def test_the_published_machine_and_the_tuners_command() -> None:
     }
 
 
+def test_several_machines_are_one_primary_replica_and_workers_alike() -> None:
+    primary, workers = parsed(machine_count=4).job_spec.worker_pool_specs
+    assert (primary.replica_count, workers.replica_count) == (1, 3)
+    written, own = (list(pool.container_spec.args) for pool in (primary, workers))
+    assert written[-4:] == ["--output", MODEL, "--metrics", METRICS]
+    assert own == [*written[:-4], "--output", "/tmp/kfp-llm-tuning-output"]
+    for pool in (primary, workers):
+        pool.replica_count, pool.container_spec.args = 1, []
+    assert primary == workers
+
+
 def test_what_is_not_given_is_left_out() -> None:
     content = put_together(PLAIN)
     assert content.keys() == {"display_name", "job_spec"}

@@ -109,6 +109,7 @@ def test_whatever_the_table_gives_to_vertex_ai_alone_is_told_on_kubeflow() -> No
         tpu_training_skip_cmek=True,
         api_endpoint="vertex.test",
         tuning_machine="h100-8",
+        tuning_machine_count=2,
         tuning_strategy="FLEX_START",
         tuning_max_wait="60s",
         tuning_timeout="3600s",

@@ -28,6 +28,18 @@ MISTAKES = {
         "tuning_strategy: FLEX_START obtains machines with GPUs only.",
         "STANDARD or SPOT",
     ),
+    "no machine at all": Mistake(
+        VERTEX,
+        {"tuning_machine_count": 0},
+        "tuning_machine_count: ",
+        "from 1 to 64",
+    ),
+    "more machines than examples of a batch": Mistake(
+        VERTEX,
+        {"tuning_machine_count": 9, "tuner_arguments": {"batch_size": 8}},
+        "tuning_machine_count: 9 machines cannot share the 8 examples of a batch.",
+        "from 1 to 8",
+    ),
     "wait without a unit": Mistake(
         VERTEX,
         {"tuning_max_wait": "3600"},

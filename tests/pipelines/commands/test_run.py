@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.pipelines import tune
+from tests.loopback_server import free_port
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "support"
 COMMAND = [sys.executable, "-m", "kfp_llm_tuning.pipelines.cli"]
@@ -386,12 +387,6 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_the_reason(
     assert done.returncode == 1, done.stdout + done.stderr
     assert reason in done.stdout + done.stderr
     assert "Internal error" not in done.stdout + done.stderr
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def answers(port: int) -> bool:

@@ -78,6 +78,15 @@ def test_more_work_takes_longer_and_costs_more() -> None:
         assert more.cost and base.cost and more.cost > base.cost
 
 
+def test_machines_share_the_time_and_each_has_its_price() -> None:
+    long = dataclasses.replace(WORK, tokens_per_example=1e7)
+    one, two = estimate(long), estimate(dataclasses.replace(long, machines=2))
+    assert one.tuning_hours and two.tuning_hours and one.cost and two.cost
+    assert two.tuning_hours == pytest.approx(one.tuning_hours / 2)
+    assert one.cost < two.cost < 1.1 * one.cost
+    assert any("2 x " in text for text in two.assumptions)
+
+
 def test_spot_is_cheaper() -> None:
     spot, base = estimate(dataclasses.replace(WORK, strategy="SPOT")), estimate(WORK)
     assert spot.cost and base.cost and spot.cost < base.cost

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.loopback_server import free_port
 from tests.vertex.execution.processes import container_environment, end_tree, last_lines
 from tests.vertex.runner_protocol import Event, Report
 
@@ -17,6 +18,13 @@ from tests.vertex.runner_protocol import Event, Report
 _PATIENCE_SECONDS = 20.0
 _MAX_RESTARTS = 3
 _DEFAULT_TIMEOUT = "604800s"
+# What TF_CONFIG calls the pools.
+_TENSORFLOW_ROLES = {
+    "workerpool0": "chief",
+    "workerpool1": "worker",
+    "workerpool2": "ps",
+    "workerpool3": "evaluator",
+}
 
 
 def start_custom_job(
@@ -116,15 +124,18 @@ class CustomJobRun:
 class _Worker:
     """One replica of a worker pool."""
 
-    def __init__(self, name: str, container: dict[str, Any], cluster: str, log: Path) -> None:
+    def __init__(
+        self, name: str, container: dict[str, Any], variables: Mapping[str, str], log: Path
+    ) -> None:
         self.name = name
         self.log = log
         self._command = [*container.get("command", []), *container.get("args", [])]
-        self._environment = {"CLUSTER_SPEC": cluster}
+        self._environment = dict(variables)
         for variable in container.get("env", []):
             self._environment[variable["name"]] = variable.get("value", "")
 
     def start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        Path(self._environment["TMPDIR"]).mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self._command,
@@ -139,23 +150,40 @@ class _Worker:
 def _workers(job: dict[str, Any], folder: Path) -> list[_Worker]:
     pools = job["jobSpec"]["workerPoolSpecs"]
     sizes = {
-        f"workerpool{number}": int(pool.get("replicaCount", 1)) for number, pool in enumerate(pools)
+        f"workerpool{number}": int(pool.get("replicaCount", 0)) for number, pool in enumerate(pools)
     }
-    cluster = {name: [f"{name}-{index}:2222" for index in range(n)] for name, n in sizes.items()}
+    # All are on this machine, where the ports that the service names may be taken.
+    cluster = {
+        name: [f"127.0.0.1:{free_port()}" for _ in range(size)]
+        for name, size in sizes.items()
+        if size
+    }
     workers = []
     for name, pool in zip(sizes, pools, strict=True):
         for index in range(sizes[name]):
-            spec = {
-                "cluster": cluster,
-                "environment": "cloud",
-                "task": {"type": name, "index": index},
-                "job": json.dumps(job["jobSpec"]),
-            }
+            variables = _cluster_variables(cluster, name, index, job["jobSpec"])
             replica = f"{name}-{index}"
-            workers.append(
-                _Worker(replica, pool["containerSpec"], json.dumps(spec), folder / f"{replica}.log")
-            )
+            # Each has a disk of its own.
+            variables["TMPDIR"] = str(folder / f"{replica}-disk")
+            log = folder / f"{replica}.log"
+            workers.append(_Worker(replica, pool["containerSpec"], variables, log))
     return workers
+
+
+def _cluster_variables(
+    cluster: Mapping[str, list[str]], pool: str, index: int, job: Any
+) -> dict[str, str]:
+    """Describes the job to one replica; TF_CONFIG is set where there is more than one."""
+    common = {"environment": "cloud", "job": json.dumps(job)}
+    task = {"type": pool, "index": index}
+    variables = {"CLUSTER_SPEC": json.dumps({**common, "cluster": cluster, "task": task})}
+    if sum(map(len, cluster.values())) > 1:
+        roles = {_TENSORFLOW_ROLES[name]: found for name, found in cluster.items()}
+        # An evaluator is no part of TensorFlow's cluster.
+        known = {role: found for role, found in roles.items() if role != "evaluator"}
+        task = {**task, "type": _TENSORFLOW_ROLES[pool]}
+        variables["TF_CONFIG"] = json.dumps({**common, "cluster": known, "task": task})
+    return variables
 
 
 def _job_environment(job: dict[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from google.cloud import aiplatform_v1
@@ -131,6 +132,8 @@ def _check_pools(pools: Any) -> None:
         check_machine(f"{where}.machine_spec".removeprefix("custom_job."), pool.machine_spec)
         if pool.replica_count < 1:
             raise errors.invalid(f"{where}.replica_count must be at least 1.")
+        if index == 0 and pool.replica_count != 1:
+            raise errors.invalid(f"{where}.replica_count must be 1: it is the primary replica's.")
 
 
 def _check_tensorboard(call: Call, parent: str, spec: Any) -> None:
@@ -147,8 +150,10 @@ def _check_tensorboard(call: Call, parent: str, spec: Any) -> None:
 def _check_quota(call: Call, parent: str, pools: Any) -> None:
     """Refuse a job whose GPUs are more than the region's quota for custom jobs."""
     region = parent.split("/")[3]
+    taken: Counter[str] = Counter()
     for pool in pools:
         metric = training_quota(accelerator_name(pool.machine_spec))
-        wanted = pool.machine_spec.accelerator_count * pool.replica_count
+        taken[metric] += pool.machine_spec.accelerator_count * pool.replica_count
+    for metric, wanted in taken.items():
         if metric and wanted > call.backend.project_facts.quota(metric, region):
             raise errors.exhausted(f"The following quota metrics exceed quota limits: {metric}")

@@ -88,9 +88,9 @@ def test_either_server_may_be_needed_where_the_weight_is_not_known(spec: Mapping
             },
         ),
         (
-            {"deploy_model": False},
+            {"deploy_model": False, "tuning_machine_count": 3},
             {
-                ("custom_model_training_nvidia_a100_80gb_gpus", "us-central1", 8),
+                ("custom_model_training_nvidia_a100_80gb_gpus", "us-central1", 24),
                 ("custom_model_training_cpus", "us-west1", 4),
             },
         ),

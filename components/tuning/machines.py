@@ -1,0 +1,98 @@
+"""The machines that a run is spread over, as whoever started it on each of them tells.
+
+Vertex AI describes the job in ``CLUSTER_SPEC``
+(https://cloud.google.com/vertex-ai/docs/training/distributed-training#cluster-variables). Kubeflow
+Trainer gives the variables of torchrun, ``PET_*`` (its constants and its torch plugin), and so may
+anybody who starts the command on machines of his own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.tuning.this_machine import CLUSTER_VARIABLE
+
+COUNT_VARIABLE, INDEX_VARIABLE = "PET_NNODES", "PET_NODE_RANK"
+ADDRESS_VARIABLE, PORT_VARIABLE = "PET_MASTER_ADDR", "PET_MASTER_PORT"
+# torchrun's.
+_DEFAULT_PORT = 29400
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The machines of a run, seen from one of them.
+
+    Attributes:
+        count: How many.
+        index: Which one this is; the first, 0, writes what comes of the run.
+        address: Where the others find the first.
+        port: The port of it that they meet at; 0 for any, where there is one machine.
+    """
+
+    count: int = 1
+    index: int = 0
+    address: str = "localhost"
+    port: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the machine that writes."""
+        return self.index == 0
+
+
+def machines_of_run(environment: Mapping[str, str] = os.environ) -> Machines:
+    """Reads which machines there are.
+
+    Args:
+        environment: The variables of this process.
+
+    Returns:
+        Them; one where nothing is said of others.
+
+    Raises:
+        UserError: If torchrun's variables are incomplete, or no numbers.
+    """
+    if COUNT_VARIABLE in environment:
+        return _of_torchrun(environment)
+    return _of_vertex(environment.get(CLUSTER_VARIABLE, ""))
+
+
+def _of_torchrun(environment: Mapping[str, str]) -> Machines:
+    try:
+        count = int(environment[COUNT_VARIABLE])
+        if count == 1:
+            return Machines()
+        index, address = int(environment[INDEX_VARIABLE]), environment[ADDRESS_VARIABLE]
+        port = int(environment.get(PORT_VARIABLE) or _DEFAULT_PORT)
+    except (KeyError, ValueError) as error:
+        what = (
+            f"{COUNT_VARIABLE} is set, but which machine of them this is cannot be read: {error}."
+        )
+        allowed = f"{COUNT_VARIABLE}, {INDEX_VARIABLE} and {PORT_VARIABLE} numbers, and "
+        raise UserError(Problem(what, COUNT_VARIABLE, f"{allowed}{ADDRESS_VARIABLE}")) from error
+    if not 0 <= index < count:
+        what = f"this would be machine {index} of {count}."
+        raise UserError(Problem(what, INDEX_VARIABLE, f"from 0 to {count - 1}"))
+    return Machines(count, index, address, port)
+
+
+def _of_vertex(cluster: str) -> Machines:
+    """Reads ``CLUSTER_SPEC``; machines are counted pool by pool, the primary replica's first."""
+    try:
+        found: dict[str, Any] = json.loads(cluster)
+        pools: dict[str, list[str]] = dict(sorted(found["cluster"].items()))
+        pool, index = found["task"]["type"], int(found["task"]["index"])
+        before = [len(replicas) for name, replicas in pools.items() if name < pool]
+        first = next(iter(pools.values()))[0]
+    except (ValueError, KeyError, TypeError, AttributeError, LookupError, StopIteration):
+        return Machines()
+    count = sum(map(len, pools.values()))
+    address, _, port = first.rpartition(":")
+    if count == 1 or not port.isdigit():
+        return Machines()
+    return Machines(count, sum(before) + index, address, int(port))

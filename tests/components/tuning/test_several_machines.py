@@ -1,0 +1,85 @@
+"""One run over several machines: each a command of its own, with a disk of its own, on loopback."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.components.tuning.runs import Run, assert_close_history, start, wait_for
+from tests.loopback_server import free_port
+
+# Another name of file://, which the tuner does not take for a disk of its own.
+REMOTE = "local://"
+
+
+class Fleet:
+    """The machines of one run; one that was lost may be started again."""
+
+    def __init__(self, run: Run, folder: Path, count: int, processes: int) -> None:
+        self._run, self._folder, self._processes = run, folder, processes
+        self._variables = {
+            "PET_NNODES": str(count),
+            "PET_MASTER_ADDR": "127.0.0.1",
+            "PET_MASTER_PORT": str(free_port()),
+        }
+        self._starts = 0
+        self.machines = [self.start(index) for index in range(count)]
+
+    def start(self, index: int) -> subprocess.Popen[str]:
+        self._starts += 1
+        disk = self._folder / f"disk-{self._starts}"
+        disk.mkdir(parents=True)
+        command = [*self._run.command(REMOTE), "--processes", str(self._processes)]
+        place = {"PET_NODE_RANK": str(index), "TMPDIR": str(disk)}
+        return start(command, **self._variables, **place)
+
+    def lose(self, index: int, number: int) -> None:
+        """Ends a machine, and starts it anew on an empty disk, as Vertex AI does."""
+        machine = self.machines[index]
+        members = psutil.Process(machine.pid).children(recursive=True)
+        machine.send_signal(number)
+        if number == signal.SIGKILL:
+            for member in members:
+                member.kill()
+        machine.communicate(timeout=120)
+        self.machines[index] = self.start(index)
+
+    def finish(self) -> list[str]:
+        outputs = [machine.communicate(timeout=100)[0] for machine in self.machines]
+        assert [machine.returncode for machine in self.machines] == [0] * len(outputs), outputs
+        return outputs
+
+
+@pytest.mark.slow
+def test_two_machines_of_two_processes_reach_what_one_process_does(
+    make_run: Callable[..., Run], whole_run: Run, tmp_path: Path
+) -> None:
+    run = make_run()
+    first, second = Fleet(run, tmp_path / "fleet", 2, 2).finish()
+    assert_close_history(run, whole_run)
+    assert "Done: 12 steps" in first
+    assert "Done: 12 steps" not in second
+    assert run.steps_on_disk()[-1] == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_machine_that_is_lost_comes_back_and_the_run_goes_on(
+    index: int, number: int, make_run: Callable[..., Run], whole_run: Run, tmp_path: Path
+) -> None:
+    run = make_run()
+    fleet = Fleet(run, tmp_path / "fleet", 2, 1)
+    wait_for(run.paths.checkpoints / "step-2" / "complete.json", "files", fleet.machines[0])
+    fleet.lose(index, number)
+    began = time.monotonic()
+    outputs = fleet.finish()
+    assert time.monotonic() - began < 120
+    assert "Going on from step" in outputs[0]
+    assert_close_history(run, whole_run)
