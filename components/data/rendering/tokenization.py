@@ -17,11 +17,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.data.rendering.control_tokens import encode_marked, has_marks
+from kfp_llm_tuning.components.data.rendering.prompt_encoder import PromptEncoder
 from kfp_llm_tuning.components.data.rendering.prompts import PromptFormatter
+from kfp_llm_tuning.components.data.rendering.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -78,12 +79,14 @@ class Tokenization:
             UserError: If neither tokenizer nor template has a token that ends an answer.
         """
         self._tokenizer = tokenizer
+        self._texts = TextEncoder(tokenizer)
         self._max_input_tokens = max_input_tokens
         self._max_output_tokens = max_output_tokens
         plain = formatter.prompt_format == "plain"
         self._opening = _opening_ids(tokenizer) if plain else []
         self._anchor = formatter.anchor
-        self._anchor_ids = self._encode([formatter.anchor])[0] if formatter.anchor else []
+        self._anchor_ids = self._texts.encode([formatter.anchor])[0] if formatter.anchor else []
+        self._prompt_encoder = PromptEncoder(self._texts, formatter.anchor)
         answer_markers = self._markers(formatter.end)
         self.stop_text = "" if answer_markers else formatter.end.strip()
         # Behind what the format writes, or in its place.
@@ -112,7 +115,7 @@ class Tokenization:
         Returns:
             The tokens of each, at most `max_input_tokens`.
         """
-        encoded = [self._opening + ids for ids in self._encode(texts)]
+        encoded = [self._opening + ids for ids in self._prompt_encoder.encode(texts)]
         return [
             Tokens(ids, truncated=False)
             if len(ids) <= self._max_input_tokens
@@ -162,7 +165,7 @@ class Tokenization:
         if head is None:
             kept, recent = ids, len(self._anchor_ids)
         else:
-            kept = self._opening + self._encode([text[:head]])[0]
+            kept = self._opening + self._texts.encode([text[:head]])[0]
             # A context as long as the limit may take half of it: the rest is for the messages.
             recent = max(limit - len(kept), limit // 2)
         recent = min(recent, limit)
@@ -170,35 +173,12 @@ class Tokenization:
 
     def _after_anchor(self, texts: Sequence[str]) -> list[list[int]]:
         length = len(self._anchor_ids)
-        encoded = self._encode([self._anchor + text for text in texts])
+        encoded = self._texts.encode([self._anchor + text for text in texts])
         # A text may join with the anchor's last token (two newlines are one token, for instance).
         # The prompt does not have that token, so such a text is tokenised alone.
         joined = [row for row, ids in enumerate(encoded) if ids[:length] != self._anchor_ids]
-        alone = dict(zip(joined, self._encode([texts[row] for row in joined]), strict=True))
+        alone = dict(zip(joined, self._texts.encode([texts[row] for row in joined]), strict=True))
         return [alone.get(row, ids[length:]) for row, ids in enumerate(encoded)]
-
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        marked = {row for row, text in enumerate(texts) if has_marks(text)}
-        unmarked = iter(
-            self._encode_batch([text for row, text in enumerate(texts) if row not in marked])
-        )
-        return [
-            encode_marked(self._tokenizer, text) if row in marked else next(unmarked)
-            for row, text in enumerate(texts)
-        ]
-
-    def _encode_batch(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
-            return ids
-        # What the tokenizer's own batch call does, without character offsets and masks.
-        _settle(backend, self._tokenizer.split_special_tokens)
-        return [
-            encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)
-        ]
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -223,16 +203,6 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
         },
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _settle(backend: Any, split_special_tokens: bool) -> None:
-    """Takes back what earlier calls asked for; nothing is set while another thread encodes."""
-    if backend.truncation is not None:
-        backend.no_truncation()
-    if backend.padding is not None:
-        backend.no_padding()
-    if backend.encode_special_tokens != split_special_tokens:
-        backend.encode_special_tokens = split_special_tokens
 
 
 def _opening_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
