@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from unicodedata import normalize
 
 import numpy
@@ -15,8 +16,12 @@ from kfp_llm_tuning.components.data.reading.field_names import quote
 from kfp_llm_tuning.components.data.reading.findings import Finding
 from kfp_llm_tuning.components.data.similarity.files import ChainedSketches
 from kfp_llm_tuning.components.data.similarity.inputs import level_text
-from kfp_llm_tuning.components.data.similarity.near_duplicates import NearDuplicates, sampled
-from kfp_llm_tuning.components.data.similarity.sketches import common_pieces
+from kfp_llm_tuning.components.data.similarity.near_duplicates import (
+    NearDuplicates,
+    sampled,
+    sampled_common_pieces,
+)
+from kfp_llm_tuning.components.data.similarity.sketches import Hashes, count_shared
 from kfp_llm_tuning.components.validation.dataset_profile import DatasetProfile, ExampleFile
 from kfp_llm_tuning.components.validation.row_advice import warning
 
@@ -40,6 +45,11 @@ class Dataset:
     name: str
     profile: DatasetProfile
 
+    @cached_property
+    def common_pieces(self) -> Hashes:
+        """What stands in a fifth of its inputs."""
+        return sampled_common_pieces(self.profile.sketches, self.profile.examples.inputs)
+
 
 def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     """Looks at every example of the profile.
@@ -62,7 +72,7 @@ def advise(training: Dataset, evaluation: Dataset | None) -> Iterator[Finding]:
     yield from _near_duplicates(training, evaluation)
     labels = training.profile.tasks.labels
     if len(labels) > 1:
-        for finding in _advise_labels(training.profile, labels):
+        for finding in _advise_labels(training, labels):
             yield finding.of(training.name)
     if labels and evaluation:
         for finding in _unknown_labels(evaluation.profile, labels):
@@ -135,7 +145,8 @@ def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[
     sketches = ChainedSketches([dataset.profile.sketches for dataset in datasets])
     inputs = [dataset.profile.examples.inputs for dataset in datasets]
     keys = inputs[0] if len(inputs) == 1 else numpy.concatenate(inputs)
-    for pair in NearDuplicates(sketches, keys).pairs():
+    common = None if evaluation else training.common_pieces
+    for pair in NearDuplicates(sketches, keys, common=common).pairs():
         (first_set, first), (second_set, second) = (
             (datasets[part], datasets[part].profile.examples[number])
             for part, number in map(sketches.part_of, (pair.first, pair.second))
@@ -153,15 +164,15 @@ def _near_duplicates(training: Dataset, evaluation: Dataset | None) -> Iterator[
         yield warning(kind, what, second.place).of(second_set.name)
 
 
-def _advise_labels(profile: DatasetProfile, labels: dict[str, int]) -> Iterator[Finding]:
-    for example in profile.examples:
+def _advise_labels(training: Dataset, labels: dict[str, int]) -> Iterator[Finding]:
+    for example in training.profile.examples:
         if labels[example.label] == 1:
             near = nearest(example.label, [name for name in labels if labels[name] > 1])
             fix = f"Did you mean {quote(near)}?" if near else "Add examples of it."
             what = f"the label {quote(example.label)} occurs once."
             yield warning("rare_label", what, example.place, example.output_path, fix=fix)
-    yield from _label_spellings(profile, labels)
-    share = _share_with_instruction(profile)
+    yield from _label_spellings(training.profile, labels)
+    share = _share_with_instruction(training)
     if share < 0.5:
         what = (
             f"the outputs look like {len(labels)} labels, but "
@@ -206,14 +217,12 @@ def _quoted_label(label: str, looks_alike: bool) -> str:
     return json.dumps(label) if looks_alike else quote(label)
 
 
-def _share_with_instruction(profile: DatasetProfile) -> float:
+def _share_with_instruction(dataset: Dataset) -> float:
     """Counts the inputs that share a good piece of text with a fifth of the others."""
-    sample = sampled(profile.examples.inputs).tolist()
-    common = common_pieces(profile.sketches[number] for number in sample)
+    sketches, common = dataset.profile.sketches, dataset.common_pieces
     shared = [
-        numpy.isin(profile.sketches[number].hashes, common, assume_unique=True).sum()
-        >= _INSTRUCTION_PIECES
-        for number in sample
+        count_shared(sketches[number], common) >= _INSTRUCTION_PIECES
+        for number in sampled(dataset.profile.examples.inputs).tolist()
     ]
     return float(numpy.mean(shared))
 

@@ -78,11 +78,25 @@ def sampled(keys: NDArray[numpy.uint64]) -> NDArray[numpy.int64]:
     return numpy.argsort(keys, kind="stable")[:_SAMPLED_TEXTS]
 
 
+def sampled_common_pieces(sketches: Sketches, keys: NDArray[numpy.uint64]) -> Hashes:
+    """Finds what stands in a fifth of the texts, as those that stand for all show.
+
+    Args:
+        sketches: One a text.
+        keys: Digests of the same texts.
+    """
+    return common_pieces(sketches[int(row)] for row in sampled(keys))
+
+
 class NearDuplicates:
     """Groups of texts that are nearly the same, among given ones."""
 
     def __init__(
-        self, sketches: Sketches, keys: NDArray[numpy.uint64], alike: float = ALIKE
+        self,
+        sketches: Sketches,
+        keys: NDArray[numpy.uint64],
+        alike: float = ALIKE,
+        common: Hashes | None = None,
     ) -> None:
         """Looks for them.
 
@@ -90,10 +104,11 @@ class NearDuplicates:
             sketches: One a text.
             keys: Digests of the same texts; equal ones are one text.
             alike: Jaccard index from which on two are nearly the same.
+            common: Their ``sampled_common_pieces`` where they are known.
         """
         self._sketches = sketches
         self._alike = alike
-        self._common: Hashes = common_pieces(sketches[int(row)] for row in sampled(keys))
+        self._common = sampled_common_pieces(sketches, keys) if common is None else common
         self._own = lru_cache(_KEPT_SKETCHES)(self._read_own)
         # Positions count different texts in the order of their keys.
         self._firsts, self._positions = _different(keys)

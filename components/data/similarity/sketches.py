@@ -118,6 +118,16 @@ def without(entry: Sketch, common: Hashes) -> Sketch:
     return Sketch(entry.hashes[~_stand_in(entry.hashes, common)], entry.whole)
 
 
+def count_shared(entry: Sketch, common: Hashes) -> int:
+    """Counts the pieces of a text that are common to all.
+
+    Args:
+        entry: A text's sketch.
+        common: Of ``common_pieces``.
+    """
+    return int(_stand_in(entry.hashes, common).sum()) if len(common) else 0
+
+
 def _stand_in(hashes: Hashes, ascending: Hashes) -> NDArray[numpy.bool_]:
     """Tells which hashes stand among others, of which there is one at least."""
     nearest = numpy.minimum(numpy.searchsorted(ascending, hashes), len(ascending) - 1)
