@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
+from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows
+from kfp_llm_tuning.components.models.forward_trial import plan_forward
+from kfp_llm_tuning.components.models.label_only_loss import label_loss
 
 SIZES = {
     "hidden_size": 32,
@@ -66,3 +71,22 @@ def assert_equal(found: Outcome, expected: Outcome) -> None:
         if left is not None and right is not None:
             scale = max(float(right.abs().max()), 1.0)
             torch.testing.assert_close(left, right, rtol=0, atol=1e-5 * scale)
+
+
+def assert_learned_alike(model: Any, encoded: EncodedSet, rows: Iterable[int]) -> None:
+    """Compares answers one at a time with their whole sequences: padded, and without padding."""
+    whole = [encoded.sequence(row) for row in rows]
+    alone = [
+        encoded.part(SequencePart(row, answer, answer + 1))
+        for row in rows
+        for answer in range(encoded.answer_counts[row])
+    ]
+    plan, padded = plan_forward(model), PaddedRows()
+    losses = (label_loss(model, padded.collate([one]), plan)[0] for one in alone)
+    expected = outcome(model, losses)
+    together = label_loss(model, padded.collate(whole), plan)[0]
+    assert_equal(outcome(model, iter([together])), expected)
+    plan = plan_forward(model, packed=True)
+    assert plan.packed
+    packed = label_loss(model, EndToEnd().collate(whole), plan)[0]
+    assert_equal(outcome(model, iter([packed])), expected)

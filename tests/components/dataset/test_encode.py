@@ -23,14 +23,11 @@ from kfp_llm_tuning.components.data.artifacts import (
 )
 from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.rendering.formatters import prompt_formatter
-from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows
 from kfp_llm_tuning.components.dataset.encode import Limits, encode_dataset, encode_nothing
 from kfp_llm_tuning.components.dataset.preprocess import Source, preprocess_dataset
 from kfp_llm_tuning.components.models import byte_tiny
-from kfp_llm_tuning.components.models.forward_trial import plan_forward
-from kfp_llm_tuning.components.models.label_only_loss import label_loss
 from tests.components.chat_tokenizers import TEMPLATES
-from tests.components.small_models import assert_equal, outcome, small_model
+from tests.components.small_models import assert_learned_alike, small_model
 
 TOKENIZER = byte_tiny.build_tokenizer()
 BOS, EOS = TOKENIZER.bos_token_id, TOKENIZER.eos_token_id
@@ -301,23 +298,23 @@ def test_a_conversation_in_one_pass_has_the_loss_and_gradients_of_its_records(
     encode_dataset(dialogue_records(TOKENIZER), TOKENIZER, WIDE, tmp_path / "encoded")
     joined = EncodedSet(tmp_path / "encoded")
     shortest = np.argsort(joined.lengths)[:2].tolist()
-    whole = [joined.sequence(row) for row in shortest]
-    records = [
-        joined.part(SequencePart(row, answer, answer + 1))
-        for row in shortest
-        for answer in range(joined.answer_counts[row])
-    ]
-    model = small_model(kind, len(TOKENIZER), lora=lora)
-    plan = plan_forward(model)
-    expected = outcome(
-        model, (label_loss(model, PaddedRows().collate([one]), plan)[0] for one in records)
-    )
-    found = [outcome(model, iter([label_loss(model, PaddedRows().collate(whole), plan)[0]]))]
-    plan = plan_forward(model, packed=True)
-    assert plan.packed
-    found.append(outcome(model, iter([label_loss(model, EndToEnd().collate(whole), plan)[0]])))
-    for one in found:
-        assert_equal(one, expected)
+    assert_learned_alike(small_model(kind, len(TOKENIZER), lora=lora), joined, shortest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "llama-3", "qwen-thinking"])
+@pytest.mark.parametrize(
+    "path", ["sgd/train_full_dialogues.jsonl", "gsm8k/train_with_reasoning.jsonl"]
+)
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_real_data_is_learned_alike_in_every_layout(
+    name, path, lora, chat_tokenizers, shared_data, tmp_path
+):
+    tokenizer = {**chat_tokenizers, "plain": TOKENIZER}[name]
+    preprocess_dataset(Source(str(shared_data / path), "byte-tiny"), tokenizer, tmp_path)
+    encode_dataset(tmp_path, tokenizer, WIDE, tmp_path / "encoded")
+    model = small_model("llama", len(tokenizer), lora=lora)
+    assert_learned_alike(model, EncodedSet(tmp_path / "encoded"), range(6))
 
 
 def test_what_is_read_apart_is_told_with_its_reason(
