@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import click
 
-from kfp_llm_tuning.components.common.errors import exit_on_error
 from kfp_llm_tuning.components.evaluation.prediction_task import PredictionTask
 
 _EPILOG = """\b
@@ -31,11 +29,9 @@ def main(**values: Any) -> None:
 
     Every folder may be a path or a URI (gs://, s3:// ...).
     """
-    from kfp_llm_tuning.components.evaluation.prediction_command import predict
+    from kfp_llm_tuning.components.evaluation.prediction_command import carry_out
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with exit_on_error():
-        predict(PredictionTask(**values))
+    carry_out(PredictionTask(**values))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import traceback
 from pathlib import Path
 
 from kfp_llm_tuning.components.common import storage, transfers
-from kfp_llm_tuning.components.common.errors import error_sentence
+from kfp_llm_tuning.components.common.errors import error_sentence, exit_on_error
 from kfp_llm_tuning.components.evaluation.artifacts import PREDICTIONS_WRITTEN_LAST
 from kfp_llm_tuning.components.evaluation.local_model import BaseModelReference
 from kfp_llm_tuning.components.evaluation.prediction import batch_predict
 from kfp_llm_tuning.components.evaluation.prediction_task import PredictionTask, write_failure
+
+
+def carry_out(task: PredictionTask) -> None:
+    """Does a task as a process of its own does it.
+
+    Args:
+        task: The task.
+
+    Raises:
+        SystemExit: If it fails, after it was told why.
+    """
+    # A copy of its task's process logs as a command that was started afresh.
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    with exit_on_error():
+        predict(task)
 
 
 def predict(task: PredictionTask) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kfp_llm_tuning.components.evaluation.prediction_fork import ForkedCommand, is_prepared
 from kfp_llm_tuning.components.evaluation.prediction_task import Command, PredictionTask
 from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.components.models.worker_pool import without_empty, worker_pools
@@ -67,6 +68,8 @@ class PredictionJob:
     def command(self, task: PredictionTask, output: Path, run_id: str) -> Command:
         """Gives what does the task: the job where there is a machine for it, else a process.
 
+        The process is a copy of this one, where that is prepared for the work, or a fresh one.
+
         Args:
             task: The task.
             output: The predictions' folder, as it is seen here.
@@ -76,7 +79,7 @@ class PredictionJob:
             The command.
         """
         if not self.machine:
-            return Command(task.arguments())
+            return ForkedCommand(task) if is_prepared() else Command(task.arguments())
         which = "tuned" if task.saved_model else "base"
         output.mkdir(parents=True, exist_ok=True)
         return _Launcher(self, self.payload(task, f"batch-predict-{which}-{run_id}"), output)
@@ -84,6 +87,8 @@ class PredictionJob:
 
 class _Launcher(Command):
     """GCPC's launcher, which waits for the job, and cancels it when it is asked to end."""
+
+    tells_mistakes = False
 
     def __init__(self, job: PredictionJob, payload: str, folder: Path) -> None:
         self._job = job

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Protocol
 
 from kfp_llm_tuning.components.common.errors import (
     EXIT_INTERNAL_ERROR,
@@ -76,12 +77,25 @@ class PredictionTask:
         return words
 
 
+class Process(Protocol):
+    """What is needed of a process at work."""
+
+    def terminate(self) -> None:
+        """Asks it to end."""
+
+    def wait(self) -> int:
+        """Waits for its end, and gives its exit code, negative for the signal that killed it."""
+
+
 class Command:
     """What does the work of a task, and tells why it did not.
 
     Attributes:
         last_words: The last line of its standard error.
+        tells_mistakes: Whether its process has told of a mistake where the pipeline's runner looks.
     """
+
+    tells_mistakes = True
 
     def __init__(self, arguments: list[str]) -> None:
         """Takes the arguments of this Python interpreter."""
@@ -97,16 +111,25 @@ class Command:
         Raises:
             RunAgain: If this process was asked to end.
         """
-        process = subprocess.Popen([sys.executable, *self._arguments], stderr=subprocess.PIPE)
-        with _passing_on(process) as asked:
-            assert process.stderr is not None
-            for line in process.stderr:
+        process, errors = self.start()
+        with errors, _passing_on(process) as asked:
+            for line in errors:
                 sys.stderr.write(text := line.decode(errors="replace"))
                 self.last_words = text.strip() or self.last_words
             code = process.wait()
         if asked or code in (-signal.SIGTERM, -signal.SIGINT):
             raise RunAgain("the prediction was asked to end")
         return code
+
+    def start(self) -> tuple[Process, IO[bytes]]:
+        """Starts its process.
+
+        Returns:
+            The process, and what it writes to standard error.
+        """
+        process = subprocess.Popen([sys.executable, *self._arguments], stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        return process, process.stderr
 
     def reason(self, code: int) -> str:
         """Says why it failed.
@@ -146,7 +169,7 @@ def predict(task: PredictionTask, records: Path, output: Path, command: Command)
     if not (code := command.run()):
         return read_predictions(output).info
     if not task.continue_on_failure:
-        if code in (EXIT_USER_ERROR, EXIT_INTERNAL_ERROR) and type(command) is Command:
+        if code in (EXIT_USER_ERROR, EXIT_INTERNAL_ERROR) and command.tells_mistakes:
             raise SystemExit(code)
         raise UserError(Problem(command.reason(code)))
     return write_failure(output, task, command.reason(code))
@@ -172,13 +195,13 @@ def write_failure(output: Path, task: PredictionTask, reason: str) -> Prediction
 
 
 @contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+def _passing_on(process: Process) -> Iterator[list[int]]:
     """Passes requests to end on to a process, and lists them."""
     asked: list[int] = []
 
     def end(number: int, _frame: object) -> None:
         asked.append(number)
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
 
     previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -103,6 +103,7 @@ def run_in(
             recorder,
             relocation=relocation,
             variables={RUN_ID_VARIABLE: platform.run_id, WATCHED_VARIABLE: "1"},
+            shares_imports=True,
         )
         name = str(parameters.get("model_display_name") or record.template)
         tracking = RunTracking(directory, pipeline, registry_uri, platform.run_id, name)

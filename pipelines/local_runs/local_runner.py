@@ -30,6 +30,13 @@ from kfp_llm_tuning.components.common.credentials import hide_credentials
 from kfp_llm_tuning.components.common.errors import PROBLEMS_VARIABLE, Problem, read_problems
 from kfp_llm_tuning.components.common.process_ends import describe_kill, killing_signal
 from kfp_llm_tuning.pipelines.local_runs import task_process
+from kfp_llm_tuning.pipelines.local_runs.forked_tasks import (
+    ForkedTask,
+    ForkServer,
+    NotForked,
+    is_supported,
+    order_of,
+)
 from kfp_llm_tuning.pipelines.local_runs.kfp_repairs import repaired
 from kfp_llm_tuning.pipelines.local_runs.process_output import read_lines
 from kfp_llm_tuning.pipelines.local_runs.relocation import Relocation
@@ -103,6 +110,7 @@ class LocalRunner:
         runner: SubprocessRunner | DockerRunner | None = None,
         relocation: Relocation | None = None,
         variables: Mapping[str, str] | None = None,
+        shares_imports: bool = False,
     ) -> None:
         """Takes the run's folder, where logs and outputs are kept.
 
@@ -115,6 +123,8 @@ class LocalRunner:
                 the run, and what its ``mounts`` name.
             relocation: Of the run's folder since it was made.
             variables: Environment variables of every task, beside the runner's own.
+            shares_imports: Whether tasks are forked from a process that imports once what several
+                of them need, where this machine allows it; else each is a process started afresh.
         """
         self.directory = directory
         self.tasks: list[TaskResult] = []
@@ -126,7 +136,9 @@ class LocalRunner:
         self._failed = False
         self._runner = runner
         self._variables = variables or {}
-        self._at_work: set[subprocess.Popen[bytes] | TaskContainer] = set()
+        self._shares_imports = shares_imports and is_supported()
+        self._forks: ForkServer | None = None
+        self._at_work: set[subprocess.Popen[bytes] | ForkedTask | TaskContainer] = set()
 
     @property
     def current_task(self) -> TaskResult:
@@ -156,6 +168,7 @@ class LocalRunner:
             (logs / "kfp.log").open("a", encoding="utf-8") as kfp_log,
             contextlib.redirect_stdout(kfp_log),
             contextlib.redirect_stderr(kfp_log),
+            self._forking(),
             self._replaced_internals(),
             self._signals(),
             warnings.catch_warnings(),
@@ -165,6 +178,15 @@ class LocalRunner:
             self.outputs = _paths_of(pipeline(**arguments).outputs)
         tasks_failed = any(task.state == "failed" for task in self.tasks)
         return not (self.interrupted or self._failed or tasks_failed)
+
+    @contextlib.contextmanager
+    def _forking(self) -> Iterator[None]:
+        if not self._shares_imports:
+            yield
+            return
+        self._forks = ForkServer(self._environment(), self.directory / "logs" / "kfp.log")
+        with contextlib.closing(self._forks):
+            yield
 
     @contextlib.contextmanager
     def _replaced_internals(self) -> Iterator[None]:
@@ -238,14 +260,10 @@ class LocalRunner:
         with tempfile.TemporaryDirectory() as scratch:
             told = Path(scratch) / "problems.json"
             own = {**self._environment(), PROBLEMS_VARIABLE: str(told)}
-            with subprocess.Popen(
-                [_in_task_process(part) for part in full_command],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**os.environ, **own, **(env_vars or {})},
-                # A Ctrl-C reaches this process alone, which passes it on once.
-                start_new_session=True,
-            ) as process:
+            environment = {**os.environ, **own, **(env_vars or {})}
+            # Variables that a task has for itself are for what it imports too.
+            forks = None if env_vars else self._forks
+            with _begin(full_command, environment, forks, Path(scratch)) as process:
                 assert process.stdout is not None
                 assert process.stderr is not None
                 exit_code = self._follow(process, read_lines(process.stdout, process.stderr))
@@ -260,10 +278,15 @@ class LocalRunner:
             return self._follow(container, ((line, False) for line in container.lines()))
 
     def _follow(
-        self, work: subprocess.Popen[bytes] | TaskContainer, lines: Iterable[tuple[str, bool]]
+        self,
+        work: subprocess.Popen[bytes] | ForkedTask | TaskContainer,
+        lines: Iterable[tuple[str, bool]],
     ) -> int:
         task = self.current_task
         self._at_work.add(work)
+        if self.interrupted:
+            # Meanwhile: what it imports was being imported.
+            _ask_to_end(work, at_once=False)
         with task.log.open("a", encoding="utf-8") as log:
             for raw, is_error in lines:
                 line = hide_credentials(raw)
@@ -296,15 +319,7 @@ class LocalRunner:
             again, self.interrupted = self.interrupted, True
             self._observer.interrupted(again)
             for work in list(self._at_work):
-                if isinstance(work, TaskContainer):
-                    (work.kill if again else work.terminate)()
-                    continue
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    outer = psutil.Process(work.pid)
-                    inside = [outer, *outer.children(recursive=True)]
-                    # The shell that kfp puts around a task must live to pass on the exit code.
-                    asked = [member for member in inside if member.name() != "sh"]
-                    (kill if again else terminate)(asked)
+                _ask_to_end(work, at_once=again)
 
         previous = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
         try:
@@ -312,6 +327,36 @@ class LocalRunner:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _ask_to_end(
+    work: subprocess.Popen[bytes] | ForkedTask | TaskContainer, *, at_once: bool
+) -> None:
+    if isinstance(work, TaskContainer):
+        (work.kill if at_once else work.terminate)()
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        outer = psutil.Process(work.pid)
+        inside = [outer, *outer.children(recursive=True)]
+        # The shell that kfp puts around a task must live to pass on the exit code.
+        asked = [member for member in inside if member.name() != "sh"]
+        (kill if at_once else terminate)(asked)
+
+
+def _begin(
+    command: list[str], environment: Mapping[str, str], forks: ForkServer | None, scratch: Path
+) -> subprocess.Popen[bytes] | ForkedTask:
+    if forks and (order := order_of(command, environment, scratch)):
+        with contextlib.suppress(NotForked):
+            return forks.start(order, scratch)
+    return subprocess.Popen(
+        [_in_task_process(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        # A Ctrl-C reaches this process alone, which passes it on once.
+        start_new_session=True,
+    )
 
 
 def _in_task_process(part: str) -> str:

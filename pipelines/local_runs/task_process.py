@@ -39,15 +39,24 @@ def _is_library(record: logging.LogRecord) -> bool:
     return not ours and record.pathname.startswith(_LIBRARY_FOLDERS)
 
 
-def main() -> None:
-    """Does what ``python -m kfp.dsl.executor_main`` does."""
+def prepare_logging() -> None:
+    """Sets up what the executor would: what it configures after this has no effect."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(TaskFormatter())
-    # What the executor configures after this has no effect.
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def execute() -> None:
+    """Does what ``sys.argv`` asks KFP's executor for."""
     from kfp.dsl.executor_main import executor_main
 
     executor_main()
+
+
+def main() -> None:
+    """Does what ``python -m kfp.dsl.executor_main`` does."""
+    prepare_logging()
+    execute()
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ _LOOK_SECONDS = 0.04
 # No task of these runs works for so long on a machine that is shared.
 _PATIENCE_SECONDS = 600.0
 _INTERNAL_ERROR = 13
-_TASK = re.compile(r"/tasks/[^/\"]+/([^/\"]+)/executor_output\.json")
+# What the command prints as a task begins and as it ends: tasks share the command line of the
+# process that they are forked from.
+_TASK = re.compile(r"^  (\S) ([\w-]+)", re.MULTILINE)
+_BEGUN = "…"
 
 
 @dataclass(frozen=True, order=True)
@@ -130,6 +133,7 @@ class KilledRun:
     name: str
     kills: list[Kill] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    _printed_before: int = 0
 
     def live(self, plan: Sequence[tuple[Moment, str]], timeline: Timeline) -> None:
         """Runs, is killed at every moment and resumed, and goes on to the end.
@@ -140,9 +144,9 @@ class KilledRun:
         """
         for moment, method in plan:
             process = self._start()
-            if not _wait_for(process, moment, timeline):
+            if not self._wait_for(process, moment, timeline):
                 return self._end(process)
-            task = _task_of(process) or START
+            task = self._task() or START
             METHODS[method](psutil.Process(process.pid))
             self.kills.append(Kill(task, method, self._exit_code(process)))
         return self._end(self._start())
@@ -155,7 +159,7 @@ class KilledRun:
         while process.poll() is None:
             if not registry_made and (self.output / "mlflow.db").exists():
                 registry_made = time.monotonic() - begun
-            if (task := _task_of(process)) and task not in dict(starts):
+            if (task := self._task()) and task not in dict(starts):
                 starts.append((task, time.monotonic() - begun))
             time.sleep(_LOOK_SECONDS)
         self._end(process)
@@ -177,13 +181,39 @@ class KilledRun:
         return code
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with (self.output / f"{self.name}.txt").open("ab") as printed:
+        with self._printed.open("ab") as printed:
+            self._printed_before = printed.tell()
             return subprocess.Popen(
                 [*COMMAND, *self._words(), "--output-dir", str(self.output)],
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _wait_for(
+        self, process: subprocess.Popen[bytes], moment: Moment, timeline: Timeline
+    ) -> bool:
+        """Waits for a moment; says whether the command is still at work then.
+
+        Tasks that wait for nothing come in any order: where the moment's was done before, that of a
+        later one does as well.
+        """
+        while moment.number > 0 and timeline.number(self._task()) < moment.number:
+            if process.poll() is not None:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        time.sleep(moment.seconds)
+        return process.poll() is None
+
+    def _task(self) -> str:
+        """Names the task that the command has at work; empty where there is none."""
+        text = self._printed.read_bytes()[self._printed_before :].decode(errors="replace")
+        *_, (mark, name) = ("", ""), *_TASK.findall(text)
+        return name if mark == _BEGUN else ""
+
+    @property
+    def _printed(self) -> Path:
+        return self.output / f"{self.name}.txt"
 
     def _words(self) -> Sequence[str]:
         for record in self.output.glob(f"{self.name}-*/run.json"):
@@ -217,28 +247,3 @@ def left_behind(output: Path) -> list[str]:
         except psutil.Error:
             continue
     return left
-
-
-def _wait_for(process: subprocess.Popen[bytes], moment: Moment, timeline: Timeline) -> bool:
-    """Waits for a moment; says whether the command is still at work then.
-
-    Tasks that wait for nothing come in any order: where the moment's was done before, that of a
-    later one does as well.
-    """
-    while moment.number > 0 and timeline.number(_task_of(process)) < moment.number:
-        if process.poll() is not None:
-            return False
-        time.sleep(_LOOK_SECONDS)
-    time.sleep(moment.seconds)
-    return process.poll() is None
-
-
-def _task_of(process: subprocess.Popen[bytes]) -> str:
-    """Names the task that a command has at work; empty where there is none."""
-    try:
-        for child in psutil.Process(process.pid).children():
-            if found := _TASK.search(" ".join(child.cmdline())):
-                return found[1]
-    except psutil.Error:
-        return ""
-    return ""

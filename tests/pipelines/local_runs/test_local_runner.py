@@ -60,9 +60,10 @@ def outer(value: int, path: str, code: int = 1) -> str:
     return inner(value=value, path=path, code=code).output
 
 
-def test_tasks_states_outputs_and_logs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shares_imports", [False, True])
+def test_tasks_states_outputs_and_logs(tmp_path: Path, shares_imports: bool) -> None:
     recorder = Recorder()
-    runner = LocalRunner(tmp_path / "run", recorder)
+    runner = LocalRunner(tmp_path / "run", recorder, shares_imports=shares_imports)
     assert runner.run(outer, {"value": 4, "path": str(tmp_path / "none")})
     assert [(task.name, task.state, task.exit_code) for task in runner.tasks] == [
         ("make-number", "succeeded", 0),
@@ -82,7 +83,7 @@ def test_a_failed_task_keeps_its_exit_code_and_the_next_try_only_does_the_rest(
     blocker = tmp_path / "blocker"
     blocker.touch()
     arguments = {"value": 4, "path": str(blocker), "code": code}
-    first = LocalRunner(tmp_path / "run", Recorder())
+    first = LocalRunner(tmp_path / "run", Recorder(), shares_imports=code == 75)
     assert not first.run(outer, arguments)
     assert [(task.state, task.exit_code) for task in first.tasks] == [
         ("succeeded", 0),
@@ -102,7 +103,7 @@ def looping() -> None:
 
 
 def test_iterations_of_a_loop_run_side_by_side(tmp_path: Path) -> None:
-    runner = LocalRunner(tmp_path, Recorder())
+    runner = LocalRunner(tmp_path, Recorder(), shares_imports=True)
     assert runner.run(looping, {})
     assert sorted(task.outputs["Output"] for task in runner.tasks) == [1, 21]
     assert [(task.state, task.exit_code) for task in runner.tasks] == [("succeeded", 0)] * 2
@@ -160,19 +161,21 @@ SLEEPER = textwrap.dedent(
     def sleepers():
         after().after(sleeper())
 
-    runner = LocalRunner(Path(sys.argv[1]), Silent())
+    runner = LocalRunner(Path(sys.argv[1]), Silent(), shares_imports=sys.argv[2] == "shares")
     succeeded = runner.run(sleepers, {})
     print(succeeded, runner.interrupted, [(t.name, t.state, t.exit_code) for t in runner.tasks])
     """
 )
 
 
-@pytest.fixture
-def sleeping(tmp_path: Path) -> subprocess.Popen[str]:
+@pytest.fixture(params=["shares", "fresh"])
+def sleeping(tmp_path: Path, request: pytest.FixtureRequest) -> subprocess.Popen[str]:
     script = tmp_path / "sleepers.py"
     script.write_text(SLEEPER, encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), str(tmp_path / "run"), request.param],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
