@@ -28,6 +28,11 @@ from kfp_llm_tuning.components.validation.accelerator_choice import (
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import with_run_time
+from kfp_llm_tuning.components.validation.machine_memory import (
+    MemoryFindings,
+    memory_findings,
+    setup_of,
+)
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     PARAMETERS,
@@ -107,9 +112,17 @@ def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSett
         problems += format_problems(parameters, reference)
         problems += check_method(parameters, reference.tuning)
         problems += _machine_count_problems(parameters, reference)
+    doubts: list[str] = []
+    if reference is not None and machine is not None:
+        setup = setup_of(
+            reference, parameters.tuner_arguments, machine, parameters.tuning_machine_count
+        )
+        found = memory_findings(setup, where=machine.name) if setup else MemoryFindings()
+        problems, doubts = problems + found.problems, found.warnings
     raise_all(_unique(problems))
     assert reference is not None
     settings = _settings(parameters, reference, machine)
+    settings = dataclasses.replace(settings, warnings=(*settings.warnings, *doubts))
     for warning in settings.warnings:
         logger.warning("%s", warning)
     return settings
