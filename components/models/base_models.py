@@ -138,6 +138,28 @@ def listed_files(reference: ModelReference, folder: Path) -> Files | None:
     }
 
 
+def has_weights_here(reference: ModelReference) -> bool:
+    """Tells whether nothing large of a model is to be downloaded from the hub.
+
+    Args:
+        reference: The model.
+
+    Returns:
+        True also of a model that lies elsewhere than on the hub.
+    """
+    if not reference.checkpoint.startswith("hf://"):
+        return True
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    repository = reference.checkpoint.removeprefix("hf://")
+    try:
+        folder = snapshot_download(repository, revision=reference.revision, local_files_only=True)
+        return has_all_weights(local_files(Path(folder)))
+    except (LocalEntryNotFoundError, OSError, UserError):
+        return False
+
+
 def resolved_revision(reference: ModelReference, folder: Path) -> str:
     """Tells the commit of a model that was brought from the hub.
 

@@ -200,7 +200,7 @@ def smallest_machine(setup: Setup, longest: int = SHORT_ROW) -> MachineSpec | No
     Returns:
         None where no machine of the table will do.
     """
-    fitting = []
+    fitting: list[tuple[float, int, MachineSpec]] = []
     for name in machine_names():
         machine = select_machine("", name)
         made = Setup.on(machine, setup.shape, setup.method)

@@ -88,7 +88,7 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape | None:
     text = text_config(config)
     kind = text.get("model_type", config.get("model_type"))
     heads = text.get("num_attention_heads")
-    sizes = [
+    sizes: list[Any] = [
         text.get("num_hidden_layers"),
         text.get("hidden_size"),
         text.get("intermediate_size"),

@@ -164,7 +164,7 @@ def _pass_seconds(
         moved += passes * 6.0 * shape.weights  # float32 weights are read, bf16 copies written
     on_device = products + attention + moved / device.bandwidth
     layer, rest = _STARTED[method.adapters][backward]
-    start = host_times()["backward_start" if backward else "forward_start"]
+    start = float(host_times()["backward_start" if backward else "forward_start"])
     return max(on_device, passes * (shape.layers * layer + rest) * start)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ EXIT_GATE = 3
 
 @click.command(cls=GroupedCommand, context_settings={"max_content_width": 100})
 @run_directory_options
+@click.option("--yes", is_flag=True, help="Download a large model without asking.")
 @request_options
 @click.pass_context
 def run(
@@ -33,6 +35,7 @@ def run(
     request_file: Path | None,
     output_dir: Path,
     resume: str | None,
+    yes: bool,
     labels: tuple[str, ...],
     **options: str | None,
 ) -> None:
@@ -59,8 +62,17 @@ def run(
         request = gather_request(source)
         for note in request.notes:
             click.echo(f"Note: {note}", err=True)
-        directory = tuning_run.begin(request, output_dir)
+        confirm = None if yes else _confirm_download
+        directory = tuning_run.begin(request, output_dir, confirm_download=confirm)
     context.exit(_run_in(directory))
+
+
+def _confirm_download(what: str) -> None:
+    """Asks in a terminal; elsewhere nobody could answer."""
+    if not sys.stdin.isatty():
+        fix = "Give --yes to download it, or name a smaller model."
+        raise UserError(Problem(what, "large_model_reference", fix=fix))
+    click.confirm(f"{what} Go on?", abort=True, err=True)
 
 
 def _run_in(directory: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +13,14 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError, collect,
 from kfp_llm_tuning.components.common.platforms import LOCAL
 from kfp_llm_tuning.components.common.registry_location import default_registry_uri
 from kfp_llm_tuning.components.data.sources.files import check_stores_reached
+from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.models.model_references import resolve
-from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
+from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES, TUNER_ARGUMENTS
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.pipelines.local_runs import run_directory, run_record
 from kfp_llm_tuning.pipelines.local_runs.default_model import unnamed_model_problem
+from kfp_llm_tuning.pipelines.local_runs.machine_here import download_bytes, memory_problems
 from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
 from kfp_llm_tuning.pipelines.local_runs.run_directory import FoundRun
 from kfp_llm_tuning.pipelines.local_runs.run_summary import RunSummary, summarise
@@ -61,7 +63,13 @@ def check_installed() -> None:
         raise UserError(Problem(f"{missing[0]} is not installed.", fix=fix))
 
 
-def begin(request: Request, output_dir: Path, own_data: Mapping[str, Path] | None = None) -> Path:
+def begin(
+    request: Request,
+    output_dir: Path,
+    own_data: Mapping[str, Path] | None = None,
+    *,
+    confirm_download: Callable[[str], None] | None = None,
+) -> Path:
     """Checks all that the run's first task will, and makes the run's folder.
 
     Args:
@@ -69,6 +77,8 @@ def begin(request: Request, output_dir: Path, own_data: Mapping[str, Path] | Non
         output_dir: The folder of all runs.
         own_data: Files that become the run's own, by the root input that names them in the
             request; they are moved into its folder.
+        confirm_download: Asks whether a large model is to be downloaded, which it is told of in a
+            sentence, and raises where it is not; None to ask nobody.
 
     Returns:
         The folder; a request that is refused leaves none.
@@ -80,6 +90,10 @@ def begin(request: Request, output_dir: Path, own_data: Mapping[str, Path] | Non
     # It has no meaning without a cloud; a request that names it is left as it is.
     request = dataclasses.replace(request, values={"project": LOCAL.name, **request.values})
     parameters = _checked(request, output_dir)
+    if confirm_download and (size := download_bytes(_reference(request.template, parameters))):
+        confirm_download(
+            f"{_name(request.template, parameters)} is {size / 1e9:.0f} GB to download."
+        )
     return run_directory.create(
         output_dir, request.template, parameters, request.labels, own_data or {}
     )
@@ -136,6 +150,9 @@ def _checked(request: Request, output_dir: Path) -> dict[str, Any]:
     with collect(problems):
         parameters, _ = checked_parameters(request, platform.facts)
         problems += _model_problems(request.template, parameters)
+        if not unnamed:
+            reference = _reference(request.template, parameters)
+            problems += memory_problems(reference, parameters.get(TUNER_ARGUMENTS, {}))
     with collect(problems):
         _check_data({name: request.values.get(name) for name in DATA_INPUTS})
     raise_all(problems)
@@ -153,9 +170,18 @@ def _check_data(given: Mapping[str, Any]) -> None:
     data_version(**named)
 
 
-def _model_problems(template: str, parameters: Mapping[str, Any]) -> list[Problem]:
+def _name(template: str, parameters: Mapping[str, Any]) -> str:
     default = TEMPLATES[template]["large_model_reference"].default
-    reference = resolve(str(parameters.get("large_model_reference", default)))
+    return str(parameters.get("large_model_reference", default))
+
+
+def _reference(template: str, parameters: Mapping[str, Any]) -> ModelReference:
+    method = str(parameters.get("tuning_method", TEMPLATES[template]["tuning_method"].default))
+    return resolve(_name(template, parameters), tuning_method=method)
+
+
+def _model_problems(template: str, parameters: Mapping[str, Any]) -> list[Problem]:
+    reference = _reference(template, parameters)
     with at_work("Looking at the base model"):
         return base_model_problems(reference, here=True, conversations=template == CHAT_TEMPLATE)
 

@@ -264,3 +264,12 @@ def test_without_a_network_the_hub_is_asked_once_and_the_message_says_what_to_do
     monkeypatch.setattr("time.sleep", lambda _: pytest.fail("tried again"))
     with pytest.raises(UserError, match="copy the model's folder here, to gs:// or to s3://"):
         tokenizer_folder(resolve(reference))
+
+
+def test_weights_of_the_hub_are_here_once_they_were_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    reference = resolve(f"hf://org/name@{'0' * 40}")
+    assert not base_models.has_weights_here(reference)
+    assert base_models.has_weights_here(resolve("byte-tiny"))

@@ -15,10 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.pipelines import tune
+from kfp_llm_tuning.pipelines.commands.run import _confirm_download
 from tests.loopback_server import free_port
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "support"
@@ -392,3 +395,17 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_the_reason(
 def answers(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_large_download_is_asked_about_in_a_terminal_and_refused_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    what = "text-bison@001 is 15 GB to download."
+    monkeypatch.setattr("sys.stdin", Mock(isatty=lambda: False))
+    with pytest.raises(UserError, match="--yes"):
+        _confirm_download(what)
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin", Mock(isatty=lambda: True))
+    monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text))
+    _confirm_download(what)
+    assert asked == [f"{what} Go on?"]
