@@ -24,6 +24,7 @@ CORE = [
     "google-auth>=2.47",
     "jinja2>=3.1",
     "jsonschema>=4.20",
+    "kubeflow-trainer-api>=2.2,<3",  # a TrainJob has runtimePatches since 2.2
     "kubernetes>=27",
     "markupsafe>=2.1",
     "msgspec>=0.20",

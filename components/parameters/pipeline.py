@@ -11,7 +11,7 @@ from typing import Any
 
 from kfp_llm_tuning.components.common.dataset_formats import FormatName
 from kfp_llm_tuning.components.common.metrics import GATE_METRICS, PRIMARY_METRICS_ALLOWED
-from kfp_llm_tuning.components.common.platforms import VERTEX
+from kfp_llm_tuning.components.common.platforms import KUBEFLOW, VERTEX
 from kfp_llm_tuning.components.common.train_on import TrainOn
 from kfp_llm_tuning.components.parameters.row import Parameter, row, rows_of
 
@@ -206,11 +206,10 @@ class RootInputs:
     tuning_machine_count: int = _own(
         1,
         help="Machines that share every batch; each needs an example of it.",
-        group="Vertex AI",
         minimum=1,
         maximum=MOST_MACHINES,
         unit="machines",
-        platforms=_VERTEX,
+        platforms=(KUBEFLOW.name, VERTEX.name),
     )
     tuning_strategy: str = _own(
         "",

@@ -9,6 +9,7 @@ from typing import Any
 from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.components.tracking.live_curves import live_curves
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.command_line import MODULE, options
 from kfp_llm_tuning.components.tuning.launch import launch, processes_to_start
 from kfp_llm_tuning.components.tuning.lost_processes import loss_is_an_interruption
 from kfp_llm_tuning.components.tuning.machines import Machines, machines_of_run
@@ -42,7 +43,7 @@ def run(arguments: TuningArguments, places: TuningPlaces, processes: int = 0) ->
         count = processes_to_start(processes, arguments.batch_size, machines)
         if count > 1 or machines.count > 1:
             scratch = {SCRATCH_VARIABLE: str(staging.scratch)}
-            launch(count, _command(arguments, places), scratch, machines)
+            launch(count, ["-m", MODULE, *options(arguments, places)], scratch, machines)
         else:
             with loss_is_an_interruption():
                 _tune_here(arguments, staging, places.tracking_uri)
@@ -64,16 +65,14 @@ def _tune_here(arguments: TuningArguments, staging: Staging, tracking_uri: str) 
         lambda: live_curves(tracking_uri, name, arguments.report_to, dataclasses.asdict(arguments))
     )
     try:
-        tune(arguments, staging.paths, [mirror, tracking])
+        tune(arguments, staging.paths, [mirror, tracking, *_train_job_status()])
     finally:
         mirror.wait()
         tracking.close()
 
 
-def _command(arguments: TuningArguments, places: TuningPlaces) -> list[str]:
-    """Writes what this call does as arguments of the Python interpreter."""
-    options = {"payload": arguments.to_json(), **dataclasses.asdict(places)}
-    words = ["-m", "kfp_llm_tuning.components.tuning"]
-    for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}", value] if value else []
-    return words
+def _train_job_status() -> list[Any]:
+    """Makes what reports to the TrainJob's status, where a Kubeflow Trainer asks for that."""
+    from transformers.integrations import KubeflowCallback, is_kubeflow_available
+
+    return [KubeflowCallback()] if is_kubeflow_available() else []

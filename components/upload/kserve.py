@@ -10,6 +10,9 @@ import requests
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.upload.kserve_service import (
+    GROUP,
+    PLURAL,
+    VERSION,
     KserveServing,
     health_route,
     inference_service,
@@ -72,8 +75,8 @@ def deploy(task: KserveTask) -> KserveDeployment:
     Raises:
         UserError: If the cluster refuses, or if the model does not answer in time.
     """
+    from kfp_llm_tuning.components.common.kubernetes_objects import Kind, KubernetesObjects
     from kfp_llm_tuning.components.models.model_references import resolve
-    from kfp_llm_tuning.components.upload.kserve_api import InferenceServices
     from kfp_llm_tuning.components.upload.kserve_readiness import ReadinessWait
 
     if not task.model_resource_name or not task.deploy_model:
@@ -85,7 +88,7 @@ def deploy(task: KserveTask) -> KserveDeployment:
     body = inference_service(
         task.serving, task.display_name, task.model_resource_name, model_uri, task.run_id
     )
-    services = InferenceServices(task.serving.namespace)
+    services = KubernetesObjects(Kind(GROUP, VERSION, PLURAL, "KServe"), task.serving.namespace)
     name = body["metadata"]["name"]
     services.apply(body)
     _logger.info("%s/%s serves %s from now on.", services.namespace, name, task.model_resource_name)

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.upload.kserve_api import InferenceServices
+from kfp_llm_tuning.components.common.kubernetes_objects import KubernetesObjects
 from kfp_llm_tuning.components.upload.prediction_answers import error_text
 
 # Seconds between two looks; and for how long a model may fail to load before it is given up.
@@ -29,7 +29,7 @@ class ReadinessWait:
         url: Its address outside the cluster, where it has one, once it answers.
     """
 
-    def __init__(self, services: InferenceServices, name: str, seconds: float) -> None:
+    def __init__(self, services: KubernetesObjects, name: str, seconds: float) -> None:
         """Begins to wait.
 
         Args:

@@ -61,6 +61,7 @@ def validate_pipeline(
     platform: str = "vertex",
     platform_registry_uri: str = "",
     platform_accelerator: str = "",
+    platform_train_job: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     adapter_training_location=str,
@@ -138,6 +139,7 @@ def validate_pipeline(
             there is none, and on Vertex AI, whose own is the Model Registry.
         platform_accelerator: GPU or CPU where the pipeline is compiled for the tuner's
             machine; empty where it is chosen when the pipeline runs.
+        platform_train_job: Whether the pipeline is compiled to tune in a TrainJob.
 
     Returns:
         adapter_training_location: Region that tuning runs in; empty where there are none.

@@ -42,6 +42,9 @@ class PipelineParameters(RootInputs):
         help="The accelerator that the pipeline was compiled for; empty where it was for none.",
         choices=("", *COMPILED_ACCELERATORS),
     )
+    platform_train_job: bool = row(
+        False, help="Whether the pipeline was compiled to tune in a TrainJob of Kubeflow Trainer."
+    )
 
     @property
     def traits(self) -> PlatformTraits:

@@ -35,7 +35,6 @@ from kfp_llm_tuning.components.validation.machine_memory import (
 )
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
-    PARAMETERS,
     PipelineParameters,
     with_right_types,
 )
@@ -210,7 +209,7 @@ def _machine_count_problems(
     parameters: PipelineParameters, reference: ModelReference
 ) -> list[Problem]:
     """Checks that every machine has an example of each batch."""
-    if parameters.platform not in PARAMETERS["tuning_machine_count"].platforms:
+    if parameters.traits.tunes_in_place and not parameters.platform_train_job:
         return []
     further, _ = read_further(parameters.tuner_arguments)
     accelerator = "TPU" if accelerator_of(parameters) == "TPU" else "GPU"

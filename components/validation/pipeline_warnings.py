@@ -81,6 +81,15 @@ def _without_effect(parameters: PipelineParameters) -> Iterator[str]:
             yield f"{name} has no effect: the model is registered with MLflow."
         elif row.platforms and parameters.platform not in row.platforms:
             yield f"{name} has no effect here: {_reason(row, parameters)}."
+        elif name == "tuning_machine_count" and _tunes_in_one_pod(parameters):
+            yield (
+                f"{name} has no effect: the tuner works in its task's own pod; compiled with the "
+                "option train_job.enabled it makes a TrainJob of so many nodes."
+            )
+
+
+def _tunes_in_one_pod(parameters: PipelineParameters) -> bool:
+    return parameters.traits.tunes_in_place and not parameters.platform_train_job
 
 
 def _reason(row: Parameter, parameters: PipelineParameters) -> str:

@@ -62,6 +62,7 @@ class Platform:
         hold_volume: Makes a volume for the tuner, and deletes it once the model is tuned; None
             where there is none.
         kserve: Inputs of deploy-to-kserve that say how a model is served; None: KServe serves none.
+        train_job: How the nodes of the tuner's TrainJob are; empty: it makes none.
     """
 
     name: str
@@ -84,9 +85,10 @@ class Platform:
     prediction_resources: Mapping[str, Any] | None = None
     hold_volume: Callable[[PipelineTask], None] | None = None
     kserve: Mapping[str, Any] | None = None
+    train_job: str = ""
 
     @property
-    def facts(self) -> dict[str, str]:
+    def facts(self) -> dict[str, Any]:
         """What validate-pipeline is told of the platform."""
         return {
             "platform": self.name,
@@ -95,6 +97,7 @@ class Platform:
             "run_time": self.run_time,
             "platform_registry_uri": self.registry_uri,
             "platform_accelerator": self.accelerator,
+            "platform_train_job": bool(self.train_job),
         }
 
     @property

@@ -157,6 +157,8 @@ def add_tuner(
             checkpoint_directory=checkpoint_directory,
             checkpoint_folder=checkpoint_folder,
             tracking_uri=tracking_uri,
+            tuning_machine_count=inputs.get("tuning_machine_count", 1),
+            train_job=platform.train_job,
             **datasets,
         )
     else:

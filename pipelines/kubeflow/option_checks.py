@@ -156,6 +156,10 @@ def _check_registry(uri: str) -> Iterator[Problem]:
 
 def _check_checkpoint_root(options: KubeflowOptions) -> Iterator[Problem]:
     root = options.checkpoint_root
+    if options.train_job.enabled and not root:
+        what = "is empty: a TrainJob's nodes and the task that makes it share no folder."
+        allowed = "a URI, or a path on a claim that many nodes may mount"
+        yield Problem(what, "checkpoint_root", allowed)
     if not root or not is_local(root):
         return
     mounts = [claim.mount_path for claim in options.claims if Role.TUNER in claim.tasks]

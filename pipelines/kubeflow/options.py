@@ -149,6 +149,21 @@ class KserveOptions(PodOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainJobOptions:
+    """The TrainJob of Kubeflow Trainer that the tuner's task makes.
+
+    Attributes:
+        enabled: Whether it makes one.
+        runtime: The ClusterTrainingRuntime of its nodes.
+        queue: Kueue's LocalQueue that admits it; empty for none.
+    """
+
+    enabled: bool
+    runtime: str
+    queue: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class KubeflowOptions:
     """All options; their meanings and defaults stand in options.yaml."""
 
@@ -169,6 +184,7 @@ class KubeflowOptions:
     retry_pause_seconds: int
     retry_pause_factor: int
     tasks: TasksOptions
+    train_job: TrainJobOptions
     kserve: KserveOptions
 
     @property

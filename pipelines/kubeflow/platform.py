@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def kubeflow_platform(
     options: KubeflowOptions, labels: Mapping[str, str] | None = None
 ) -> Platform:
-    """Describes a Kubeflow cluster: the tuner in its task's pod, models in MLflow.
+    """Describes a Kubeflow cluster: the tuner in its task's pod or a TrainJob, models in MLflow.
 
     Its values are placeholders that the backend fills in: each is all of an input's value, as the
     backend asks for.
@@ -31,6 +31,7 @@ def kubeflow_platform(
     from kfp import dsl
 
     from kfp_llm_tuning.pipelines.kubeflow import resources
+    from kfp_llm_tuning.pipelines.kubeflow.train_job import train_job_input
 
     return Platform(
         name=KUBEFLOW.name,
@@ -48,4 +49,5 @@ def kubeflow_platform(
         prediction_resources=resources.prediction_resources(options),
         hold_volume=resources.run_volume(options),
         kserve=resources.kserve_inputs(options),
+        train_job=train_job_input(options),
     )

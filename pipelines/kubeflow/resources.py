@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STAGING_ROLES = (Role.TUNER, Role.PREDICTOR)
 # What our own volumes are called in a pod; KFP names those of claims and secrets after them.
-_SHARED_MEMORY, _SCRATCH = "kfp-llm-tuning-shm", "kfp-llm-tuning-scratch"
+SHARED_MEMORY, SCRATCH = "kfp-llm-tuning-shm", "kfp-llm-tuning-scratch"
 # The label by which Kubeflow Pipelines tells the pods of its runs apart, and documents to be read.
 _RUN_ID_FIELD = "metadata.labels['pipeline/runid']"
 # Argo counts seconds from a task's first try on, and ends whatever try is running then. Ten years.
@@ -44,7 +44,7 @@ def equipment(options: KubeflowOptions) -> Callable[[PipelineTask, Role], None]:
     """
 
     def equip(task: PipelineTask, role: Role) -> None:
-        pod = options.tasks.of(role)
+        pod = _pod_of(role, options)
         _set_machine(task, role, pod, options)
         _set_placement(task, pod)
         _set_volumes(task, role, pod, options)
@@ -53,6 +53,15 @@ def equipment(options: KubeflowOptions) -> Callable[[PipelineTask, Role], None]:
         _set_tries(task, pod, options)
 
     return equip
+
+
+def _pod_of(role: Role, options: KubeflowOptions) -> TaskOptions:
+    """Gives the options of a role's pods; the nodes of a TrainJob have what the tuner's would."""
+    pod = options.tasks.of(role)
+    if role is not Role.TUNER or not options.train_job.enabled:
+        return pod
+    light = options.tasks.light
+    return dataclasses.replace(light, timeout_seconds=pod.timeout_seconds, retries=pod.retries)
 
 
 def run_volume(options: KubeflowOptions) -> Callable[[PipelineTask], None] | None:
@@ -117,10 +126,10 @@ def kserve_inputs(options: KubeflowOptions) -> Mapping[str, Any] | None:
         "serving_image": images.SERVING_GPU_IMAGE if kserve.gpus else images.SERVING_IMAGE,
         "namespace": kserve.namespace,
         "service_account": kserve.service_account,
-        "resources": json.dumps(_resources(kserve, options), sort_keys=True),
+        "resources": json.dumps(kubernetes_resources(kserve, options), sort_keys=True),
         "shared_memory": kserve.shared_memory,
         "node_selector": _json(kserve.node_selector),
-        "tolerations": json.dumps([_toleration(entry) for entry in kserve.tolerations]),
+        "tolerations": json.dumps([kubernetes_toleration(entry) for entry in kserve.tolerations]),
         "image_pull_secrets": json.dumps(options.image_pull_secrets),
         "min_replicas": kserve.min_replicas,
         "max_replicas": kserve.max_replicas,
@@ -168,7 +177,7 @@ def _set_volumes(
 
     if pod.shared_memory:
         kubernetes.empty_dir_mount(
-            task, _SHARED_MEMORY, "/dev/shm", medium="Memory", size_limit=pod.shared_memory
+            task, SHARED_MEMORY, "/dev/shm", medium="Memory", size_limit=pod.shared_memory
         )
     for claim in options.claims:
         if role in claim.tasks:
@@ -179,7 +188,7 @@ def _set_volumes(
     if options.scratch.size and role in STAGING_ROLES:
         kubernetes.add_ephemeral_volume(
             task,
-            _SCRATCH,
+            SCRATCH,
             options.scratch.mount_path,
             list(options.scratch.access_modes),
             options.scratch.size,
@@ -194,9 +203,7 @@ def _set_variables(
 
     variables = dict(options.environment)
     if role in STAGING_ROLES:
-        variables = {**_thread_variables(pod), **variables}
-    if options.scratch.size and role in STAGING_ROLES:
-        variables = {**_scratch_variables(options.scratch.mount_path), **variables}
+        variables = staging_variables(pod, options)
     for name, value in variables.items():
         task.set_env_variable(name, value)
     # No input: it would be part of the key of the cache, and no task be taken from there again.
@@ -204,6 +211,17 @@ def _set_variables(
     for secret in options.secret_environment:
         if role in secret.tasks:
             kubernetes.use_secret_as_env(task, secret.secret, dict(secret.keys), secret.optional)
+
+
+def staging_variables(pod: PodOptions, options: KubeflowOptions) -> dict[str, str]:
+    """Gives the environment of a pod that stages models: the user's variables over ours.
+
+    Args:
+        pod: What it asks for.
+        options: What differs from cluster to cluster.
+    """
+    scratch = _scratch_variables(options.scratch.mount_path) if options.scratch.size else {}
+    return {**scratch, **_thread_variables(pod), **options.environment}
 
 
 def _thread_variables(pod: PodOptions) -> dict[str, str]:
@@ -261,8 +279,13 @@ def _set_tries(task: PipelineTask, pod: TaskOptions, options: KubeflowOptions) -
     )
 
 
-def _resources(pod: PodOptions, options: KubeflowOptions) -> dict[str, dict[str, str]]:
-    """Writes a container's resources in Kubernetes' words."""
+def kubernetes_resources(pod: PodOptions, options: KubeflowOptions) -> dict[str, dict[str, str]]:
+    """Writes a container's resources in Kubernetes' words.
+
+    Args:
+        pod: What it asks for.
+        options: What differs from cluster to cluster.
+    """
     requests = {"cpu": pod.cpu_request, "memory": pod.memory_request}
     limits = {"cpu": pod.cpu_limit, "memory": pod.memory_limit}
     if pod.gpus:
@@ -273,8 +296,8 @@ def _resources(pod: PodOptions, options: KubeflowOptions) -> dict[str, dict[str,
     }
 
 
-def _toleration(toleration: Any) -> dict[str, Any]:
-    """Writes a toleration in Kubernetes' words."""
+def kubernetes_toleration(toleration: Any) -> dict[str, Any]:
+    """Writes a toleration, a ``Toleration`` of the options, in Kubernetes' words."""
     values = dataclasses.asdict(toleration)
     values["tolerationSeconds"] = values.pop("toleration_seconds")
     return {key: value for key, value in values.items() if value is not None}

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from kfp_llm_tuning.components.common import kubernetes_objects
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.upload import deploy_to_kserve, kserve, kserve_api, kserve_readiness
+from kfp_llm_tuning.components.upload import deploy_to_kserve, kserve, kserve_readiness
 from kfp_llm_tuning.components.upload.kserve import KserveDeployment, KserveTask, deploy
 from kfp_llm_tuning.components.upload.kserve_service import KserveServing
 from tests.components.upload.kserve_cluster import Cluster, Fault, running, write_kubeconfig
@@ -36,7 +37,7 @@ NEXT = dataclasses.replace(
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     monkeypatch.setattr(kserve_readiness, "_PAUSE", 0.01)
-    monkeypatch.setattr(kserve_api, "_PAUSES", (0.01,) * 4)
+    monkeypatch.setattr(kubernetes_objects, "_PAUSES", (0.01,) * 4)
     with running(Cluster()) as stand_in:
         write_kubeconfig(tmp_path / "kubeconfig", stand_in.url)
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
@@ -148,7 +149,7 @@ def test_a_missing_permission_is_told(cluster: Cluster) -> None:
     cluster.faults = [Fault("POST", 403, 'User "runner" cannot create resource')]
     told = refusal()
     assert 'User "runner" cannot create resource (HTTP 403)' in told
-    assert "get, create and update inferenceservices.serving.kserve.io" in told
+    assert "get, create, update and delete inferenceservices.serving.kserve.io" in told
 
 
 def test_a_cluster_without_kserve_is_told(cluster: Cluster) -> None:
@@ -276,10 +277,11 @@ def test_a_pod_works_in_its_own_namespace(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    monkeypatch.setattr(kserve_api, "_NAMESPACE_FILE", tmp_path / "namespace")
-    monkeypatch.setattr(kserve_api.client, "ApiClient", lambda settings: settings)
-    assert kserve_api.InferenceServices().namespace == "team-b"
-    assert kserve_api.InferenceServices("team-c").namespace == "team-c"
+    monkeypatch.setattr(kubernetes_objects, "_NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setattr(kubernetes_objects.client, "ApiClient", lambda settings: settings)
+    kind = kubernetes_objects.Kind("serving.kserve.io", "v1beta1", "inferenceservices", "KServe")
+    assert kubernetes_objects.KubernetesObjects(kind).namespace == "team-b"
+    assert kubernetes_objects.KubernetesObjects(kind, "team-c").namespace == "team-c"
 
 
 def call(**changes: Any) -> tuple[str, str]:

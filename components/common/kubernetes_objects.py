@@ -1,4 +1,4 @@
-"""Calls Kubernetes' API for InferenceServices; what it refuses is explained."""
+"""Calls Kubernetes' API for objects of a kind that an add-on brings; refusals are explained."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,6 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.upload.kserve_service import GROUP, PLURAL, VERSION
 
 _WHERE = "Kubernetes"
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -31,17 +31,35 @@ _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class InferenceServices:
-    """The InferenceServices of one namespace.
+@dataclass(frozen=True)
+class Kind:
+    """A kind of objects.
+
+    Attributes:
+        group: Of its API.
+        version: Of its API.
+        plural: What the API calls a list of them.
+        product: What brings them to a cluster, as people call it.
+    """
+
+    group: str
+    version: str
+    plural: str
+    product: str
+
+
+class KubernetesObjects:
+    """The objects of a kind in one namespace.
 
     Attributes:
         namespace: Its name.
     """
 
-    def __init__(self, namespace: str = "") -> None:
+    def __init__(self, kind: Kind, namespace: str = "") -> None:
         """Connects: with the pod's account, else with the kubeconfig of this machine.
 
         Args:
+            kind: What they are.
             namespace: Empty for the pod's own, or the kubeconfig's.
 
         Raises:
@@ -51,10 +69,11 @@ class InferenceServices:
         own = _configure(settings)
         self.namespace = namespace or own or "default"
         settings.retries = False  # Ours are fewer, and say so.
+        self._kind = kind
         self._objects = client.CustomObjectsApi(client.ApiClient(settings))
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """Reads a service; None where there is none.
+        """Reads an object; None where there is none.
 
         Args:
             name: Its name.
@@ -64,13 +83,28 @@ class InferenceServices:
         """
         return self._explained(name, lambda: self._find(name))
 
-    def apply(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Makes a service, or makes the one of that name into it.
-
-        What else the object holds, such as a transformer that somebody added, stays.
+    def create(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Makes an object, or finds the one of that name.
 
         Args:
-            body: The service.
+            body: The object.
+
+        Returns:
+            The object that is there then.
+
+        Raises:
+            UserError: If the API refuses, or cannot be reached.
+        """
+        name = body["metadata"]["name"]
+        return self._explained(name, lambda: self._find(name) or self._create(body))
+
+    def apply(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Makes an object, or makes the one of that name into it.
+
+        What else the object holds, such as what somebody added to it, stays.
+
+        Args:
+            body: The object.
 
         Returns:
             The object as it is then.
@@ -81,18 +115,38 @@ class InferenceServices:
         name = body["metadata"]["name"]
         return self._explained(name, lambda: self._apply(name, body))
 
+    def delete(self, name: str) -> None:
+        """Deletes an object and what it made; one that is not there is deleted.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            UserError: If the API refuses, or cannot be reached.
+        """
+        self._explained(name, lambda: self._delete(name))
+
     def _apply(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Reads before it writes, so that a repeated call finds what a lost answer had made."""
         existing = self._find(name)
-        written: dict[str, Any]
         if existing is None:
-            written = self._objects.create_namespaced_custom_object(*self._place(), body, **_CALL)
-        else:
-            merged = _merged(existing, body)
-            written = self._objects.replace_namespaced_custom_object(
-                *self._place(), name, merged, **_CALL
-            )
+            return self._create(body)
+        written: dict[str, Any] = self._objects.replace_namespaced_custom_object(
+            *self._place(), name, _merged(existing, body), **_CALL
+        )
         return written
+
+    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        written: dict[str, Any] = self._objects.create_namespaced_custom_object(
+            *self._place(), body, **_CALL
+        )
+        return written
+
+    def _delete(self, name: str) -> None:
+        if self._find(name) is not None:
+            self._objects.delete_namespaced_custom_object(
+                *self._place(), name, propagation_policy="Foreground", **_CALL
+            )
 
     def _find(self, name: str) -> dict[str, Any] | None:
         try:
@@ -100,20 +154,20 @@ class InferenceServices:
                 *self._place(), name, **_CALL
             )
         except ApiException as error:
-            # An API server without KServe answers 404 too, but names no object.
+            # An API server that does not know the kind answers 404 too, but names no object.
             if error.status == _NOT_FOUND and _status(error).get("details", {}).get("name"):
                 return None
             raise
         return found
 
     def _place(self) -> tuple[str, str, str, str]:
-        return GROUP, VERSION, self.namespace, PLURAL
+        return self._kind.group, self._kind.version, self.namespace, self._kind.plural
 
     def _explained(self, name: str, call: Callable[[], _T]) -> _T:
         try:
             return _retried(call)
         except ApiException as error:
-            raise UserError(_problem(error, self.namespace, name)) from error
+            raise UserError(_problem(error, self._kind, self.namespace, name)) from error
         except HTTPError as error:
             what = f"the API server cannot be reached: {error}"
             raise UserError(Problem(what, _WHERE)) from error
@@ -140,7 +194,7 @@ def _configure(settings: Any) -> str:
 
 
 def _merged(existing: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    """Puts our predictor, labels and annotations into an object that is there."""
+    """Puts our specification, labels and annotations into an object that is there."""
     metadata = dict(existing["metadata"])
     for name in ("labels", "annotations"):
         metadata[name] = {**(metadata.get(name) or {}), **body["metadata"][name]}
@@ -162,16 +216,17 @@ def _retried(call: Callable[[], _T]) -> _T:
     return call()
 
 
-def _problem(error: ApiException, namespace: str, name: str) -> Problem:
+def _problem(error: ApiException, kind: Kind, namespace: str, name: str) -> Problem:
     what = f"{namespace}/{name}: {_words(error)}"
     if error.status in (401, 403):
         return Problem(
             what,
             _WHERE,
-            fix=f"Let the pipeline's account get, create and update {PLURAL}.{GROUP} there.",
+            fix="Let the pipeline's account get, create, update and delete "
+            f"{kind.plural}.{kind.group} there.",
         )
     if error.status == _NOT_FOUND:
-        return Problem(what, _WHERE, fix="Install KServe, and check the namespace's name.")
+        return Problem(what, _WHERE, fix=f"Install {kind.product}, and check the namespace's name.")
     return Problem(what, _WHERE)
 
 
