@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from kfp_llm_tuning.pipelines.templates.compiled_spec import constants, containers
 
 _KSERVE = "deploy-to-kserve"
+_TUNER = "large-language-model-tuner"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class ClusterNeeds:
         images: What must be pulled.
         pods: Of each task.
         kserve: Whether KServe is to serve the model.
+        runtime: The ClusterTrainingRuntime of the tuner's TrainJob; empty: it makes none.
+        queue: The LocalQueue of Kueue that admits the TrainJob; empty for none.
     """
 
     secrets: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -52,6 +56,8 @@ class ClusterNeeds:
     images: frozenset[str] = frozenset()
     pods: tuple[PodNeeds, ...] = ()
     kserve: bool = False
+    runtime: str = ""
+    queue: str = ""
 
 
 def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:
@@ -68,6 +74,15 @@ def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:
     tasks = containers(spec)
     settings = list(platform.values())
     settled = dict(_settled(spec))
+    node = _train_job(spec)
+    pods = tuple(
+        PodNeeds(
+            task,
+            platform.get(f"exec-{task}", {}).get("nodeSelector", {}).get("labels", {}),
+            _resources(container, settled),
+        )
+        for task, container in tasks.items()
+    )
     return ClusterNeeds(
         secrets=_secrets(settings),
         pull_secrets=frozenset(_names(settings, "imagePullSecret", "secretName")),
@@ -75,17 +90,29 @@ def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:
         storage_classes=frozenset(
             [*_names(settings, "genericEphemeralVolume", "storageClassName"), *_made_classes(spec)]
         ),
-        images=frozenset(_images(spec, tasks, settled)),
-        pods=tuple(
-            PodNeeds(
-                task,
-                platform.get(f"exec-{task}", {}).get("nodeSelector", {}).get("labels", {}),
-                _resources(container, settled),
-            )
-            for task, container in tasks.items()
-        ),
+        images=frozenset([*_images(spec, tasks, settled), *([node["image"]] if node else [])]),
+        pods=(*pods, *([_node_needs(node)] if node else [])),
         kserve=_KSERVE in tasks,
+        runtime=node.get("runtime", ""),
+        queue=node.get("queue", ""),
     )
+
+
+def _train_job(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads how the nodes of the tuner's TrainJob are; empty where it makes none."""
+    for task, name, value in constants(spec):
+        if (task, name) == (_TUNER, "train_job") and value:
+            settings: dict[str, Any] = json.loads(value)
+            return settings
+    return {}
+
+
+def _node_needs(node: Mapping[str, Any]) -> PodNeeds:
+    resources = node.get("resources", {})
+    quantities = {**resources.get("requests", {}), **resources.get("limits", {})}
+    needed = {name: value for name, value in quantities.items() if name not in ("cpu", "memory")}
+    needed |= resources.get("requests", {})
+    return PodNeeds(f"{_TUNER}'s TrainJob", node.get("pod", {}).get("nodeSelector", {}), needed)
 
 
 def _kubernetes(documents: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:

@@ -28,6 +28,9 @@ _FOLDERS = {
     "node": "/api/v1/nodes",
     "storage class": "/apis/storage.k8s.io/v1/storageclasses",
     "inference service": "/apis/serving.kserve.io/v1beta1/namespaces/{}/inferenceservices",
+    "train job": "/apis/trainer.kubeflow.org/v1alpha1/namespaces/{}/trainjobs",
+    "training runtime": "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes",
+    "local queue": "/apis/kueue.x-k8s.io/v1beta1/namespaces/{}/localqueues",
 }
 _VERSION = {"major": "1", "minor": "31", "gitVersion": "v1.31.0", "gitCommit": "", "platform": "",
             "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": ""}  # fmt: skip
@@ -41,6 +44,7 @@ class LocalKubernetes:
         kubeconfig: The file that leads clients there; its context is called local.
         forbidden: Kinds that the caller may not look at.
         kserve: Whether KServe is installed.
+        trainer: Whether Kubeflow Trainer is installed.
         methods: What was asked: every one of them must be GET.
     """
 
@@ -48,6 +52,7 @@ class LocalKubernetes:
         """Start the server."""
         self.forbidden: set[str] = set()
         self.kserve = False
+        self.trainer = False
         self.methods: list[str] = []
         self._objects: dict[str, dict[str, Any]] = {}
         self._server = LoopbackServer(_Handler, cluster=self)
@@ -98,11 +103,12 @@ class LocalKubernetes:
         kind = self._kind(path)
         if kind in self.forbidden:
             return HTTPStatus.FORBIDDEN, {"kind": "Status", "reason": "Forbidden"}
-        if kind == "inference service" and not self.kserve:
+        installed = {"inference service": self.kserve, "train job": self.trainer}
+        if not installed.get(kind, True):
             return HTTPStatus.NOT_FOUND, {"kind": "Status", "reason": "NotFound"}
         if path in self._objects:
             return HTTPStatus.OK, self._objects[path]
-        if path.rpartition("/")[2] in ("nodes", "inferenceservices"):
+        if path.rpartition("/")[2] in ("nodes", "inferenceservices", "trainjobs"):
             items = [item for name, item in self._objects.items() if name.startswith(f"{path}/")]
             return HTTPStatus.OK, {"items": items}
         return HTTPStatus.NOT_FOUND, {"kind": "Status", "reason": "NotFound"}

@@ -12,6 +12,8 @@ from kfp_llm_tuning.pipelines.kubeflow.pod_needs import ClusterNeeds, PodNeeds
 from kfp_llm_tuning.pipelines.planning.checks import Check, looked_at
 
 _KSERVE = ("serving.kserve.io", "v1beta1")
+_TRAINER = ("trainer.kubeflow.org", "v1alpha1")
+_KUEUE = ("kueue.x-k8s.io", "v1beta1")
 _NOT_LOOKED_AT = "secrets, claims, storage classes, accounts and nodes were not looked at"
 
 
@@ -40,6 +42,7 @@ def check_cluster(context: str, namespace: str, needs: ClusterNeeds, account: st
         ("storage classes", lambda: list(_check_classes(cluster, needs))),
         ("service account", lambda: _check_account(cluster, account)),
         ("nodes", lambda: list(_check_nodes(cluster, needs.pods))),
+        ("Kubeflow Trainer", lambda: list(_check_trainer(cluster, needs))),
         ("KServe", lambda: _check_kserve(cluster, needs)),
         ("images", lambda: check_images(cluster, needs)),
     ):
@@ -145,3 +148,35 @@ def _check_kserve(cluster: Cluster, needs: ClusterNeeds) -> list[Check]:
         what = "the cluster knows no InferenceService."
         return [Check("KServe", "problem", what, "Install KServe, or leave the option kserve off.")]
     return [Check("KServe", "ok", "the cluster knows InferenceServices.")]
+
+
+def _check_trainer(cluster: Cluster, needs: ClusterNeeds) -> Iterator[Check]:
+    """Looks whether the cluster takes the tuner's TrainJob."""
+    if not needs.runtime:
+        return
+    subject, own_pod = "Kubeflow Trainer", "leave the option train_job off: the task's own pod"
+    read = cluster.custom.list_namespaced_custom_object
+    arguments = (*_TRAINER, cluster.namespace, "trainjobs")
+    if cluster.find(read, "list the TrainJobs", *arguments) is None:
+        fix = f"Install Kubeflow Trainer 2.2 or newer, or {own_pod} tunes then."
+        yield Check(subject, "problem", "the cluster knows no TrainJob.", fix)
+        return
+    name = needs.runtime
+    read = cluster.custom.get_cluster_custom_object
+    arguments = (*_TRAINER, "clustertrainingruntimes", name)
+    if cluster.find(read, f"read the ClusterTrainingRuntime {name}", *arguments) is None:
+        fix = "Install Kubeflow Trainer's runtimes, or name another one (train_job.runtime)."
+        yield Check(subject, "problem", f"there is no ClusterTrainingRuntime {name}.", fix)
+    else:
+        yield Check(subject, "ok", f"the cluster knows TrainJobs, and the runtime {name}.")
+    if needs.queue:
+        yield _check_queue(cluster, needs.queue)
+
+
+def _check_queue(cluster: Cluster, queue: str) -> Check:
+    read = cluster.custom.get_namespaced_custom_object
+    arguments = (*_KUEUE, cluster.namespace, "localqueues", queue)
+    if cluster.find(read, f"read the LocalQueue {queue}", *arguments) is None:
+        fix = "Make it, or name another one (train_job.queue): until then the TrainJob waits."
+        return Check("Kueue", "problem", f"there is no LocalQueue {queue}.", fix)
+    return Check("Kueue", "ok", f"the LocalQueue {queue} is there.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_llm_tuning.components.common.errors import Problem, UserError, collect
 from kfp_llm_tuning.components.common.platforms import KUBEFLOW
 from kfp_llm_tuning.components.common.storage import is_local
+from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.sources.files import (
     check_stores_reached,
     list_files,
@@ -77,12 +79,26 @@ def make_plan(
     run, parameter_checks = _check_parameters(settled)
     checks = [*parameter_checks, *checks]
     needs = cluster_needs(settled.package.documents) if settled.package else ClusterNeeds()
+    if settled.package:
+        checks.append(_where_it_tunes(run, needs))
     checks += looked_at("API server", lambda: _check_api(connection, settled.settings))
     namespace = connection.namespace or _DEFAULT_NAMESPACE
     context, account = connection.kube_context, settled.settings.service_account
     checks += check_cluster(context, namespace, needs, account)
-    dataset_checks, estimate = _check_dataset(run, _tuner(run, settled.options, machine_price))
+    tuner = _tuner(run, settled.options, machine_price)
+    if needs.runtime:
+        tuner = dataclasses.replace(tuner, count=int(run.value("tuning_machine_count")))
+    dataset_checks, estimate = _check_dataset(run, tuner)
     return Plan((*checks, *dataset_checks), estimate)
+
+
+def _where_it_tunes(run: PlannedRun, needs: ClusterNeeds) -> Check:
+    if not needs.runtime:
+        return Check("tuner", "ok", "it tunes in its task's own pod.")
+    nodes = counted(int(run.value("tuning_machine_count")), "node")
+    return Check(
+        "tuner", "ok", f"it tunes in a TrainJob of {nodes}, of the runtime {needs.runtime}."
+    )
 
 
 def _settle(

@@ -104,14 +104,14 @@ def test_a_job_of_two_nodes_is_made_watched_and_deleted(
     (job,) = trainer.made
     assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "gpus"}
     assert job["spec"]["trainer"]["numNodes"] == 2
-    assert {"node-0", "node-1"} <= set(os.listdir(places.checkpoints))
+    assert len(list(Path(places.checkpoints).glob("node-*"))) == 2
     assert "Step 2: loss 0.5" in caplog.text
     assert "Complete" in caplog.text
 
 
 # Every call of the API, with every fault that may pass: refused, or done and the answer lost.
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-@pytest.mark.parametrize("status", [429, 500, 503, 504])
+@pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("done", [False, True])
 def test_a_fault_that_passes_makes_no_second_job(
     method: str, status: int, done: bool, trainer: LocalTrainer, places: TuningPlaces
@@ -212,10 +212,10 @@ def test_the_tuner_itself_on_two_nodes_one_of_which_is_lost(
     )
 
     def lose() -> None:
-        while not trainer.made:
+        while not trainer.nodes:
             time.sleep(0.01)
-        name = trainer.made[0]["metadata"]["name"]
-        process = trainer.nodes[name][lost or 0]
+        (processes,) = trainer.nodes.values()
+        process = processes[lost or 0]
         wait_for(run.paths.checkpoints / "step-2" / "complete.json", "files", process)  # type: ignore[arg-type]
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -223,7 +223,7 @@ def test_the_tuner_itself_on_two_nodes_one_of_which_is_lost(
         threading.Thread(target=lose).start()
     with caplog.at_level(logging.INFO):
         facts = tune_in_train_job(SETTINGS, run.arguments(), places, 2)
-    assert facts["processes"] == 2 if "processes" in facts else True
+    assert facts["steps"] == 12
     assert_close_history(run, whole_run)
     (job,) = trainer.made
     assert job["status"]["trainerStatus"]["progressPercentage"] == 100

@@ -179,6 +179,32 @@ def test_everything_that_is_wrong_is_told_at_once(
         assert has(checks, subject, text), (subject, text, checks)
 
 
+def test_a_train_job_needs_the_trainer_its_runtime_and_its_queue(
+    cluster: LocalKubernetes, call: Call, plan_words: list[str], tmp_path: Path
+) -> None:
+    own_pod = checks_of(call, plan_words, 0)
+    assert has(own_pod, "tuner: ok", "its task's own pod")
+    changed = {
+        **OPTIONS,
+        "checkpoint_root": "s3://checkpoints",
+        "train_job": {"enabled": True, "queue": "gpus"},
+    }
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    words = [*plan_words, "--tuning-machine-count", "2"]
+    missing = checks_of(call, words, 1)
+    assert has(missing, "tuner: ok", "a TrainJob of 2 nodes, of the runtime torch-distributed")
+    assert has(missing, "Kubeflow Trainer: problem", "the task's own pod tunes then")
+    cluster.trainer = True
+    without_runtime = checks_of(call, words, 1)
+    assert has(without_runtime, "Kubeflow Trainer: problem", "no ClusterTrainingRuntime")
+    assert has(without_runtime, "Kueue: problem", "there is no LocalQueue gpus")
+    cluster.add("training runtime", "torch-distributed")
+    cluster.add("local queue", "gpus")
+    whole = checks_of(call, words, 0)
+    assert has(whole, "Kubeflow Trainer: ok", "torch-distributed")
+    assert has(whole, "Kueue: ok", "gpus")
+
+
 def test_no_node_is_large_enough(
     cluster: LocalKubernetes, call: Call, plan_words: list[str]
 ) -> None:

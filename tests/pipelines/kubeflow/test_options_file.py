@@ -198,6 +198,11 @@ BROKEN: dict[str, tuple[Any, str, str]] = {
         "checkpoint_root: /mnt/models/c is in the tuner's pod",
         "",
     ),
+    "a TrainJob that shares no folder": (
+        {"train_job": {"enabled": True}},
+        "checkpoint_root: is empty: a TrainJob's nodes and the task that makes it share no folder.",
+        "a path on a claim that many nodes may mount",
+    ),
     "fewest above most": (
         {"kserve": {"min_replicas": 2}},
         "kserve.min_replicas: is more than max_replicas",
