@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kfp_llm_tuning.components.tracking.connection import connect
 from kfp_llm_tuning.components.tracking.tracked_run import RUN_TAG, find_run
+from tests.components.upload.kserve_cluster import Fault
 from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
+from tests.kubeflow.local_trainer import local_trainer
 from tests.pipelines.conftest import EXAMPLE, Call
 
 POLL = ["--wait", "--poll-seconds", "0.5"]
@@ -68,6 +72,51 @@ def test_a_run_registers_a_model(
     assert run.run.data.params["tuner_arguments/batch_size"] == "4"
     assert len(client.get_metric_history(run.id, "train_total_loss")) == 1
     assert len(client.search_runs([run.run.info.experiment_id], f"tags.`{RUN_TAG}` != ''")) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("fault", [Fault("", 503), Fault("", 503, done=True), Fault("", 403)])
+def test_a_train_job_of_two_nodes_whatever_goes_wrong_with_its_api(
+    kubeflow_server: LocalKubeflow,
+    call: Call,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    fault: Fault,
+) -> None:
+    connect(f"sqlite:///{tmp_path}/mlflow.db")
+    options = tmp_path / "kubeflow.yaml"
+    claim = {"claim": "shared", "mount_path": str(tmp_path)}
+    content = {
+        "claims": [claim],
+        "checkpoint_root": f"{tmp_path}/checkpoints",
+        "train_job": {"enabled": True},
+        "tasks": {role: {"machine": ""} for role in ("tuner", "predictor")},
+    }
+    options.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with local_trainer(tmp_path / "trainer") as trainer:
+        monkeypatch.setenv("KUBECONFIG", str(trainer.kubeconfig))
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        trainer.faults = [dataclasses.replace(fault, method=method)]
+        several = ["--options", str(options), "--tuning-machine-count", "2"]
+        result = call("submit", *words, *several, *POLL)
+        assert trainer.faults == []
+        if fault.status == 403:
+            assert result.exit_code != 0
+            assert "✗ large-language-model-tuner" in result.stdout
+            log = next(tmp_path.glob("kubeflow/**/large-language-model-tuner*.log")).read_text()
+            assert "get, create, update and delete trainjobs.trainer.kubeflow.org" in log
+            assert models(call, tmp_path) == []
+            return
+        assert result.exit_code == 0, result.stdout
+        (job,) = trainer.made
+        assert job["spec"]["trainer"]["numNodes"] == 2
+        assert trainer.jobs == {}
+    assert models(call, tmp_path) == ["router@1"]
+    (provenance,) = tmp_path.glob("kubeflow/**/saved_model/tuning.json")
+    assert json.loads(provenance.read_text(encoding="utf-8"))["steps"] == 2
 
 
 @pytest.mark.slow
