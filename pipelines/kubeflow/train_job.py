@@ -110,8 +110,8 @@ def _volumes(options: KubeflowOptions) -> tuple[list[dict[str, Any]], list[dict[
             add(claim.claim, claim.mount_path, source, **below)
     for secret in options.secret_files:
         if Role.TUNER in secret.tasks:
-            source = {"secret": {"secretName": secret.secret, "optional": secret.optional}}
-            add(secret.secret, secret.mount_path, source)
+            files = {"secretName": secret.secret, "optional": secret.optional}
+            add(secret.secret, secret.mount_path, {"secret": files})
     if options.scratch.size:
         add(SCRATCH, options.scratch.mount_path, _scratch(options))
     return volumes, mounts
