@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 import uuid
@@ -34,6 +35,8 @@ _SECONDS_TO_SAVE = 600
 # How long machines wait for one another: one may pull its image, or be got anew, while others wait.
 _SECONDS_TO_MEET = 1800
 _PAUSE_SECONDS = 1.0
+# An address of documentation (RFC 5737): it is behind the default route.
+_ANYWHERE = "192.0.2.1"
 # How often the machines that are left wait for one that was lost: as often as Vertex AI starts a
 # job again by itself.
 _MOST_LOSSES = 6
@@ -148,17 +151,19 @@ def _configuration(count: int, machines: Machines) -> object:
     from torch.distributed.launcher.api import LaunchConfig
 
     alone = machines.count == 1
+    # Not every network lets a machine reach itself by the name that it has for others.
+    host = "localhost" if machines.is_first else machines.address
     return LaunchConfig(
         min_nodes=machines.count,
         max_nodes=machines.count,
         nproc_per_node=count,
         run_id=uuid.uuid4().hex if alone else "kfp-llm-tuning",
         rdzv_backend="c10d",
-        rdzv_endpoint=f"{machines.address}:{machines.port}",
+        rdzv_endpoint=f"{host}:{machines.port}",
         rdzv_configs={} if alone else _meeting(machines),
-        # c10d numbers machines in the order of these names, and only that of the first, which
-        # writes, is ever called.
-        local_addr=None if alone else machines.address if machines.is_first else _later(machines),
+        # c10d numbers machines in the order of these names; that of the first, which writes, is
+        # where the processes of all find one another, at any port.
+        local_addr=None if alone else _own_address() if machines.is_first else _later(machines),
         max_restarts=0,
         signals_to_handle="SIGTERM,SIGINT",
         shutdown_timeout=_SECONDS_TO_SAVE,
@@ -171,6 +176,16 @@ def _meeting(machines: Machines) -> dict[str, object]:
         "join_timeout": _SECONDS_TO_MEET,
         "last_call_timeout": 1,
     }
+
+
+def _own_address() -> str:
+    """Finds the address that this machine has in its network; nothing is sent."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((_ANYWHERE, 1))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return socket.gethostname()
 
 
 def _later(machines: Machines) -> str:

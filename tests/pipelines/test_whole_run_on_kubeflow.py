@@ -9,14 +9,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
 from kfp_llm_tuning.components.tracking.connection import connect
 from kfp_llm_tuning.components.tracking.tracked_run import RUN_TAG, find_run
+from kfp_llm_tuning.pipelines.graphs.compile import template_text
+from kfp_llm_tuning.pipelines.kubeflow.options_file import options_from
+from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
 from tests.components.upload.kserve_cluster import Fault
 from tests.kubeflow.local_kubeflow import LocalKubeflow, local_kubeflow
 from tests.kubeflow.local_trainer import local_trainer
-from tests.pipelines.conftest import EXAMPLE, Call
+from tests.pipelines.conftest import EXAMPLE, REGISTRY, Call
 
 POLL = ["--wait", "--poll-seconds", "0.5"]
 
@@ -87,21 +89,24 @@ def test_a_train_job_of_two_nodes_whatever_goes_wrong_with_its_api(
     fault: Fault,
 ) -> None:
     connect(f"sqlite:///{tmp_path}/mlflow.db")
-    options = tmp_path / "kubeflow.yaml"
     claim = {"claim": "shared", "mount_path": str(tmp_path)}
-    content = {
-        "claims": [claim],
-        "checkpoint_root": f"{tmp_path}/checkpoints",
-        "train_job": {"enabled": True},
-        "tasks": {role: {"machine": ""} for role in ("tuner", "predictor")},
-    }
-    options.write_text(yaml.safe_dump(content), encoding="utf-8")
+    options = options_from(
+        {
+            "claims": [claim],
+            "checkpoint_root": f"{tmp_path}/checkpoints",
+            "train_job": {"enabled": True},
+        }
+    )
+    platform = kubeflow_platform(options.without_accelerators())
+    template = tmp_path / "template.yaml"
+    text = template_text("tune-large-model", platform, REGISTRY)
+    template.write_text(text, encoding="utf-8")
+    words[words.index("--template-file") + 1] = str(template)
     with local_trainer(tmp_path / "trainer") as trainer:
         monkeypatch.setenv("KUBECONFIG", str(trainer.kubeconfig))
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
         trainer.faults = [dataclasses.replace(fault, method=method)]
-        several = ["--options", str(options), "--tuning-machine-count", "2"]
-        result = call("submit", *words, *several, *POLL)
+        result = call("submit", *words, "--tuning-machine-count", "2", *POLL)
         assert trainer.faults == []
         if fault.status == 403:
             assert result.exit_code != 0

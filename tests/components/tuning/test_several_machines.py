@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import subprocess
 import time
@@ -11,7 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.components.tuning.runs import Run, assert_close_history, start, wait_for
+from tests.components.tuning.runs import (
+    Run,
+    assert_close_history,
+    assert_same_result,
+    start,
+    wait_for,
+)
 from tests.loopback_server import free_port
 
 # Another name of file://, which the tuner does not take for a disk of its own.
@@ -68,18 +76,51 @@ def test_two_machines_of_two_processes_reach_what_one_process_does(
     assert run.steps_on_disk()[-1] == 12
 
 
+@pytest.fixture(scope="module")
+def run_of_two_machines(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model: Path,
+    train_folder: Path,
+    evaluation_folder: Path,
+) -> Run:
+    """A run over two machines of one process, of which none is lost."""
+    folder = tmp_path_factory.mktemp("machines")
+    run = Run(folder / "run", tiny_model, train_folder, evaluation_folder)
+    Fleet(run, folder, 2, 1).finish()
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_machine_that_is_lost_comes_back_and_the_run_goes_on(
-    index: int, number: int, make_run: Callable[..., Run], whole_run: Run, tmp_path: Path
+    index: int,
+    number: int,
+    make_run: Callable[..., Run],
+    run_of_two_machines: Run,
+    tmp_path: Path,
 ) -> None:
     run = make_run()
     fleet = Fleet(run, tmp_path / "fleet", 2, 1)
     wait_for(run.paths.checkpoints / "step-2" / "complete.json", "files", fleet.machines[0])
     fleet.lose(index, number)
-    began = time.monotonic()
     outputs = fleet.finish()
-    assert time.monotonic() - began < 120
     assert "Going on from step" in outputs[0]
-    assert_close_history(run, whole_run)
+    assert_same_result(run, run_of_two_machines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(int(os.environ.get("KILLS", "4"))))
+def test_a_machine_that_is_lost_at_any_moment_changes_nothing(
+    moment: int, make_run: Callable[..., Run], run_of_two_machines: Run, tmp_path: Path
+) -> None:
+    chance = random.Random(moment)
+    run = make_run()
+    fleet = Fleet(run, tmp_path / "fleet", 2, 1)
+    # Starting, meeting, training and saving: 12 steps of this model are a small part of it.
+    time.sleep(chance.uniform(0, 8))
+    lost = chance.randrange(2)
+    if all(machine.poll() is None for machine in fleet.machines):
+        fleet.lose(lost, signal.SIGKILL)
+    fleet.finish()
+    assert_same_result(run, run_of_two_machines)
