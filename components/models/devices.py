@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ class Device:
     bandwidth: float
     link: float
     cuda: bool
+
+    def part(self, share: float) -> Device:
+        """Takes a share of a machine's processors, which reach their memory as all of them."""
+        return dataclasses.replace(
+            self,
+            peak=self.peak * share,
+            products=self.products * share,
+            attention=self.attention * share,
+        )
 
 
 def device_named(accelerator_type: str) -> Device | None:

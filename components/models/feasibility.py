@@ -93,10 +93,11 @@ class Verdict:
             "logits": self.needed.logits,
             "activations": self.needed.activations,
         }
-        said = ", ".join(f"{name} {_gb(size)}" for name, size in parts.items() if size > 5e7)
+        said = [f"{name} {_gb(size)}" for name, size in parts.items() if size > 5e7]
+        shown = f" ({', '.join(said)})" if said else ""
         place = "each device" if self.method.sharded else "a device"
         return (
-            f"about {_gb(self.needed.total)} of memory on {place} ({said}) where there are "
+            f"about {_gb(self.needed.total)} of memory on {place}{shown} where there are "
             f"{_gb(self.memory)}"
         )
 
@@ -216,11 +217,16 @@ def smallest_machine(setup: Setup, longest: int = SHORT_ROW) -> MachineSpec | No
 
 def describe(setup: Setup) -> str:
     """Says what is tuned, how, and on how many devices."""
-    weights = setup.shape.weights / 1e9
     how = "LoRA" if setup.method.adapters else "all weights"
     if setup.method.four_bit:
         how += " beside weights in 4 bits"
-    return f"{weights:.2g} billion weights, {how}, on {counted(setup.processes, 'device')}"
+    return f"{_weights(setup.shape.weights)}, {how}, on {counted(setup.processes, 'device')}"
+
+
+def _weights(count: int) -> str:
+    if count < 1e9:
+        return f"{count / 1e6:.3g} million weights"
+    return f"{count / 1e9:.2g} billion weights"
 
 
 def _gb(size: float) -> str:

@@ -35,7 +35,7 @@ _WITHOUT_EVALUATION = ("tuned/exact_match", "tuned/loss", "eval_total_loss", "tr
 
 @click.group()
 def models() -> None:
-    """List, show, compare or delete registered models."""
+    """List, show, compare or delete registered models; list those that can be tuned."""
 
 
 def _registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,6 +92,24 @@ def list_models(registry: Registry, labels: tuple[str, ...], as_json: bool) -> N
         _print(versions)
     else:
         click.echo("No models." if not labels else "No models with these labels.")
+
+
+@models.command()
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def available(as_json: bool) -> None:
+    """List the models that have names, and the smallest machine that each can be tuned on.
+
+    What is predicted of memory, speed and cost is reckoned from the models' sizes: nothing is
+    downloaded, and nobody is asked.
+    """
+    from kfp_llm_tuning.pipelines.planning.machine_table import TITLES, notes, rows
+
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows()], indent=2))
+        return
+    print_table(TITLES, [row.texts for row in rows()])
+    for note in notes():
+        click.echo(note)
 
 
 @models.command()

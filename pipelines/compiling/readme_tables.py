@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _DOCS = COMPONENTS.parent / "docs"
 PARAMETERS_PAGE = _DOCS / "parameters.md"
 IMPLEMENTED_PAGE = _DOCS / "implemented.md"
+MACHINES_PAGE = _DOCS / "machines.md"
 _BEGIN = "<!-- interface -->"
 _END = "<!-- /interface -->"
 _REQUIRED = "required"
@@ -40,6 +41,7 @@ def pages() -> dict[Path, Callable[[], str]]:
     """Lists the pages that have tables, and what writes those of each."""
     readmes = {COMPONENTS / stage / "README.md": partial(interface, stage) for stage in stages()}
     docs = {PARAMETERS_PAGE: parameters_table, IMPLEMENTED_PAGE: implemented_table}
+    docs[MACHINES_PAGE] = machines_table
     return {**readmes, **docs}
 
 
@@ -125,6 +127,19 @@ def implemented_table() -> str:
     ]
     header = ("Stage", "Engine", "Accelerators", "Platforms", "Language models", "Tuning methods")
     return _table(header, rows)
+
+
+def machines_table() -> str:
+    """Writes the table of machines by model and method.
+
+    Returns:
+        Markdown: a line a row of ``models available``, and what the figures are of.
+    """
+    from kfp_llm_tuning.pipelines.planning.machine_table import TITLES, notes, rows
+
+    header = tuple(title.capitalize() for title in TITLES)
+    table = _table(header, [row.texts for row in rows()])
+    return "\n\n".join([table, *notes()])
 
 
 def _templates_with(name: str) -> str:

@@ -9,6 +9,7 @@ from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.data.sources.files import check_stores_reached
 from kfp_llm_tuning.components.validation.base_model import KIND, NOT_CHECKED
+from kfp_llm_tuning.components.validation.machine_memory import method_of
 from kfp_llm_tuning.components.validation.summarise import summarise_finding
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.estimate import Estimate, estimate, workload
@@ -122,7 +123,8 @@ def _worst(findings: Iterable[FindingSummary]) -> list[FindingSummary]:
 def _estimate(run: PlannedRun, summary: Summary, tuner: Tuner) -> Estimate | None:
     if not run.checked or (tuner.listed_prices and not tuner.machine):
         return None
-    work = workload(summary, _reference(run), tuner)
+    reference = _reference(run)
+    work = workload(summary, reference, tuner, method_of(reference, run.value("tuner_arguments")))
     return estimate(work) if work else None
 
 

@@ -1,12 +1,20 @@
-"""Estimates time and cost of a run; every assumption stands in assumptions.yaml."""
+"""Estimates time and cost of a run, from the operations of its steps and assumptions.yaml."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_llm_tuning.components.common.tables import load_table
+from kfp_llm_tuning.components.models.feasibility import Setup, verdict
+from kfp_llm_tuning.components.models.footprint import Method
+from kfp_llm_tuning.components.models.machine_specs import select_machine
+from kfp_llm_tuning.components.models.model_shapes import TABLE as SHAPES
+from kfp_llm_tuning.components.models.model_shapes import ModelShape, shape_of
+from kfp_llm_tuning.components.models.training_time import Batch, StepTime, step_time
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.models.model_reference import ModelReference
@@ -27,7 +35,7 @@ class Workload:
         batch_size: Examples a batch.
         examples: Training examples.
         tokens_per_example: Mean, truncated ones as they are tuned on.
-        parameters: Of the model; 0 where its name does not tell.
+        parameters: Of the model; 0 where neither its sizes nor its name tell.
         tuning: "adapter" or "full".
         machine: Name in machine_specs.yaml; empty where it is not known.
         strategy: STANDARD, SPOT or FLEX_START.
@@ -36,6 +44,10 @@ class Workload:
         price: US dollars an hour of the machine in place of the list price; None for that.
         listed_prices: Whether the listed prices, which are Vertex AI's, hold.
         machines: How many of that machine share every batch.
+        shape: The model's sizes; None where they are not known: those of the model of the table
+            that is next in size then stand for them.
+        method: How it is tuned, in full; None for what ``tuning`` says by default.
+        labels: The share of the tokens that is learned.
     """
 
     steps: int
@@ -51,6 +63,9 @@ class Workload:
     price: float | None = None
     listed_prices: bool = True
     machines: int = 1
+    shape: ModelShape | None = None
+    method: Method | None = None
+    labels: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -82,19 +97,23 @@ class Estimate:
     assumptions: tuple[str, ...]
 
 
-def workload(summary: Summary, reference: ModelReference, tuner: Tuner) -> Workload | None:
+def workload(
+    summary: Summary, reference: ModelReference, tuner: Tuner, method: Method | None = None
+) -> Workload | None:
     """Describes a run by its validated dataset.
 
     Args:
         summary: Of the validation.
         reference: The model.
         tuner: The machine.
+        method: How it is tuned; None for what the model's reference says.
 
     Returns:
         The work; None where no example is good.
     """
     if summary.steps is None:
         return None
+    prompt, answer = _mean_lengths(summary, reference)
     return Workload(
         steps=summary.steps.train_steps,
         batch_size=summary.steps.batch_size,
@@ -109,15 +128,18 @@ def workload(summary: Summary, reference: ModelReference, tuner: Tuner) -> Workl
         price=tuner.price,
         listed_prices=tuner.listed_prices,
         machines=tuner.count,
+        shape=shape_of(reference.checkpoint),
+        method=method,
+        labels=answer / max(prompt + answer, 1.0),
     )
 
 
 def parameter_count(checkpoint: str) -> int:
-    """Reads a model's size out of the table, else out of the checkpoint's name; 0 if unknown."""
+    """Counts a model's weights by its sizes, else reads its name; 0 where neither tells."""
     from kfp_llm_tuning.components.upload.serving_machines import named_megabytes
 
-    if billions := load_table(TABLE)["billions"].get(checkpoint):
-        return int(billions * 10**9)
+    if shape := shape_of(checkpoint):
+        return shape.weights
     return (named_megabytes(checkpoint) or 0) * 10**6 // _BYTES_PER_PARAMETER
 
 
@@ -139,7 +161,7 @@ def estimate(work: Workload) -> Estimate:
     minutes = table["minutes"]
     seen = work.steps * work.batch_size
     tokens = round(seen * work.tokens_per_example)
-    hours = _tuning_hours(work, tokens, table)
+    hours = _tuning_hours(work)
     other = minutes["other_tasks"] + minutes["machine_start"]
     total = None if hours is None else hours + (other + work.deploys * minutes["deployment"]) / 60
     rate = _tuner_rate(work, table)
@@ -159,6 +181,14 @@ def estimate(work: Workload) -> Estimate:
 
 def _tokens_per_example(summary: Summary, reference: ModelReference) -> float:
     training = summary.training
+    # Of a conversation its longest prompt is counted, which is read once for all its answers.
+    answers_together = training.training_examples / max(training.sequences, 1)
+    return max(1.0, sum(_mean_lengths(summary, reference)) / max(answers_together, 1.0))
+
+
+def _mean_lengths(summary: Summary, reference: ModelReference) -> list[float]:
+    """Gives the mean tokens of prompts and of answers, as they are tuned on."""
+    training = summary.training
     sizes = []
     for tokens, characters, limit in (
         (training.input_tokens, training.input_characters, reference.max_input_tokens),
@@ -168,22 +198,42 @@ def _tokens_per_example(summary: Summary, reference: ModelReference) -> float:
         if not tokens and characters:
             mean = characters.mean / _CHARACTERS_PER_TOKEN
         sizes.append(min(mean, limit))
-    # Of a conversation its longest prompt is counted, which is read once for all its answers.
-    answers_together = training.training_examples / max(training.sequences, 1)
-    return max(1.0, sum(sizes) / max(answers_together, 1.0))
+    return sizes
 
 
-def _tuning_hours(work: Workload, tokens: int, table: Any) -> float | None:
+def predicted_step(work: Workload) -> StepTime | None:
+    """Predicts a step on the workload's machines; None where model or machine is not known.
+
+    Args:
+        work: What is to be tuned.
+    """
     if not work.parameters or not work.machine:
         return None
-    operations = table["operations_per_parameter"][work.tuning] * work.parameters * tokens
-    speed = work.machines * _teraflops(work, table) * 10**12 * table["utilisation"]
-    seconds = max(operations / speed, work.steps * table["shortest_step"])
-    return float(seconds / 3600)
+    shape = work.shape or _like(work.parameters)
+    setup = Setup.on(select_machine("", work.machine), shape, work.method or Method(work.tuning))
+    if setup is None:
+        return None
+    if setup.device.cuda:
+        devices = max(round(setup.devices * work.part), 1)
+        setup = dataclasses.replace(setup, devices=devices, machines=work.machines)
+    else:
+        setup = dataclasses.replace(setup, device=setup.device.part(work.part))
+    batch = Batch(work.batch_size * work.tokens_per_example, work.tokens_per_example, work.labels)
+    method = verdict(setup, round(work.tokens_per_example)).method
+    made = step_time(shape, method, setup.device, batch, processes=setup.processes)
+    more = work.parameters / shape.weights
+    return StepTime(made.seconds * more, made.tokens_per_second / more, made.recomputed)
 
 
-def _teraflops(work: Workload, table: Any) -> float:
-    return float(table["machines"][work.machine]["teraflops"] * work.part)
+def _like(parameters: int) -> ModelShape:
+    """Finds the shape of the table that is next in size."""
+    shapes = [shape for name in load_table(SHAPES)["shapes"] if (shape := shape_of(name))]
+    return min(shapes, key=lambda shape: abs(math.log(shape.weights / parameters)))
+
+
+def _tuning_hours(work: Workload) -> float | None:
+    step = predicted_step(work)
+    return step.seconds * work.steps / 3600 if step else None
 
 
 def _tuner_rate(work: Workload, table: Any) -> float | None:
@@ -232,7 +282,7 @@ def _assumptions(work: Workload, rate: float | None, table: Any) -> list[str]:
     return [
         f"{work.tokens_per_example:,.0f} tokens an example, a model of {size}, "
         f"{work.tuning} tuning.",
-        _speed_assumption(work, table),
+        _speed_assumption(work),
         _price_assumption(work, rate, table),
         f"{minutes['machine_start']} minutes to start the machine, {minutes['other_tasks']} for "
         f"the other tasks" + (f", {minutes['deployment']} to deploy." if work.deploys else "."),
@@ -244,13 +294,18 @@ def _assumptions(work: Workload, rate: float | None, table: Any) -> list[str]:
     ]
 
 
-def _speed_assumption(work: Workload, table: Any) -> str:
+def _speed_assumption(work: Workload) -> str:
     if not work.machine:
         return "No machine is named, so that no time is reckoned."
-    machines = f"{work.machines} x {work.machine}, each" if work.machines > 1 else work.machine
+    step = predicted_step(work)
+    if step is None:
+        return f"{work.machine}: no time is reckoned for a model of unknown size."
+    machines = f"{work.machines} x {work.machine}" if work.machines > 1 else work.machine
+    source = "its config.json" if work.shape else "a model of about its size"
+    recomputed = ", layers computed twice for want of memory" if step.recomputed else ""
     return (
-        f"{machines}: {_teraflops(work, table):,.5g} TFLOP/s, of which "
-        f"{table['utilisation']:.0%} are used; at least {table['shortest_step']:g} s a step."
+        f"{machines}: about {step.tokens_per_second:,.0f} tokens a second, reckoned from the "
+        f"operations and bytes of {source}{recomputed}; {step.seconds:.2g} s a step."
     )
 
 

@@ -32,9 +32,14 @@ def test_a_laptop_is_told_the_cost_and_what_to_name(
     problem = unnamed_model_problem(Request(template, {}))
     assert problem is not None
     assert problem.where == "large_model_reference"
-    for part in (name, "7 billion parameters", "14 GB to download", "21 GB of memory where there"):
+    for part in (
+        name,
+        "7.6 billion parameters",
+        "15 GB to download",
+        "23 GB of memory where there",
+    ):
         assert part in problem.what
-    assert "5 days for 480,000 tokens on 4 processors" in problem.what
+    assert "42 h for 480,000 tokens on 4 processors" in problem.what
     assert "byte-tiny to try the pipeline, smollm2-135m-instruct" in problem.allowed
     assert f"{name} to insist" in problem.fix
 
