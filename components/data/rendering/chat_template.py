@@ -216,10 +216,19 @@ class TemplateFormatter(PromptFormatter):
 
     def _render(self, turns: Sequence[Turn], *, asks: bool) -> list[str | RowRefusedError]:
         """Renders conversations, with the opening of the assistant's message where one is asked."""
-        masks = [ControlTokenMask(self.control_tokens) for _ in turns]
-        conversations = [
-            self._conversation(turn, mask, asks) for turn, mask in zip(turns, masks, strict=True)
-        ]
+        conversations: list[Conversation | RowRefusedError] = []
+        masks: list[ControlTokenMask] = []
+        written: TemplateMessages | None = None
+        for turn in turns:
+            if written is None or not written.holds(turn):
+                mask = ControlTokenMask(self.control_tokens)
+                written = TemplateMessages(
+                    self._dialect, mask, turn, tags_are_text=self._tags_are_text
+                )
+            masks.append(mask)
+            conversations.append(_conversation(written, turn, asks))
+            if isinstance(conversations[-1], RowRefusedError):
+                written = None
         rendered = iter(
             self._rendered([one for one in conversations if isinstance(one, Conversation)])
         )
@@ -229,15 +238,6 @@ class TemplateFormatter(PromptFormatter):
             else _revealed(next(rendered), mask)
             for conversation, mask in zip(conversations, masks, strict=True)
         ]
-
-    def _conversation(
-        self, turn: Turn, mask: ControlTokenMask, asks: bool
-    ) -> Conversation | RowRefusedError:
-        written = TemplateMessages(self._dialect, mask, tags_are_text=self._tags_are_text)
-        try:
-            return Conversation(written.messages(turn), written.tools(turn), asks)
-        except UserError as error:
-            return RowRefusedError(*error.problems)
 
     def _rendered(self, conversations: Sequence[Conversation]) -> list[str | TemplateError]:
         try:
@@ -278,6 +278,15 @@ def _unwritten(dialect: TemplateDialect) -> Iterator[Part]:
         yield Part.REASONING
     if dialect.drops_reasoning:
         yield Part.INLINE_REASONING
+
+
+def _conversation(
+    written: TemplateMessages, turn: Turn, asks: bool
+) -> Conversation | RowRefusedError:
+    try:
+        return Conversation(written.messages(turn), written.tools, asks)
+    except UserError as error:
+        return RowRefusedError(*error.problems)
 
 
 def _revealed(text: str | TemplateError, mask: ControlTokenMask) -> str | RowRefusedError:

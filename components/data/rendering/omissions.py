@@ -162,7 +162,9 @@ class OmissionFinder:
         """
         if len(self._found) > _MAXIMUM_SHAPES:
             self._found.clear()
-        shapes = [_shape_of(turn) for turn in turns]
+        # Turns of one conversation have its messages in common.
+        known: dict[int, _MessageShape] = {}
+        shapes = [_shape_of(turn, known) for turn in turns]
         if unknown := list(dict.fromkeys(shape for shape in shapes if shape not in self._found)):
             probes = [_Probe(shape) for shape in unknown]
             rendered = self._render([probe.turn for probe in probes])
@@ -198,8 +200,11 @@ def _path_of_last(turn: Turn) -> str:
     return f"messages[{len(turn.messages) - 1}]"
 
 
-def _shape_of(turn: Turn) -> _Shape:
-    messages = tuple(map(_message_shape, turn.messages))
+def _shape_of(turn: Turn, known: dict[int, _MessageShape]) -> _Shape:
+    for message in turn.messages:
+        if id(message) not in known:
+            known[id(message)] = _message_shape(message)
+    messages = tuple(known[id(message)] for message in turn.messages)
     return _Shape(bool(turn.context), bool(turn.tools), messages)
 
 

@@ -82,8 +82,8 @@ def _with_ids(render: Render, mask: ControlTokenMask, dialect: TemplateDialect) 
 
 
 def _conversation(turn: Turn, dialect: TemplateDialect, mask: ControlTokenMask) -> Conversation:
-    messages = TemplateMessages(dialect, mask)
-    return Conversation(messages.messages(turn), messages.tools(turn), asks=False)
+    written = TemplateMessages(dialect, mask, turn)
+    return Conversation(written.messages(turn), written.tools, asks=False)
 
 
 def _holds(text: Any, *words: str) -> bool:

@@ -7,7 +7,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
+from operator import is_
 from typing import Any
 
 from kfp_llm_tuning.components.data.rendering.control_tokens import ControlTokenMask
@@ -57,42 +59,80 @@ class TemplateDialect:
 
 
 class TemplateMessages:
-    """Writes conversations in a dialect, the control tokens that people spelled hidden."""
+    """Writes one conversation in a dialect, the control tokens that people spelled hidden.
+
+    A conversation that goes on is written on: each of its messages once, whatever is asked of it.
+    """
 
     def __init__(
-        self, dialect: TemplateDialect, mask: ControlTokenMask, *, tags_are_text: bool = False
+        self,
+        dialect: TemplateDialect,
+        mask: ControlTokenMask,
+        turn: Turn,
+        *,
+        tags_are_text: bool = False,
     ) -> None:
-        """Remembers how conversations are written.
+        """Remembers how the conversation is written.
 
         Args:
             dialect: What the template takes.
             mask: Hides control tokens.
+            turn: A part of the conversation.
             tags_are_text: Whether tags of reasoning at an answer's start are nothing but text.
         """
         self._dialect = dialect
         self._tags_are_text = tags_are_text
         self._mask = mask
+        self._turn = turn
+        self._said: list[Message] = []
+        self._written: list[dict[str, Any]] = []
         # Calls and answers without an id belong together by their order.
         self._nameless_calls, self._nameless_answers = count(), count()
 
-    def tools(self, turn: Turn) -> list[Mapping[str, Any]] | None:
-        """Writes the definitions of tools; None where there are none."""
-        return [self._mask.hide_within(tool) for tool in turn.tools] or None
+    def holds(self, turn: Turn) -> bool:
+        """Tells whether a turn belongs to this conversation: what both have said is the same."""
+        return (
+            turn.context == self._turn.context
+            and turn.tools is self._turn.tools
+            and all(map(is_, self._said, turn.messages))
+        )
+
+    @cached_property
+    def tools(self) -> list[Mapping[str, Any]] | None:
+        """The definitions of tools; None where there are none."""
+        return [self._mask.hide_within(tool) for tool in self._turn.tools] or None
 
     def messages(self, turn: Turn) -> list[dict[str, Any]]:
         """Writes the context and the messages.
 
         A template that knows no system message gets the context at the start of the first message,
         with a blank line between.
+
+        Args:
+            turn: What the conversation has come to.
         """
-        messages = list(map(self._message, turn.messages))
-        context = self._mask.hide(turn.context)
-        if not context:
+        new = turn.messages[len(self._said) :]
+        self._written += list(map(self._message, new))
+        self._said += new
+        messages = self._written[: len(turn.messages)]
+        if not turn.context:
             return messages
         if self._dialect.system or not messages or messages[0]["role"] != "user":
-            return [{"role": "system", "content": context}, *messages]
-        first = messages[0] | {"content": f"{context}\n\n{messages[0]['content']}"}
-        return [first, *messages[1:]]
+            return [self._system_message, *messages]
+        return [self._first_with_context, *messages[1:]]
+
+    @cached_property
+    def _context(self) -> str:
+        return self._mask.hide(self._turn.context)
+
+    @cached_property
+    def _system_message(self) -> dict[str, Any]:
+        return {"role": "system", "content": self._context}
+
+    @cached_property
+    def _first_with_context(self) -> dict[str, Any]:
+        first = self._written[0]
+        return first | {"content": f"{self._context}\n\n{first['content']}"}
 
     def _message(self, message: Message) -> dict[str, Any]:
         hide = self._mask.hide

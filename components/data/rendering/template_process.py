@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import is_
 from typing import IO, Any, NamedTuple
 
 from kfp_llm_tuning.components.data.rendering import template_worker
@@ -69,7 +70,7 @@ class TemplateProcess:
         Raises:
             TemplateLimitError: If it took too much memory or time.
         """
-        request = {"template": template, "variables": variables, "conversations": conversations}
+        request = {"template": template, "variables": variables, **_written_once(conversations)}
         return [
             one["text"] if "text" in one else TemplateError(one["error"])
             for one in self._ask(request)["rendered"]
@@ -118,6 +119,25 @@ class TemplateProcess:
 def template_process() -> TemplateProcess:
     """Gives the one process that this process renders in."""
     return TemplateProcess()
+
+
+def _written_once(conversations: Sequence[Conversation]) -> dict[str, Any]:
+    """Writes a request's conversations: those that another one begins with as a part of it."""
+    longest: list[Conversation] = []
+    parts = []
+    for conversation in reversed(conversations):
+        if not longest or not _begins_with(longest[-1], conversation):
+            longest.append(conversation)
+        parts.append((len(longest) - 1, len(conversation.messages), conversation.asks))
+    return {"said": [(one.messages, one.tools) for one in longest], "conversations": parts[::-1]}
+
+
+def _begins_with(longer: Conversation, shorter: Conversation) -> bool:
+    return (
+        longer.tools is shorter.tools
+        and len(longer.messages) >= len(shorter.messages)
+        and all(map(is_, longer.messages, shorter.messages))
+    )
 
 
 class _Worker:

@@ -71,10 +71,12 @@ def _render(request: dict[str, Any], most_characters: int) -> dict[str, Any]:
     if "conversations" not in request:
         return {"literals": _get_template_literal_text(template)}
     rendered: list[dict[str, str]] = []
-    for messages, tools, asks in request["conversations"]:
+    # Each is the beginning of something said: templates cannot change what they are given.
+    for number, length, asks in request["conversations"]:
+        messages, tools = request["said"][number]
         try:
             [text], _ = render_jinja_template(
-                [messages],
+                [messages[:length]],
                 tools=tools,
                 chat_template=template,
                 add_generation_prompt=asks,

@@ -36,7 +36,7 @@ def qwen() -> Any:
 
 def written(tokenizer: Any, dialect: TemplateDialect, turn: Turn) -> list[dict[str, Any]]:
     mask = ControlTokenMask(ControlTokens(tokenizer))
-    return TemplateMessages(dialect, mask).messages(turn)
+    return TemplateMessages(dialect, mask, turn).messages(turn)
 
 
 def test_a_conversation_as_transformers_takes_it(qwen: Any) -> None:

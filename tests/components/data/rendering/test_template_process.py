@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kfp_llm_tuning.components.data.rendering import template_process as template_process_module
 from kfp_llm_tuning.components.data.rendering import template_worker
 from kfp_llm_tuning.components.data.rendering.template_process import (
     Conversation,
@@ -102,3 +103,24 @@ def test_what_templates_may_refer_to() -> None:
 def test_literals_are_the_texts_of_a_template() -> None:
     template = "{% generation %}a{% endgeneration %}{{ '<think>' + messages }}"
     assert set(template_process().literals(template).split("\0")) == {"a", "<think>"}
+
+
+def test_conversations_that_begin_alike_are_written_as_each_alone() -> None:
+    template = (
+        "{{ tools }}{% for m in messages %}{{ m.content }}{% endfor %}{{ messages | length }}"
+    )
+    said = [{"role": "user", "content": word} for word in ("one", "two", "three")]
+    tools = [{"name": "look"}]
+    conversations = [
+        Conversation(said[:1], None, asks=True),
+        Conversation(said[:2], None, asks=False),
+        Conversation(said, None, asks=True),
+        Conversation(said[:2], tools, asks=True),
+        Conversation(said, tools, asks=True),
+        Conversation([dict(said[0])], tools, asks=True),
+        CONVERSATION,
+    ]
+    together = template_process().render(template, {}, conversations)
+    assert together == [render(template, one) for one in conversations]
+    request = template_process_module._written_once(conversations)
+    assert [len(messages) for messages, _ in request["said"]] == [1, 1, 3, 3]
