@@ -20,6 +20,8 @@ from kfp_llm_tuning.pipelines.compiling.compiled_files import compile_template
 from kfp_llm_tuning.pipelines.graphs.compile import template_text
 from kfp_llm_tuning.pipelines.kubeflow.options_file import options_from
 from kfp_llm_tuning.pipelines.kubeflow.platform import kubeflow_platform
+from kfp_llm_tuning.pipelines.local_runs import task_server
+from kfp_llm_tuning.pipelines.local_runs.run_processes import RUN_VARIABLE
 from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.templates.template import TemplateSource
 from kfp_llm_tuning.pipelines.vertex.job_request import pipeline_job_body
@@ -146,6 +148,15 @@ def run_words(on_kubeflow: list[str], kubeflow_template_file: Path) -> list[str]
     ]
 
 
+def _predicts(process: psutil.Process, folder: Path) -> bool:
+    """Tells a prediction of the runs in a folder: a command, or a copy of a forked task."""
+    if PREDICTING in process.cmdline():
+        return str(folder) in " ".join(process.cmdline())
+    generations = [process, *process.parents()][:3]
+    copied = all(task_server.__name__ in one.cmdline() for one in generations)
+    return copied and process.environ().get(RUN_VARIABLE, "").startswith(str(folder))
+
+
 @pytest.fixture
 def killed_predictions(tmp_path: Path) -> Iterator[None]:
     """Kills every batch prediction of the test's runs, as a system does that is out of memory."""
@@ -153,10 +164,9 @@ def killed_predictions(tmp_path: Path) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(0.05):
-            for process in psutil.process_iter(["cmdline"]):
-                words = process.info["cmdline"] or []
-                if PREDICTING in words and str(tmp_path) in " ".join(words):
-                    with contextlib.suppress(psutil.Error):
+            for process in psutil.process_iter():
+                with contextlib.suppress(psutil.Error):
+                    if _predicts(process, tmp_path):
                         process.kill()
 
     thread = threading.Thread(target=watch)
