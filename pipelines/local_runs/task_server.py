@@ -104,6 +104,7 @@ class _Server:
         if not forks.is_safe():
             for descriptor in (output, errors, status):
                 os.close(descriptor)
+            # No more orders; what is at work is waited for.
             self._selector.unregister(self._control)
             self._control.close()
             return False
