@@ -44,7 +44,7 @@ class Package:
         return f"kfp-llm-tuning-{__version__}-{digest}"
 
     @property
-    def place(self) -> dict[str, str]:
+    def place(self) -> dict[str, Any]:
         """What validate-pipeline is told of the platform."""
         return compiled_for(self.documents[0])
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _REGISTRY_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(:[0-9]{1,5})?(/[\w.-]+)*")
 # Inputs of validate-pipeline that say what a template was compiled for.
-_PLACE = ("platform", "platform_registry_uri", "platform_accelerator")
+_PLACE = ("platform", "platform_registry_uri", "platform_accelerator", "platform_train_job")
 _REGISTRY_FORM = "LOCATION-docker.pkg.dev/PROJECT/REPOSITORY"
 
 
@@ -97,7 +97,7 @@ def template_of(spec: Mapping[str, Any]) -> str:
     return str(info.get("name", "")) if isinstance(info, dict) else ""
 
 
-def compiled_for(spec: Mapping[str, Any]) -> dict[str, str]:
+def compiled_for(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Reads what validate-pipeline is told of the platform that a template was compiled for.
 
     Args:
@@ -114,7 +114,7 @@ def compiled_for(spec: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: value
         for name, value in constants.items()
-        if isinstance(value, str) and name in _PLACE and "{{$" not in value
+        if name in _PLACE and value is not None and "{{$" not in str(value)
     }
 
 

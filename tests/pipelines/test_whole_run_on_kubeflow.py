@@ -108,13 +108,7 @@ def test_a_train_job_of_two_nodes_whatever_goes_wrong_with_its_api(
         trainer.faults = [dataclasses.replace(fault, method=method)]
         result = call("submit", *words, "--tuning-machine-count", "2", *POLL)
         assert trainer.faults == []
-        if fault.status == 403:
-            assert result.exit_code != 0
-            assert "✗ large-language-model-tuner" in result.stdout
-            log = next(tmp_path.glob("kubeflow/**/large-language-model-tuner*.log")).read_text()
-            assert "get, create, update and delete trainjobs.trainer.kubeflow.org" in log
-            assert models(call, tmp_path) == []
-            return
+        # What is refused once fails a try of the task; the next one finds what there is.
         assert result.exit_code == 0, result.stdout
         (job,) = trainer.made
         assert job["spec"]["trainer"]["numNodes"] == 2

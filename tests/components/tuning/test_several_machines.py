@@ -59,7 +59,7 @@ class Fleet:
         self.machines[index] = self.start(index)
 
     def finish(self) -> list[str]:
-        outputs = [machine.communicate(timeout=100)[0] for machine in self.machines]
+        outputs = [machine.communicate(timeout=300)[0] for machine in self.machines]
         assert [machine.returncode for machine in self.machines] == [0] * len(outputs), outputs
         return outputs
 

@@ -33,6 +33,7 @@ def test_what_is_checked_in_is_registered_once(kubeflow_server: LocalKubeflow, f
         "platform": "kubeflow",
         "platform_registry_uri": "",
         "platform_accelerator": accelerator,
+        "platform_train_job": False,
     }
 
 
