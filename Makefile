@@ -31,7 +31,7 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25" "setuptools>=77" wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
-		--editable ".[tuning,wandb,serving,vertex,kubeflow,dev]"
+		--editable ".[tuning,4bit,wandb,serving,vertex,kubeflow,dev]"
 	# Its handlers are used, not its server: what it asks for is old, and not needed for them.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps gcp-storage-emulator
 	touch $@

@@ -69,6 +69,8 @@ EXTRAS = {
     ],
     # Kernels that the tuner tries on NVIDIA GPUs: never needed.
     "gpu": ["liger-kernel>=0.8,<0.9"],  # kernels are applied by patching models
+    # Frozen weights in 4 bits while adapters are tuned (load_in_4bit).
+    "4bit": ["bitsandbytes>=0.49,<0.51"],  # how it computes on processors is an attribute
     # The prediction server.
     "serving": [
         *MODELS,

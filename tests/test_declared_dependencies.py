@@ -20,7 +20,7 @@ OURS = {"benchmarks", "kfp_llm_tuning", "tests"}
 # Benchmarks import one another from their own folder, and their tests do so too.
 SCRIPTS = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 # What a folder's code runs with, besides the core.
-USERS = ("tuning", "wandb", "vertex", "kubeflow")
+USERS = ("tuning", "4bit", "wandb", "vertex", "kubeflow")
 FOLDERS = {
     "components/serving": ("serving", "serving-gpu"),
     "components/generation": ("serving", "serving-gpu"),
@@ -34,6 +34,7 @@ FOLDERS = {
 }
 # Imported by name nowhere in the package, and needed all the same.
 NOT_IMPORTED = {
+    "bitsandbytes": "transformers and PEFT hold weights in 4 bits by it",
     "boto3": "MLflow's artifacts in S3",
     "gcsfs": "fsspec opens gs:// by it",
     "google-cloud-pipeline-components": "its launcher is a command of the images",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,11 +38,13 @@ class StepPlan:
         parts: This process's share of the batch; at least one, perhaps without an answer.
         label_tokens: Label tokens of the whole batch, all processes together.
         tokens: Tokens of the whole batch, all processes together.
+        lengths: Tokens of every sequence of each process's share; shape (processes, sequences).
     """
 
     parts: list[SequencePart]
     label_tokens: int
     tokens: int
+    lengths: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class StepBatch:
     sequences: list[TokenSequence]
     label_tokens: int
     tokens: int
+    lengths: list[list[int]] = field(default_factory=list)
 
 
 class EncodedSet(torch.utils.data.Dataset[StepBatch]):
@@ -117,7 +120,7 @@ class EncodedSet(torch.utils.data.Dataset[StepBatch]):
     def __getitems__(self, plan: StepPlan) -> StepBatch:
         """Reads what a plan names; torch's DataLoader calls it with what the sampler yields."""
         sequences = [self.part(part) for part in plan.parts]
-        return StepBatch(sequences, plan.label_tokens, plan.tokens)
+        return StepBatch(sequences, plan.label_tokens, plan.tokens, plan.lengths)
 
 
 class _Lists:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,12 +73,19 @@ class StepSampler:
             if step == self._steps:
                 return
             sequences = [self._dataset.part(part) for part in parts]
+            # A process that is left without an answer reads one token, for nothing.
+            nothing = SequencePart(parts[0].row, 0, 0)
+            lengths = [len(sequence.input_ids) for sequence in sequences]
+            of_nothing = len(self._dataset.part(nothing).input_ids)
             yield StepPlan(
-                # A process that is left without an answer reads one token, for nothing.
-                parts[self._process :: self._processes] or [SequencePart(parts[0].row, 0, 0)],
+                self._share(parts, self._process) or [nothing],
                 sum(sequence.label_count for sequence in sequences),
-                sum(len(sequence.input_ids) for sequence in sequences),
+                sum(lengths),
+                [self._share(lengths, one) or [of_nothing] for one in range(self._processes)],
             )
+
+    def _share(self, batch: list[Any], process: int) -> list[Any]:
+        return batch[process :: self._processes]
 
     def _batches(self) -> Iterator[list[SequencePart]]:
         parts: list[SequencePart] = []

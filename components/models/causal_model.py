@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     import torch
 
 
-def load_causal_model(folder: Path, dtype: torch.dtype) -> Any:
+def load_causal_model(folder: Path, dtype: torch.dtype, kind: Any = None, **options: Any) -> Any:
     """Loads a model; safetensors only, and no code of its own.
 
     Args:
         folder: A folder that `check_whole` has passed.
         dtype: Type of the weights in memory.
+        kind: The model's class; None leaves it to the configuration.
+        **options: Further ones of ``from_pretrained``, such as where the weights are put.
 
     Returns:
-        A transformers model that writes text, on the CPU.
+        A transformers model that writes text, on the CPU where no option says another place.
 
     Raises:
         UserError: If transformers cannot make a model of it, or weights that the model needs are
@@ -32,13 +34,14 @@ def load_causal_model(folder: Path, dtype: torch.dtype) -> Any:
 
     try:
         with quiet_transformers():
-            model, told = AutoModelForCausalLM.from_pretrained(
+            model, told = (kind or AutoModelForCausalLM).from_pretrained(
                 folder,
                 dtype=dtype,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
+                **options,
             )
     except (MemoryError, OutOfMemoryError):
         raise

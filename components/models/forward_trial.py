@@ -124,18 +124,17 @@ def _has_own_head(model: Any, masked: bool) -> bool:
 
 def _head_stands_alone(causal: Any, rows: TokenBatch) -> bool:
     """Whether the output layer has no trained weights but those that it is known by."""
-    known = {id(weight) for weight in head_weights(causal)}
-    others = [p for p in causal.parameters() if p.requires_grad and id(p) not in known]
 
     def answer(hidden: torch.Tensor, head: Any) -> torch.Tensor:
+        known = {id(weight) for weight in head_weights(causal)}
+        others = [p for p in causal.parameters() if p.requires_grad and id(p) not in known]
         with torch.enable_grad():
             logits: torch.Tensor = head(hidden.detach().requires_grad_())
-            return logits.sum()
+            found = torch.autograd.grad(logits.sum(), others, allow_unused=True) if others else ()
+        return torch.tensor([gradient is None for gradient in found]).all()
 
     with answering(causal, rows.positions, answer):
-        total = causal(input_ids=rows.input_ids, use_cache=False)
-    found = torch.autograd.grad(total, others, allow_unused=True) if others else ()
-    return all(gradient is None for gradient in found)
+        return bool(causal(input_ids=rows.input_ids, use_cache=False))
 
 
 def _packed(model: Any, plan: ForwardPlan) -> ForwardPlan:

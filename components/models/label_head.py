@@ -170,7 +170,8 @@ class _ChunkedLoss(torch.autograd.Function):
                 for total, one in zip(of_weights, found[1:], strict=True):
                     total += one
             else:
-                of_weights = list(found[1:])
+                # Weights that were gathered in bfloat16 have gradients in it.
+                of_weights = [one.float() for one in found[1:]]
             sums.append((loss.detach(), correct))
         ctx.save_for_backward(of_hidden, *of_weights)
         loss, correct = _total(sums)

@@ -92,11 +92,11 @@ def label_loss(
     if not plan.label_only:
         return cross_entropy(label_logits(model, batch, plan), batch.targets)
     causal = unwrapped(model)
-    weights = head_weights(causal)
     vocabulary = causal.get_input_embeddings().num_embeddings
 
     def answer(hidden: torch.Tensor, head: Head) -> tuple[torch.Tensor, torch.Tensor]:
-        return chunked_loss(hidden, batch.targets, head, weights, vocabulary)
+        # Asked for here: weights that processes share are other tensors while they are gathered.
+        return chunked_loss(hidden, batch.targets, head, head_weights(causal), vocabulary)
 
     with answering(causal, batch.positions, answer):
         found: tuple[torch.Tensor, torch.Tensor] = model(**_arguments(batch, plan))

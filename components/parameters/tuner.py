@@ -153,6 +153,20 @@ class TunerInputs:
         choices=("auto", "bf16", "fp32"),
         source="TrainingArguments.bf16",
     )
+    sharding: str = row(
+        "auto",
+        help='"full" spreads weights, gradients and optimiser over the processes of a run, "none" '
+        'gives each all; "auto" spreads them over GPUs that could not hold them.',
+        choices=("auto", "none", "full"),
+        source="transformers.distributed.DistributedConfig.fsdp_size",
+    )
+    load_in_4bit: bool = row(
+        False,
+        help="Keep the frozen weights in 4 bits while adapters are tuned (QLoRA); what is exported "
+        "is merged into the weights as they were.",
+        source="transformers.BitsAndBytesConfig.load_in_4bit",
+        needs=ADAPTER,
+    )
     seed: int = same_as(
         TEXT["seed"], help="Seed of the order of examples, of dropout and of new weights."
     )

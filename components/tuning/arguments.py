@@ -103,4 +103,18 @@ def _limit_problems(values: Mapping[str, Any]) -> list[Problem]:
     ]
     if values.get("model_reference") == "":
         problems.append(Problem("is empty.", "model_reference"))
+    return [*problems, *_four_bit_problems(values)]
+
+
+def _four_bit_problems(values: Mapping[str, Any]) -> list[Problem]:
+    if not values.get("load_in_4bit"):
+        return []
+    problems = []
+    if values.get("tuning", "adapter") != "adapter":
+        what = "weights in 4 bits cannot be trained, only adapters beside them."
+        problems.append(Problem(what, "load_in_4bit", "false with full tuning"))
+    if values.get("sharding") == "full":
+        what = "weights in 4 bits cannot be spread over processes."
+        fix = "Leave sharding at auto: every process then holds all of the 4-bit weights."
+        problems.append(Problem(what, "load_in_4bit", "false with sharding full", fix))
     return problems

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from kfp_llm_tuning.components.models.sharded_model import shard_of
 from kfp_llm_tuning.components.tuning.memory import available_bytes
 
 # Host memory that must be left free beside the copies, as a multiple of their size.
@@ -67,7 +68,7 @@ class BackgroundSaving:
 
 def fits_in_host_memory(states: Any) -> bool:
     """Tells whether there is room for copies of all tensors in nested dicts and lists."""
-    size: int = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(states))
+    size: int = sum(shard_of(tensor).nbytes for tensor in _tensors(states))
     return _ROOM * size <= available_bytes(torch.device("cpu"))
 
 
@@ -84,8 +85,9 @@ def host_copy(states: Any) -> Any:
 
     def copy(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
-            place = (value.device, value.data_ptr(), value.shape, value.stride(), value.dtype)
-            if place not in copies or not value.numel():
+            shard = shard_of(value)
+            place = (shard.device, shard.data_ptr(), shard.shape, shard.stride(), shard.dtype)
+            if place not in copies or not shard.numel():
                 copies[place] = value.detach().to("cpu", copy=True)
             return copies[place]
         if isinstance(value, dict):

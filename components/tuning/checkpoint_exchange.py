@@ -89,7 +89,7 @@ def _parts(folder: Path) -> Iterator[tuple[str, bytes]]:
 def _told_by_all(value: Any) -> list[Any]:
     import torch
 
-    _join()
+    processes.join()
     told: list[Any] = [None] * processes.count()
     torch.distributed.all_gather_object(told, value)
     return told
@@ -101,11 +101,3 @@ def _told_by_one(value: Any, source: int) -> Any:
     told = [value]
     torch.distributed.broadcast_object_list(told, source)
     return told[0]
-
-
-def _join() -> None:
-    """Joins the other processes, as the trainer does if nobody has before."""
-    import torch
-    from accelerate import PartialState
-
-    PartialState(cpu=not torch.cuda.is_available())

@@ -12,8 +12,16 @@ import torch
 
 from kfp_llm_tuning.components.common.folders import finished_atomically
 from kfp_llm_tuning.components.common.manifest import write_manifest
+from kfp_llm_tuning.components.models.causal_model import load_config
 from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.components.models.generation_settings import savable_settings
+from kfp_llm_tuning.components.tuning.exported_weights import (
+    architecture,
+    has_adapters,
+    write_merged_weights,
+    write_shared_weights,
+)
+from kfp_llm_tuning.components.tuning.trained_weights import weights_to_save
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -31,6 +39,7 @@ class TunedModel:
         dtype: Type of the exported weights: the base model's own.
         stop_token_ids: Tokens that end a completion.
         provenance: Content of tuning.json and of the model card.
+        base: The base model's folder, where no process holds its weights whole; else None.
     """
 
     model: Any
@@ -38,22 +47,27 @@ class TunedModel:
     dtype: torch.dtype
     stop_token_ids: list[int]
     provenance: dict[str, Any]
+    base: Path | None = None
 
 
-def export_model(tuned: TunedModel, target: Path) -> None:
+def export_model(tuned: TunedModel, target: Path, *, writes: bool = True) -> None:
     """Writes the saved model, with the manifest by which every reader sees that it is whole.
 
     Args:
         tuned: What to write.
         target: A folder; replaced as a whole.
+        writes: Whether this is the process that writes; others give it what they hold of a model
+            that is shared, and must call this too.
     """
+    if not writes:
+        if tuned.base and not has_adapters(tuned.model):
+            write_shared_weights(tuned.model, tuned.base, None, tuned.dtype)
+        return
     with finished_atomically(target) as folder:
-        merged = _merged(tuned, folder / ADAPTER)
-        merged.generation_config = saved_settings(
-            merged, tuned.tokenizer, tuned.stop_token_ids, tuned.provenance["max_output_tokens"]
-        )
-        merged.config.use_cache = True
-        merged.save_pretrained(folder)
+        if tuned.base:
+            _write_from_files(tuned, tuned.base, folder)
+        else:
+            _write_model(tuned, folder)
         tuned.tokenizer.save_pretrained(folder)
         _let_others_read_weights(folder)
         text = json.dumps(tuned.provenance, indent=2, sort_keys=True, default=str)
@@ -62,11 +76,40 @@ def export_model(tuned: TunedModel, target: Path) -> None:
         write_manifest(folder)
 
 
-def _merged(tuned: TunedModel, adapter_folder: Path) -> Any:
-    from peft import PeftModel
+def _write_model(tuned: TunedModel, folder: Path) -> None:
+    merged = _merged(tuned, folder / ADAPTER)
+    merged.generation_config = _settings(tuned, merged)
+    merged.config.use_cache = True
+    merged.save_pretrained(folder)
 
+
+def _write_from_files(tuned: TunedModel, base: Path, folder: Path) -> None:
+    """Writes a model of which no process holds the weights: tensor by tensor."""
+    causal = tuned.model
+    if has_adapters(tuned.model):
+        # Else PEFT would gather the whole model, which other processes know nothing of.
+        trained = weights_to_save(tuned.model)
+        tuned.model.save_pretrained(folder / ADAPTER, state_dict=trained)
+        causal = tuned.model.get_base_model()
+        write_merged_weights(tuned.model, base, folder, tuned.dtype)
+    else:
+        write_shared_weights(tuned.model, base, folder, tuned.dtype)
+    # The base's own: the model's says how it was loaded.
+    config = load_config(base)
+    config.architectures = [architecture(causal)]
+    config.dtype, config.use_cache = tuned.dtype, True
+    config.save_pretrained(folder)
+    _settings(tuned, causal).save_pretrained(folder)
+
+
+def _settings(tuned: TunedModel, model: Any) -> GenerationConfig:
+    limit = tuned.provenance["max_output_tokens"]
+    return saved_settings(model, tuned.tokenizer, tuned.stop_token_ids, limit)
+
+
+def _merged(tuned: TunedModel, adapter_folder: Path) -> Any:
     model = tuned.model
-    if isinstance(model, PeftModel):
+    if has_adapters(model):
         model.save_pretrained(adapter_folder)
         model = model.merge_and_unload(safe_merge=True)
     return model.to(tuned.dtype)

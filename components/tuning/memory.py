@@ -11,6 +11,7 @@ import torch
 
 from kfp_llm_tuning.components.models.label_head import chunk_values
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_loss
+from kfp_llm_tuning.components.models.sharded_model import settle, shard_of
 from kfp_llm_tuning.components.models.token_batch import TokenBatch
 
 # Leaves room for the allocator's fragments and for what the estimate does not know.
@@ -120,9 +121,9 @@ def training_bytes(model: torch.nn.Module) -> int:
         model: The model, with what is frozen already frozen.
 
     Returns:
-        Bytes, of trainable parameters only.
+        Bytes, of trainable parameters only; of a sharded model this process's part.
     """
-    return sum(3 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    return sum(3 * shard_of(p.detach()).nbytes for p in model.parameters() if p.requires_grad)
 
 
 def measure_pass(
@@ -176,11 +177,14 @@ def _kept_bytes(model: torch.nn.Module, plan: ForwardPlan, batch: TokenBatch) ->
                 label_loss(model, batch, plan)
         finally:
             model.train(was_training)
-    return sum(storage.nbytes() for storage in kept.values())
+    # What was gathered of layers is freed by now.
+    kept_bytes: int = sum(storage.nbytes() for storage in kept.values())
+    settle(model)
+    return kept_bytes
 
 
 def _storage(tensor: torch.Tensor) -> torch.UntypedStorage:
-    return tensor.untyped_storage()
+    return shard_of(tensor.detach()).untyped_storage()
 
 
 def fitting_budget(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from kfp_llm_tuning.components.data.step_sampler import evaluation_plan
 from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows, TokenLayout
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_loss
+from kfp_llm_tuning.components.models.sharded_model import average_gradients, is_sharded, settle
 from kfp_llm_tuning.components.tuning.memory import TokenBudget
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,9 @@ class MicroBatches:
         lengths = np.array([len(sequence.input_ids) for sequence in step.sequences])
         while True:
             plan = self.layout.fill(lengths, self.tokens)
+            if is_sharded(model):
+                shares = (self.layout.fill(np.array(one), self.tokens) for one in step.lengths)
+                plan = _padded(plan, shares)
             try:
                 return self._accumulate(model, step, plan)
             except RuntimeError as error:
@@ -93,13 +97,10 @@ class MicroBatches:
         Raises:
             UserError: If not even one sequence fits in memory.
         """
-        process, processes = self._accelerator.process_index, self._accelerator.num_processes
         model.eval()
         try:
             while True:
-                plan = evaluation_plan(
-                    dataset, self.layout, self.evaluation_tokens, process, processes
-                )
+                plan = self._evaluation_plan(model, dataset)
                 try:
                     return self._evaluate(model, dataset, plan)
                 except RuntimeError as error:
@@ -107,6 +108,18 @@ class MicroBatches:
                 clear_device_cache(garbage_collection=True)
         finally:
             model.train()
+            settle(model)
+
+    def _evaluation_plan(
+        self, model: torch.nn.Module, dataset: EncodedSet
+    ) -> list[NDArray[np.int64]]:
+        processes = self._accelerator.num_processes
+
+        def share(process: int) -> list[NDArray[np.int64]]:
+            return evaluation_plan(dataset, self.layout, self.evaluation_tokens, process, processes)
+
+        plan = share(self._accelerator.process_index)
+        return _padded(plan, map(share, range(processes))) if is_sharded(model) else plan
 
     @torch.no_grad()
     def _evaluate(
@@ -114,7 +127,8 @@ class MicroBatches:
     ) -> torch.Tensor:
         sums = self.zero_sums()
         for rows in plan:
-            _, found = self._forward(model, [dataset.sequence(row) for row in rows.tolist()])
+            sequences = [dataset.sequence(row) for row in rows.tolist()]
+            _, found = self._forward(model, sequences or [dataset.sequence(0).part(0, 0)])
             sums += found
         return sums
 
@@ -122,14 +136,17 @@ class MicroBatches:
         self, model: torch.nn.Module, step: StepBatch, plan: Sequence[NDArray[np.int64]]
     ) -> torch.Tensor:
         sums = self.zero_sums()
-        # DistributedDataParallel averages gradients over processes; the loss is a sum.
+        # Gradients are averaged over processes, sharded or not; the loss is a sum.
         scale = self._accelerator.num_processes / step.label_tokens
         for number, rows in enumerate(plan, start=1):
             last = number == len(plan)
             with contextlib.nullcontext() if last else self._accelerator.no_sync(model):
-                loss, found = self._forward(model, [step.sequences[row] for row in rows.tolist()])
+                sequences = [step.sequences[row] for row in rows.tolist()]
+                loss, found = self._forward(model, sequences or [step.sequences[0].part(0, 0)])
                 self._accelerator.backward(loss * scale)
             sums += found
+        if is_sharded(model):
+            average_gradients(model)
         return sums
 
     def _forward(
@@ -150,7 +167,7 @@ class MicroBatches:
         if not should_reduce_batch_size(error):
             raise error
         # Other processes would go on with what this one begins anew.
-        alone = all(len(rows) == 1 for rows in plan)
+        alone = all(len(rows) <= 1 for rows in plan)
         if alone or self._accelerator.num_processes > 1:
             raise UserError(
                 Problem(
@@ -177,4 +194,18 @@ def _most(
     return max(
         layout.tokens(len(rows), int(lengths[rows].max()), int(lengths[rows].sum()))
         for rows in plan
+        if len(rows)
     )
+
+
+def _padded(
+    plan: Sequence[NDArray[np.int64]], of_all: Iterable[Sequence[NDArray[np.int64]]]
+) -> list[NDArray[np.int64]]:
+    """Adds passes of no row: processes that share a model run equally many, or wait for ever.
+
+    Args:
+        plan: This process's passes.
+        of_all: Those of every process.
+    """
+    missing = max(map(len, of_all)) - len(plan)
+    return [*plan, *(np.zeros(0, dtype=np.int64) for _ in range(missing))]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def count() -> int:
@@ -33,3 +37,19 @@ def local_index() -> int:
 def are_launched() -> bool:
     """Tells whether this process was started as one of several."""
     return "RANK" in os.environ
+
+
+def join() -> None:
+    """Joins the other processes, as the trainer does if nobody has before."""
+    import torch
+    from accelerate import PartialState
+
+    PartialState(cpu=not torch.cuda.is_available())
+
+
+def device() -> torch.device:
+    """Names the accelerator of this process, or the processor where there is none."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return torch.device("cuda", local_index()) if cuda else torch.device("cpu")

@@ -17,7 +17,7 @@ from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 _PACKAGE = "kfp-llm-tuning"
 # Of the arguments, these change no number of the result.
-_WITHOUT_EFFECT = ("display_name", "report_to")
+_WITHOUT_EFFECT = ("display_name", "report_to", "sharding")
 _TITLES = {
     "checkpoint": "the base model",
     "train": "the training set",

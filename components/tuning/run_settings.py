@@ -15,6 +15,7 @@ from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.forward_trial import plan_forward
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
+from kfp_llm_tuning.components.models.sharded_model import settle
 from kfp_llm_tuning.components.models.token_batch import TokenBatch
 from kfp_llm_tuning.components.tuning import memory, processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
@@ -26,7 +27,6 @@ from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 logger = logging.getLogger(__name__)
 
-_CPU = torch.device("cpu")
 # Tokens of a forward pass. More are no faster on a processor and take memory that a laptop has not:
 # 4 steps of 8 x 224 tokens (135M parameters, fp32) took 40, 38, 40 and 43 processor seconds and
 # 5.5, 3.8, 2.5 and 1.9 GiB in 1, 2, 4 and 8 passes a step.
@@ -48,6 +48,7 @@ class RunSettings:
         plan: How the model is called.
         budget: What one forward pass of one device may hold.
         use_cpu: Whether to leave an accelerator alone.
+        sharded: Whether the run's processes share the model's weights.
     """
 
     arguments: TuningArguments
@@ -56,6 +57,7 @@ class RunSettings:
     plan: ForwardPlan
     budget: TokenBudget
     use_cpu: bool = False
+    sharded: bool = False
 
     def training_arguments(self, *, evaluate: bool) -> TrainingArguments:
         """Translates into Trainer's own arguments.
@@ -89,6 +91,8 @@ class RunSettings:
             eval_strategy="steps" if evaluate else "no",
             eval_steps=asked.evaluation_interval if evaluate else None,
             save_strategy="steps",
+            # Trainer writes no optimiser of a model that is sharded; ours does.
+            save_only_model=self.sharded,
             save_steps=asked.steps_between_checkpoints,
             ddp_find_unused_parameters=False,
             disable_tqdm=True,
@@ -124,13 +128,18 @@ def decide_settings(
     Returns:
         The settings.
     """
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", processes.local_index()) if cuda else _CPU
-    base.model.to(device)
+    device = processes.device()
+    cuda = device.type == "cuda"
+    if not base.is_placed:
+        base.model.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=base.bf16):
         plan = plan_forward(base.model, packed=cuda)
-        take_fast_path(Situation(base.model, plan, base.bf16, arguments.train_steps))
+        if not base.sharded:  # Each process would try and decide for itself.
+            take_fast_path(Situation(base.model, plan, base.bf16, arguments.train_steps))
         budget = _fitting(base, plan, device, sets.longest, arguments.micro_batch_tokens)
+    if base.sharded:
+        settle(base.model)
+        budget = _smallest(budget)
     logger.info("Forward pass: %s.", plan.describe())
     return RunSettings(
         arguments=arguments,
@@ -139,6 +148,18 @@ def decide_settings(
         plan=plan,
         budget=budget,
         use_cpu=not cuda,
+        sharded=base.sharded,
+    )
+
+
+def _smallest(budget: TokenBudget) -> TokenBudget:
+    """Gives all processes the same: those that share a model run equally many passes."""
+    budgets = [budget] * processes.count()
+    torch.distributed.all_gather_object(budgets, budget)
+    return TokenBudget(
+        min(one.training for one in budgets),
+        min(one.evaluation for one in budgets),
+        min((one.recomputed_every for one in budgets if one.recomputed_every), default=0),
     )
 
 

@@ -12,6 +12,13 @@ import torch
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.models.causal_model import load_causal_model, load_config
+from kfp_llm_tuning.components.models.four_bit_model import load_4bit_model
+from kfp_llm_tuning.components.models.sharded_model import (
+    call_through_shards,
+    load_sharded_model,
+    make_equal,
+)
+from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 
@@ -23,23 +30,42 @@ class TrainableModel:
         model: A causal language model; a PEFT model where adapters are tuned.
         dtype: The type of the checkpoint's weights, which the tuned model keeps.
         bf16: Whether to compute in bfloat16.
+        folder: The checkpoint, where no process may have its weights whole.
+        sharded: Whether the run's processes share the weights.
+        quantised: Whether the frozen weights are in 4 bits.
     """
 
     model: Any
     dtype: torch.dtype
     bf16: bool
+    folder: Path = Path()
+    sharded: bool = False
+    quantised: bool = False
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the weights are where they are trained, and cannot be moved."""
+        return self.sharded or self.quantised
+
+    @property
+    def is_merged_from_files(self) -> bool:
+        """Whether adapters are merged into the checkpoint's files: no process has its weights."""
+        return self.is_placed and hasattr(self.model, "peft_config")
 
 
-def load_trainable(folder: Path, arguments: TuningArguments, *, bf16: bool) -> TrainableModel:
+def load_trainable(
+    folder: Path, arguments: TuningArguments, *, bf16: bool, sharded: bool = False
+) -> TrainableModel:
     """Loads a checkpoint for training.
 
     Args:
         folder: The checkpoint in Hugging Face layout.
         arguments: Whether adapters or all weights are trained, and which.
         bf16: Whether to compute in bfloat16.
+        sharded: Whether the run's processes share the weights; all of them must call this.
 
     Returns:
-        The model, on the CPU.
+        The model, on the CPU; one that is sharded or in 4 bits on its device.
 
     Raises:
         UserError: If adapters are asked for at modules that the model does not have, or the
@@ -52,11 +78,21 @@ def load_trainable(folder: Path, arguments: TuningArguments, *, bf16: bool) -> T
     own = load_config(folder).dtype or torch.float32
     # Trained weights need float32 to take up small updates; frozen ones may stay short.
     short = arguments.tuning == "adapter" and bf16 and own != torch.float32
-    model = load_causal_model(folder, torch.bfloat16 if short else torch.float32)
+    dtype = torch.bfloat16 if short else torch.float32
+    if sharded:
+        processes.join()
+        model = load_sharded_model(folder, dtype, processes.count(), bf16=bf16)
+    elif arguments.load_in_4bit:
+        model = load_4bit_model(folder, dtype, processes.device(), bf16=bf16)
+    else:
+        model = load_causal_model(folder, dtype)
     _freeze_where_no_text_passes(model)
     if arguments.tuning == "adapter":
         model = with_adapter(model, arguments)
-    return TrainableModel(model, own, bf16)
+        if sharded:
+            call_through_shards(model)
+            make_equal(model)
+    return TrainableModel(model, own, bf16, folder, sharded, arguments.load_in_4bit)
 
 
 def _freeze_where_no_text_passes(model: Any) -> None:

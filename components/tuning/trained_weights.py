@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from kfp_llm_tuning.components.models.sharded_model import shard_of
+
 
 def weights_to_save(model: Any) -> dict[str, torch.Tensor]:
     """Names what a checkpoint holds.
@@ -27,8 +29,12 @@ def largest_weight(model: torch.nn.Module) -> float:
     """Gives the largest absolute value; it is not finite where any trained weight is not.
 
     Args:
-        model: At least one of its weights is trained.
+        model: At least one of its weights is trained. Of a sharded one this process's part counts.
     """
-    weights = [p.detach() for p in model.parameters() if p.requires_grad]
+    weights = [shard_of(p.detach()) for p in model.parameters() if p.requires_grad]
+    # A process may hold nothing of a weight that has fewer rows than there are processes.
+    weights = [weight for weight in weights if weight.numel()]
+    if not weights:
+        return 0.0
     norms = torch._foreach_norm(weights, ord=float("inf"))
     return float(torch.stack([norm.float() for norm in norms]).max())

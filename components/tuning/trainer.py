@@ -39,6 +39,14 @@ from kfp_llm_tuning.components.tuning.memory import peak_bytes
 from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
 from kfp_llm_tuning.components.tuning.run_settings import RunSettings
 from kfp_llm_tuning.components.tuning.run_state import RunState
+from kfp_llm_tuning.components.tuning.shared_states import (
+    holds_shared_states,
+    read_optimizer,
+    read_weights,
+    shared_states,
+    write_shared,
+    writers,
+)
 from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     EVALUATION_CORRECT,
     EVALUATION_COUNT,
@@ -99,6 +107,8 @@ class LabelOnlyTrainer(Trainer):
         self._evaluation_set = sets.evaluation
         self._micro_batches = MicroBatches(self.accelerator, settings.plan, settings.budget)
         self._saving = BackgroundSaving()
+        # Where processes share what is trained, each writes its part of a checkpoint.
+        self._writers = writers() if settings.sharded and arguments.tuning == "full" else None
         # Since the last logging.
         self._sums = self._micro_batches.zero_sums()
         self._tokens = 0
@@ -268,7 +278,8 @@ class LabelOnlyTrainer(Trainer):
     # Checkpoints
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        self._check_finite(largest_weight(self.model))
+        largest = torch.tensor([largest_weight(self.model)], device=self.args.device)
+        self._check_finite(float(self.accelerator.gather(largest).max()))
         self._tell_saved(wait=True)
         step = self.state.global_step
         if self.args.should_save:
@@ -282,6 +293,7 @@ class LabelOnlyTrainer(Trainer):
             self.state.save_to_json(str(folder / _TRAINER_STATE))
             torch.save(self.lr_scheduler.state_dict(), folder / _SCHEDULER)
             self._state_now().save(folder, sums.tolist())
+        if self.args.should_save or self._writers:
             self._write_states(folder, step)
 
     def _save_rng_state(self, output_dir: str) -> None:
@@ -301,14 +313,22 @@ class LabelOnlyTrainer(Trainer):
 
     def _write_states(self, folder: Path, step: int) -> None:
         """Writes weights and optimiser while training goes on."""
-        states = {"model": weights_to_save(self.model), "optimizer": self.optimizer.state_dict()}
+        if self._writers:
+            states = shared_states(self.model, self.optimizer.optimizer)
+        else:
+            weights = weights_to_save(self.model)
+            states = {"model": weights, "optimizer": self.optimizer.state_dict()}
         selecting = self._arguments.enable_checkpoint_selection
         best_step = self.run_state.best.step if selecting else 0
 
         def write(states: dict[str, Any]) -> None:
-            self._save(str(folder), state_dict=states["model"])
-            torch.save(states["optimizer"], folder / _OPTIMIZER)
-            self._checkpoints.commit(step, best_step=best_step)
+            if self._writers:
+                write_shared(states, folder, self._writers)
+            else:
+                self._save(str(folder), state_dict=states["model"])
+                torch.save(states["optimizer"], folder / _OPTIMIZER)
+            if self.args.should_save:
+                self._checkpoints.commit(step, best_step=best_step)
 
         self._saving.start(states, write)
 
@@ -339,6 +359,30 @@ class LabelOnlyTrainer(Trainer):
             checkpoint: A whole checkpoint.
         """
         self._load_from_checkpoint(str(checkpoint))
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        checkpoint = Path(resume_from_checkpoint)
+        if self._writers or holds_shared_states(checkpoint):
+            read_weights(self.model, checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not (self._writers or holds_shared_states(Path(checkpoint))):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+
+        def whole() -> dict[str, Any]:
+            state: dict[str, Any] = torch.load(Path(checkpoint, _OPTIMIZER), mmap=True)
+            return state
+
+        read_optimizer(self.model, self.optimizer.optimizer, Path(checkpoint), whole)
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint, _SCHEDULER)))
+
+    def _sync_replicated_trainable_parameters(self, model: torch.nn.Module) -> None:
+        """Leaves adapters alone: they are equal, and averaged once a step, not with each pass."""
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """Warns of weights that are missing, but for tied ones, which a checkpoint holds once."""

@@ -26,6 +26,7 @@ from kfp_llm_tuning.components.tuning.arithmetic import computes_in_bf16
 from kfp_llm_tuning.components.tuning.checkpoint_exchange import newest_of_all, on_all
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
 from kfp_llm_tuning.components.tuning.export import TunedModel, export_model
+from kfp_llm_tuning.components.tuning.exported_weights import check_mergeable
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.places import TuningPaths
 from kfp_llm_tuning.components.tuning.progress import format_seconds
@@ -33,6 +34,7 @@ from kfp_llm_tuning.components.tuning.reporter import Reporter
 from kfp_llm_tuning.components.tuning.run_identity import identify
 from kfp_llm_tuning.components.tuning.run_settings import RunSettings, decide_settings
 from kfp_llm_tuning.components.tuning.saving_trial import try_saving
+from kfp_llm_tuning.components.tuning.sharding import decides_to_shard
 from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel, load_trainable
 from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets, open_sets
@@ -89,7 +91,10 @@ class _Run:
         tokenizer = self._inspected_tokenizer(folder)
         newest = newest_of_all(self.checkpoints)
         bf16 = computes_in_bf16(self.arguments.precision, newest)
-        base = load_trainable(folder, self.arguments, bf16=bf16)
+        sharded = decides_to_shard(self.arguments, folder, bf16=bf16)
+        base = load_trainable(folder, self.arguments, bf16=bf16, sharded=sharded)
+        if base.is_merged_from_files:
+            check_mergeable(base.model, folder)
         self.sets.check_model(base.model)
         self._try_saving(base.model, tokenizer)
         settings = decide_settings(self.arguments, base, self.sets, self.checkpoints)
@@ -114,7 +119,7 @@ class _Run:
             **provenance.describe_model(self.reference, folder, base),
             **provenance.describe_data(self.sets),
         }
-        if processes.is_main():
+        if processes.is_main() or base.sharded:
             self._export(trainer, tokenizer, base, facts)
         trainer.accelerator.wait_for_everyone()
         logger.info(
@@ -192,13 +197,14 @@ class _Run:
     ) -> None:
         model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
         stop = self._stop_token_ids(tokenizer)
-        tuned = TunedModel(model, tokenizer, base.dtype, stop, facts)
+        from_files = base.folder if base.is_placed else None
+        tuned = TunedModel(model, tokenizer, base.dtype, stop, facts, from_files)
         kept = (
             f"Nothing of the training is lost: its end is kept in {self.checkpoints.path}, and the "
             "same command, run again, saves the model without training."
         )
         try:
-            export_model(tuned, self.paths.output)
+            export_model(tuned, self.paths.output, writes=processes.is_main())
         except OSError as error:
             what = f"cannot save the model: {error.strerror or error}."
             raise UserError(Problem(what, str(self.paths.output), fix=kept)) from error

@@ -37,10 +37,10 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def small_model(kind: str, vocabulary: int = 64, *, lora: bool = False) -> Any:
+def small_model(kind: str, vocabulary: int = 64, *, lora: bool = False, **changes: Any) -> Any:
     """A model of a kind in float32, in training mode; adapters are not zero."""
     torch.manual_seed(0)
-    config = CONFIG_MAPPING[kind](vocab_size=vocabulary, **SIZES, **MODELS[kind])
+    config = CONFIG_MAPPING[kind](vocab_size=vocabulary, **SIZES, **MODELS[kind], **changes)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     if lora:
         model = get_peft_model(model, LoraConfig(target_modules="all-linear"))

@@ -39,7 +39,7 @@ class Run:
 
     def __init__(self, folder: Path, model: Path, train: Path, evaluation: Path | None) -> None:
         self.folder = folder
-        self._model = model
+        self.model = model
         self.paths = TuningPaths(
             train, evaluation, folder / "model", folder / "metrics", folder / "checkpoints"
         )
@@ -51,11 +51,23 @@ class Run:
         if evaluation is not None:
             shutil.copytree(evaluation, bucket / "evaluation")
         return Run(
-            bucket / "run", self._model, bucket / "train", evaluation and bucket / "evaluation"
+            bucket / "run", self.model, bucket / "train", evaluation and bucket / "evaluation"
         )
 
+    def going_on(self, name: str, number: int, step: int | None = None) -> Run:
+        """Another run, which finds this one's checkpoints; up to a step, or all."""
+        train, evaluation = self.paths.train_dataset, self.paths.evaluation_dataset
+        folder = self.folder.parent / f"{name}-{number}"
+        other = Run(folder, self.model, train, evaluation)
+        shutil.copytree(self.paths.checkpoints, other.paths.checkpoints)
+        for path in other.paths.checkpoints.glob("step-*"):
+            if step is not None and int(path.name[5:]) > step:
+                shutil.rmtree(path)
+        shutil.copytree(self.paths.metrics, other.paths.metrics)
+        return other
+
     def arguments(self, **changes: Any) -> TuningArguments:
-        return TuningArguments(**(DEFAULTS | {"model_reference": str(self._model)} | changes))
+        return TuningArguments(**(DEFAULTS | {"model_reference": str(self.model)} | changes))
 
     def tune(self, callbacks: Sequence[Any] = (), **changes: Any) -> dict[str, Any]:
         return tune(self.arguments(**changes), self.paths, callbacks)

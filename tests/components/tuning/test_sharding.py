@@ -1,0 +1,229 @@
+"""Processes that share a model's weights train it as one process does."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from kfp_llm_tuning.components.common.errors import UserError
+from kfp_llm_tuning.components.tuning import sharding
+from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from tests.components.encoded_sets import EOS, VOCABULARY
+from tests.components.small_models import small_model
+from tests.components.tuning.runs import DEFAULTS, Run, assert_close_history, start
+
+LONG = DEFAULTS | {"train_steps": 200, "evaluation_interval": 50, "checkpoint_interval": 100}
+LONG |= {"learning_rate": 1e-3}
+SHARED = DEFAULTS | {"sharding": "full"}
+KILLS = 5
+
+
+@pytest.fixture
+def make_shaped_run(
+    tmp_path: Path, tiny_model: Path, train_folder: Path, evaluation_folder: Path
+) -> Callable[..., Run]:
+    """Makes runs of small models of other shapes."""
+
+    def make(shape: str, name: str) -> Run:
+        model = tmp_path / shape
+        if not model.exists():
+            shutil.copytree(tiny_model, model)
+            # Qwen's small models have one matrix for what is read and what is written.
+            tied = shape == "qwen3"
+            made = small_model(shape, VOCABULARY, eos_token_id=EOS, tie_word_embeddings=tied)
+            made.save_pretrained(model)
+        return Run(tmp_path / name, model, train_folder, evaluation_folder)
+
+    return make
+
+
+def finish(run: Run, processes: int = 2, **changes: Any) -> str:
+    """Runs the tuner's command; returns what it wrote."""
+    process = start([*run.command(**changes), "--processes", str(processes)])
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def assert_equal_weights(run: Run, expected: Run) -> None:
+    """Bit for bit."""
+    found = run.weights()
+    assert found.keys() == expected.weights().keys()
+    for name, weight in expected.weights().items():
+        assert torch.equal(found[name], weight), name
+
+
+def assert_close_weights(run: Run, expected: Run) -> None:
+    found = run.weights()
+    assert found.keys() == expected.weights().keys()
+    for name, weight in expected.weights().items():
+        assert torch.allclose(found[name], weight, atol=2e-4), name
+
+
+def test_two_processes_share_what_they_train(make_run: Callable[..., Run], whole_run: Run) -> None:
+    run = make_run()
+    # So few tokens that they would run unequal numbers of forward passes, and wait for ever.
+    output = finish(run, sharding="full", micro_batch_tokens=24)
+    assert "Weights are shared over 2 processes" in output
+    assert "logits at label positions" in output
+    assert_close_history(run, whole_run)
+    assert_close_weights(run, whole_run)
+
+
+@pytest.mark.parametrize(
+    ("memory", "changes", "expected"),
+    [
+        (24_000, {}, False),
+        (18_000, {}, True),
+        (18_000, {"sharding": "none"}, False),
+        (24_000, {"sharding": "full"}, True),
+        (4_000, {"tuning": "adapter"}, False),
+        (1_900, {"tuning": "adapter"}, True),
+        (1_900, {"tuning": "adapter", "load_in_4bit": True}, False),
+    ],
+)
+def test_auto_shards_what_a_device_does_not_hold(
+    memory: int,
+    changes: dict[str, Any],
+    expected: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save_file({"weight": torch.zeros(700)}, tmp_path / "model.safetensors")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(sharding, "_smallest_device", lambda: memory)
+    asked = TuningArguments(model_reference="any", **{"tuning": "full"} | changes)
+    assert sharding.decides_to_shard(asked, tmp_path, bf16=True) is expected
+
+
+def test_processors_share_nothing_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = TuningArguments(model_reference="any", tuning="full")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not sharding.decides_to_shard(asked, tmp_path, bf16=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tuning": "full"}, "only adapters beside them"),
+        ({"sharding": "full"}, "cannot be spread over processes"),
+    ],
+)
+def test_4_bits_are_refused_where_they_cannot_be(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        TuningArguments(model_reference="any", load_in_4bit=True, **changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["llama", "qwen3"])
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({"tuning": "full", "sharding": "full"}, (2, 4)),
+        ({"tuning": "adapter", "sharding": "full"}, (2, 4)),
+        ({"tuning": "adapter", "load_in_4bit": True}, (2, 4)),
+    ],
+    ids=["full", "adapter", "4bit"],
+)
+def test_losses_are_those_of_one_process(
+    make_shaped_run: Callable[..., Run],
+    shape: str,
+    changes: dict[str, Any],
+    counts: tuple[int, ...],
+) -> None:
+    asked = LONG | changes
+    alone = make_shaped_run(shape, "alone")
+    finish(alone, 1, **asked)
+    for count in counts:
+        run = make_shaped_run(shape, f"of-{count}")
+        finish(run, count, **asked)
+        for entry, expected in zip(run.history(), alone.history(), strict=True):
+            assert entry == pytest.approx(expected, rel=1e-5)
+        assert_close_weights(run, alone)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_four_processes_is_read_by_any_number(
+    make_shaped_run: Callable[..., Run],
+) -> None:
+    saved = make_shaped_run("qwen3", "saved")
+    finish(saved, 4, **SHARED)
+    for count in (1, 2, 3):
+        ended = saved.going_on("ended", count)
+        finish(ended, count, **SHARED)
+        assert_equal_weights(ended, saved)
+        halfway = saved.going_on("halfway", count, step=6)
+        finish(halfway, count, **SHARED)
+        assert_close_history(halfway, saved)
+        assert_close_weights(halfway, saved)
+
+
+@pytest.mark.slow
+def test_processes_share_what_one_process_saved(make_shaped_run: Callable[..., Run]) -> None:
+    saved = make_shaped_run("llama", "saved")
+    finish(saved, 1, **SHARED)
+    ended = saved.going_on("ended", 2)
+    finish(ended, 2, **SHARED)
+    assert_equal_weights(ended, saved)
+    halfway = saved.going_on("halfway", 2, step=6)
+    finish(halfway, 2, **SHARED)
+    assert_close_history(halfway, saved)
+    assert_close_weights(halfway, saved)
+
+
+@pytest.mark.slow
+def test_a_killed_process_costs_nothing_but_time(make_shaped_run: Callable[..., Run]) -> None:
+    asked = SHARED | {"train_steps": 150, "checkpoint_interval": 5}
+    expected = make_shaped_run("llama", "whole")
+    finish(expected, 2, **asked)
+    run = make_shaped_run("llama", "killed")
+    chance = random.Random(0)
+    kills = 0
+    while kills < KILLS:
+        process = start([*run.command(**asked), "--processes", "2"])
+        before = max(run.steps_on_disk(), default=0)
+        deadline = time.monotonic() + 120
+        while max(run.steps_on_disk(), default=0) == before and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.4))
+        workers = psutil.Process(process.pid).children() if process.poll() is None else []
+        if not workers:
+            break
+        chance.choice(workers).kill()
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode, output
+        kills += 1
+    assert kills
+    finish(run, 2, **asked)
+    assert run.history() == expected.history()
+    assert_equal_weights(run, expected)
+
+
+@pytest.mark.slow
+def test_weights_in_4_bits_are_merged_into_those_of_the_base(
+    make_shaped_run: Callable[..., Run],
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    run = make_shaped_run("llama", "run")
+    finish(run, 1, **DEFAULTS | {"tuning": "adapter", "load_in_4bit": True})
+    base = AutoModelForCausalLM.from_pretrained(run.model)
+    merged = PeftModel.from_pretrained(base, run.paths.output / "adapter").merge_and_unload()
+    expected = merged.state_dict()
+    for name, weight in run.weights().items():
+        assert torch.equal(weight, expected[name]), name
+    assert not hasattr(AutoModelForCausalLM.from_pretrained(run.paths.output), "hf_quantizer")
