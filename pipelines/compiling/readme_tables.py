@@ -137,8 +137,7 @@ def machines_table() -> str:
     """
     from kfp_llm_tuning.pipelines.planning.machine_table import TITLES, notes, rows
 
-    header = tuple(title.capitalize() for title in TITLES)
-    table = _table(header, [row.texts for row in rows()])
+    table = _table(TITLES, [row.texts for row in rows()])
     return "\n\n".join([table, *notes()])
 
 
