@@ -128,6 +128,7 @@ def _run_once(count: int, command: Sequence[str], machines: Machines) -> set[int
 
 def _meet_and_run(count: int, command: Sequence[str], machines: Machines) -> None:
     """Runs the processes; tries again to meet the other machines until their time is over."""
+    from torch.distributed import DistError
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import elastic_launch
 
@@ -138,7 +139,7 @@ def _meet_and_run(count: int, command: Sequence[str], machines: Machines) -> Non
         try:
             elastic_launch(_configuration(count, machines), sys.executable)(*command)
             return
-        except RendezvousError as error:
+        except (RendezvousError, DistError) as error:
             # The first machine is not up yet, or still is what it was before another was lost.
             if machines.count == 1:
                 raise
