@@ -38,7 +38,7 @@ class Image:
 # By the target of the container file.
 IMAGES = {
     "python": Image(".[tuning,wandb,vertex,kubeflow]", torch_index="CPU_TORCH_INDEX"),
-    "gpu": Image(".[tuning,gpu,wandb,vertex,kubeflow]", torch_index="CUDA_TORCH_INDEX"),
+    "gpu": Image(".[tuning,gpu,4bit,wandb,vertex,kubeflow]", torch_index="CUDA_TORCH_INDEX"),
     "serving": Image(".[serving]", torch_index="CPU_TORCH_INDEX"),
     "serving-gpu": Image(
         ".[serving,serving-gpu,kubeflow]",
