@@ -46,6 +46,7 @@ MODELS = [
     "huggingface-hub>=1.31,<3",  # a major renames its errors
     "accelerate>=1.12",
     "joblib>=1.4",
+    "safetensors>=0.6",
 ]
 
 EXTRAS = {

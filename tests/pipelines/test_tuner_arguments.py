@@ -30,7 +30,11 @@ OTHER_VALUES: dict[str, tuple[Any, Any]] = {
     "display_name": ("another-name", "another-name"),
     "tuning": ("full", "full"),
     "enable_checkpoint_selection": ("true", True),
+    # Refused with what else is given; see `ALONE`.
+    "load_in_4bit": ("false", False),
 }
+# Arguments that may not be given with the others' values here, and their own.
+ALONE = {"load_in_4bit": True}
 
 
 def another(argument: Parameter) -> Any:
@@ -45,7 +49,7 @@ def another(argument: Parameter) -> Any:
 
 
 GIVEN = {
-    name: OTHER_VALUES.get(name, (another(argument), another(argument)))
+    name: OTHER_VALUES[name] if name in OTHER_VALUES else (another(argument),) * 2
     for name, argument in ARGUMENTS.items()
 }
 EXPECTED = {name: expected for name, (_, expected) in GIVEN.items()}
@@ -123,7 +127,14 @@ def local_spec(tmp_path_factory: pytest.TempPathFactory) -> Spec:
 def test_what_is_given_is_not_what_the_tuner_does_anyway(local_spec: Spec, tmp_path: Path) -> None:
     usual = {"project": "p", "model_display_name": "m", "large_model_reference": "qwen3-1.7b"}
     arguments = TuningArguments.from_json(composed(local_spec, usual, tmp_path)[1])
-    assert not [name for name, value in EXPECTED.items() if getattr(arguments, name) == value]
+    same = {name for name, value in EXPECTED.items() if getattr(arguments, name) == value}
+    assert same == set(ALONE)
+
+
+def test_what_others_exclude_is_handed_over_too(local_spec: Spec, tmp_path: Path) -> None:
+    given = {"project": "p", "model_display_name": "m", "large_model_reference": "qwen3-1.7b"}
+    payload = composed(local_spec, given | {"tuner_arguments": ALONE}, tmp_path)[1]
+    assert ALONE.items() <= json.loads(payload).items()
 
 
 def test_a_run_on_this_machine_hands_over_every_argument(

@@ -59,7 +59,7 @@ def test_a_base_that_cannot_be_tuned_is_told_before_it_is_loaded(
 
 
 def test_an_export_that_fails_loses_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

@@ -119,7 +119,7 @@ def test_a_run_that_is_ready(cluster: LocalKubernetes, call: Call, plan_words: l
         "400 examples can be tuned on",
         "200 steps of 8 examples, 4.00 epochs",
         "✓ steps            200 steps: chosen for classification, the task found in the data",
-        "1.8 million weights, all weights, on 4 devices",
+        "1.82 million weights, all weights, on 4 devices",
         "$12.50 an hour, as given",
         "✓ Ready to submit.",
     ):
