@@ -17,11 +17,10 @@ from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
 from kfp_llm_tuning.components.models.generation_settings import savable_settings
 from kfp_llm_tuning.components.tuning.exported_weights import (
     architecture,
-    has_adapters,
     write_merged_weights,
     write_shared_weights,
 )
-from kfp_llm_tuning.components.tuning.trained_weights import weights_to_save
+from kfp_llm_tuning.components.tuning.trained_weights import has_adapters, weights_to_save
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig

@@ -24,11 +24,6 @@ from kfp_llm_tuning.components.models.weights import read_tensors
 _MOST_FILE_BYTES = 5 * 10**9
 
 
-def has_adapters(model: Any) -> bool:
-    """Tells whether a model is PEFT's."""
-    return hasattr(model, "peft_config")
-
-
 def architecture(causal: Any) -> str:
     """Names a model's class as its configuration does; that of a sharded one has another name."""
     return type(causal).__name__.removeprefix("FSDP")

@@ -8,7 +8,7 @@ model read a checkpoint of one that did not.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,10 @@ from torch.distributed.checkpoint.state_dict import (
 
 from kfp_llm_tuning.components.models.sharded_model import settle
 from kfp_llm_tuning.components.tuning import processes
+from kfp_llm_tuning.components.tuning.file_exchange import send_file, told_by_all, told_by_one
 
 # torch.distributed.checkpoint's own: without it there is none.
 _METADATA = ".metadata"
-# How much of a file is handed over at once.
-_PART_BYTES = 64 * 2**20
 _BY_NAME = StateDictOptions(flatten_optimizer_state_dict=True)
 
 
@@ -71,42 +70,19 @@ def write_shared(states: Mapping[str, Any], folder: Path, group: Any) -> None:
 
 
 def _hand_to_first(folder: Path, group: Any) -> None:
-    """Sends what stands on other machines' disks to the first process."""
-    own = [path for path in folder.glob(f"__{processes.index()}_*")]
-    named: list[list[str]] = [[]] * processes.count()
-    torch.distributed.all_gather_object(named, [path.name for path in own], group)
+    """Sends what stands on other machines' disks to the first process, and deletes it there."""
+    own = [path.name for path in folder.glob(f"__{processes.index()}_*")]
+    named = told_by_all(own, group)
     absent = [[name for name in names if not (folder / name).exists()] for names in named]
-    told = [absent]
-    torch.distributed.broadcast_object_list(told, 0, group)
-    for sender, names in enumerate(told[0]):
+    absent = told_by_one(absent, 0, group)
+    for sender, names in enumerate(absent):
+        has_or_takes = processes.is_main() or processes.index() == sender
         for name in names:
-            _send(folder / name, sender, group)
-    if any(told[0][processes.index()]):
-        torch.distributed.barrier(group)
+            send_file(folder / name if has_or_takes else None, sender, group)
+    # Others of this machine have sent theirs too.
+    torch.distributed.barrier(group)
+    if absent[processes.index()]:
         shutil.rmtree(folder, ignore_errors=True)
-    else:
-        torch.distributed.barrier(group)
-
-
-def _send(path: Path, sender: int, group: Any) -> None:
-    sends, receives = processes.index() == sender, processes.is_main()
-    position = 0
-    while True:
-        part = _read(path, position) if sends else b""
-        told = [part]
-        torch.distributed.broadcast_object_list(told, sender, group)
-        if not told[0]:
-            return
-        position += len(told[0])
-        if receives:
-            with path.open("ab") as stream:
-                stream.write(told[0])
-
-
-def _read(path: Path, position: int) -> bytes:
-    with path.open("rb") as stream:
-        stream.seek(position)
-        return stream.read(_PART_BYTES)
 
 
 def read_weights(model: Any, checkpoint: Path) -> None:
@@ -124,19 +100,17 @@ def read_weights(model: Any, checkpoint: Path) -> None:
         _load(weights, checkpoint, dcp.HuggingFaceStorageReader(str(checkpoint)))
 
 
-def read_optimizer(
-    model: Any, optimizer: Any, checkpoint: Path, whole: Callable[[], dict[str, Any]]
-) -> None:
+def read_optimizer(model: Any, optimizer: Any, checkpoint: Path, whole: Path) -> None:
     """Reads the optimiser's state; every process must call it.
 
     Args:
         model: The model, sharded or not; not wrapped.
         optimizer: torch's own.
         checkpoint: Where :func:`write_shared` wrote, or another.
-        whole: Reads another's: the optimiser's own ``state_dict()``.
+        whole: The file that another holds in the place: the optimiser's own ``state_dict()``.
     """
     if not holds_shared_states(checkpoint):
-        everything = _by_name(model, optimizer, whole())
+        everything = _by_name(model, optimizer, torch.load(whole, mmap=True))
         options = StateDictOptions(full_state_dict=True)
         set_optimizer_state_dict(model, optimizer, everything, options=options)
         return

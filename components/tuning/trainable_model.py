@@ -20,6 +20,7 @@ from kfp_llm_tuning.components.models.sharded_model import (
 )
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.trained_weights import has_adapters
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class TrainableModel:
     @property
     def is_merged_from_files(self) -> bool:
         """Whether adapters are merged into the checkpoint's files: no process has its weights."""
-        return self.is_placed and hasattr(self.model, "peft_config")
+        return self.is_placed and has_adapters(self.model)
 
 
 def load_trainable(

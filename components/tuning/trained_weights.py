@@ -9,6 +9,11 @@ import torch
 from kfp_llm_tuning.components.models.sharded_model import shard_of
 
 
+def has_adapters(model: Any) -> bool:
+    """Tells whether a model is PEFT's."""
+    return hasattr(model, "peft_config")
+
+
 def weights_to_save(model: Any) -> dict[str, torch.Tensor]:
     """Names what a checkpoint holds.
 
@@ -19,7 +24,7 @@ def weights_to_save(model: Any) -> dict[str, torch.Tensor]:
         Of adapters what is trained, else all; not copied.
     """
     weights: dict[str, torch.Tensor] = model.state_dict()
-    if not hasattr(model, "peft_config"):
+    if not has_adapters(model):
         return weights
     trained = {name for name, one in model.named_parameters() if one.requires_grad}
     return {name: weight for name, weight in weights.items() if name in trained}

@@ -32,21 +32,15 @@ from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.encoded_set import StepBatch
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
 from kfp_llm_tuning.components.tuning.background_saving import BackgroundSaving
+from kfp_llm_tuning.components.tuning.checkpoint_states import CheckpointStates
 from kfp_llm_tuning.components.tuning.early_stopping import EarlyStopping
+from kfp_llm_tuning.components.tuning.file_exchange import told_by_all
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.interruption_callback import InterruptionCallback
 from kfp_llm_tuning.components.tuning.memory import peak_bytes
 from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
 from kfp_llm_tuning.components.tuning.run_settings import RunSettings
 from kfp_llm_tuning.components.tuning.run_state import RunState
-from kfp_llm_tuning.components.tuning.shared_states import (
-    holds_shared_states,
-    read_optimizer,
-    read_weights,
-    shared_states,
-    write_shared,
-    writers,
-)
 from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     EVALUATION_CORRECT,
     EVALUATION_COUNT,
@@ -55,13 +49,13 @@ from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     TRAIN_COUNT,
     TRAIN_LOSS,
 )
-from kfp_llm_tuning.components.tuning.trained_weights import largest_weight, weights_to_save
+from kfp_llm_tuning.components.tuning.trained_weights import largest_weight
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 logger = logging.getLogger(__name__)
 
 # Trainer reads them by these names.
-_TRAINER_STATE, _OPTIMIZER, _SCHEDULER = "trainer_state.json", "optimizer.pt", "scheduler.pt"
+_TRAINER_STATE, _SCHEDULER = "trainer_state.json", "scheduler.pt"
 
 
 class LabelOnlyTrainer(Trainer):
@@ -107,8 +101,8 @@ class LabelOnlyTrainer(Trainer):
         self._evaluation_set = sets.evaluation
         self._micro_batches = MicroBatches(self.accelerator, settings.plan, settings.budget)
         self._saving = BackgroundSaving()
-        # Where processes share what is trained, each writes its part of a checkpoint.
-        self._writers = writers() if settings.sharded and arguments.tuning == "full" else None
+        # Adapters are held whole by every process.
+        self._states = CheckpointStates(by_all=settings.sharded and arguments.tuning == "full")
         # Since the last logging.
         self._sums = self._micro_batches.zero_sums()
         self._tokens = 0
@@ -293,7 +287,7 @@ class LabelOnlyTrainer(Trainer):
             self.state.save_to_json(str(folder / _TRAINER_STATE))
             torch.save(self.lr_scheduler.state_dict(), folder / _SCHEDULER)
             self._state_now().save(folder, sums.tolist())
-        if self.args.should_save or self._writers:
+        if self.args.should_save or self._states.by_all:
             self._write_states(folder, step)
 
     def _save_rng_state(self, output_dir: str) -> None:
@@ -304,33 +298,24 @@ class LabelOnlyTrainer(Trainer):
         with tempfile.TemporaryDirectory() as own:
             super()._save_rng_state(own)
             (state,) = Path(own).iterdir()
-            file = (state.name, state.read_bytes())
-        files: list[Any] = [None] * self.args.world_size
-        torch.distributed.gather_object(file, files if self.args.process_index == 0 else None)
+            files = told_by_all((state.name, state.read_bytes()))
         if self.args.process_index == 0:
             for name, content in files:
                 (Path(output_dir) / name).write_bytes(content)
 
     def _write_states(self, folder: Path, step: int) -> None:
         """Writes weights and optimiser while training goes on."""
-        if self._writers:
-            states = shared_states(self.model, self.optimizer.optimizer)
-        else:
-            weights = weights_to_save(self.model)
-            states = {"model": weights, "optimizer": self.optimizer.state_dict()}
         selecting = self._arguments.enable_checkpoint_selection
         best_step = self.run_state.best.step if selecting else 0
 
         def write(states: dict[str, Any]) -> None:
-            if self._writers:
-                write_shared(states, folder, self._writers)
-            else:
-                self._save(str(folder), state_dict=states["model"])
-                torch.save(states["optimizer"], folder / _OPTIMIZER)
+            self._states.write(
+                states, folder, lambda weights: self._save(str(folder), state_dict=weights)
+            )
             if self.args.should_save:
                 self._checkpoints.commit(step, best_step=best_step)
 
-        self._saving.start(states, write)
+        self._saving.start(self._states.take(self.model, self.optimizer), write)
 
     def _tell_saved(self, *, wait: bool) -> None:
         """Tells the callbacks of a checkpoint that has been written since."""
@@ -364,21 +349,16 @@ class LabelOnlyTrainer(Trainer):
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
     ) -> None:
         checkpoint = Path(resume_from_checkpoint)
-        if self._writers or holds_shared_states(checkpoint):
-            read_weights(self.model, checkpoint)
+        if self._states.reads(checkpoint):
+            self._states.read_weights(self.model, checkpoint)
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or not (self._writers or holds_shared_states(Path(checkpoint))):
+        if checkpoint is None or not self._states.reads(Path(checkpoint)):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
-
-        def whole() -> dict[str, Any]:
-            state: dict[str, Any] = torch.load(Path(checkpoint, _OPTIMIZER), mmap=True)
-            return state
-
-        read_optimizer(self.model, self.optimizer.optimizer, Path(checkpoint), whole)
+        self._states.read_optimizer(self.model, self.optimizer, Path(checkpoint))
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint, _SCHEDULER)))
 
     def _sync_replicated_trainable_parameters(self, model: torch.nn.Module) -> None:

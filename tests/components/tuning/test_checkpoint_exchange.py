@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kfp_llm_tuning.components.tuning import checkpoint_exchange, processes
+from kfp_llm_tuning.components.tuning import checkpoint_exchange, file_exchange, processes
 from kfp_llm_tuning.components.tuning.checkpoint_exchange import newest_of_all, on_all
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
 
@@ -26,12 +26,9 @@ class Machines:
         self._said: list[Any] = [None] * MACHINES
         monkeypatch.setattr(processes, "machines", lambda: MACHINES)
         monkeypatch.setattr(processes, "index", lambda: self._here.index)
-        monkeypatch.setattr(checkpoint_exchange, "_told_by_all", self._told_by_all)
-        monkeypatch.setattr(
-            checkpoint_exchange,
-            "_told_by_one",
-            lambda value, source: self._told_by_all(value)[source],
-        )
+        monkeypatch.setattr(checkpoint_exchange, "told_by_all", self._told_by_all)
+        for module in (checkpoint_exchange, file_exchange):
+            monkeypatch.setattr(module, "told_by_one", self._told_by_one)
 
     def _told_by_all(self, value: Any) -> list[Any]:
         self._said[self._here.index] = value
@@ -39,6 +36,9 @@ class Machines:
         told = list(self._said)
         self._barrier.wait()
         return told
+
+    def _told_by_one(self, value: Any, source: int, _group: Any = None) -> Any:
+        return self._told_by_all(value)[source]
 
     def each(self, ask: Callable[[int], Checkpoint | None]) -> list[Checkpoint | None]:
         def on(index: int) -> Checkpoint | None:
@@ -58,7 +58,9 @@ def directories(folder: Path, steps: list[list[int]]) -> list[CheckpointDirector
     made = [CheckpointDirectory(folder / str(index)) for index in range(MACHINES)]
     for directory, own in zip(made, steps, strict=True):
         for step in own:
-            (directory.begin(step) / "weights").write_bytes(f"of step {step}".encode() * 100)
+            folder_of_step = directory.begin(step)
+            (folder_of_step / "weights").write_bytes(f"of step {step}".encode() * 100)
+            (folder_of_step / "empty").touch()
             directory.commit(step)
     return made
 
@@ -66,12 +68,13 @@ def directories(folder: Path, steps: list[list[int]]) -> list[CheckpointDirector
 def test_the_newest_of_any_machine_comes_to_all(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint_exchange, "_PART_BYTES", 64)
+    monkeypatch.setattr(file_exchange, "_PART_BYTES", 64)
     disks = directories(tmp_path, [[20], [20, 40], []])
     found = machines.each(lambda index: newest_of_all(disks[index]))
     for directory, checkpoint in zip(disks, found, strict=True):
         assert checkpoint == Checkpoint(40, directory.path / "step-40")
         assert (checkpoint.path / "weights").read_bytes() == b"of step 40" * 100
+        assert (checkpoint.path / "empty").read_bytes() == b""
 
 
 def test_what_a_killed_machine_left_half_written_counts_nowhere(
