@@ -77,7 +77,7 @@ def tune_in_train_job(
     interruption = Interruption()
     with interruption.watching():
         _begin(jobs, job, lambda: _hand_over(places, shared), interruption)
-        _wait(jobs, name, TrainJobLog(shared.metrics), interruption)
+        _wait(jobs, name, TrainJobLog(shared.metrics, arguments.train_steps), interruption)
     _fetch(shared.output, Path(places.output))
     _fetch(shared.metrics, Path(places.metrics))
     jobs.delete(name)

@@ -8,26 +8,30 @@ from typing import Any
 
 from kfp_llm_tuning.components.common import storage
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.tuning.progress import format_seconds
+from kfp_llm_tuning.components.tuning.progress import Progress, format_seconds
 from kfp_llm_tuning.components.tuning.tensorboard_metrics import HISTORY
 
 logger = logging.getLogger(__name__)
 
 
 class TrainJobLog:
-    """Tells each state, progress and logging once.
+    """Tells each state and progress once.
 
     Progress and the time that is left come from the job's status, where the cluster's Trainer has
-    the feature TrainJobStatus; metrics from the history that the tuner writes.
+    the feature TrainJobStatus; metrics from the history that the tuner writes, in the words and at
+    the pace of its own log.
     """
 
-    def __init__(self, metrics: str) -> None:
+    def __init__(self, metrics: str, steps: int) -> None:
         """Has told nothing yet.
 
         Args:
             metrics: The folder, a path or a URI, that history.jsonl comes to.
+            steps: Steps of the whole run.
         """
         self._history = storage.join(metrics, HISTORY)
+        self._progress = Progress(steps, interactive=False)
+        self._progress.begin(0)
         self._told = ""
         self._lines = 0
 
@@ -43,14 +47,14 @@ class TrainJobLog:
             logger.info("%s", text)
             self._told = text
         for line in self._new_lines():
-            logger.info("%s", _entry(line))
+            self._progress.show(json.loads(line))
 
     def _new_lines(self) -> list[str]:
         try:
             with storage.open_input(self._history) as stream:
-                lines = stream.read().decode("utf-8", "replace").splitlines()
+                *lines, _half_written = stream.read().decode("utf-8", "replace").split("\n")
         except (UserError, OSError):
-            return []  # Nothing is logged yet, or it is just being written.
+            return []  # Nothing is logged yet.
         new, self._lines = lines[self._lines :], max(self._lines, len(lines))
         return new
 
@@ -66,13 +70,3 @@ def _state(status: dict[str, Any]) -> str:
     if "estimatedRemainingSeconds" in trainer:
         words.append(f"{format_seconds(trainer['estimatedRemainingSeconds'])} left")
     return f"TrainJob: {'; '.join(words) or 'waiting'}"
-
-
-def _entry(line: str) -> str:
-    try:
-        values: dict[str, Any] = json.loads(line)
-    except ValueError:
-        return line
-    step = values.pop("step", "?")
-    shown = (f"{name} {value:.4g}" for name, value in values.items() if name != "wall_time")
-    return f"Step {step}: {', '.join(shown)}"

@@ -31,7 +31,7 @@ from tests.kubeflow.local_trainer import LocalTrainer, local_trainer
 SETTINGS = TrainJobSettings(
     image_name("python", "registry.test"), "torch-distributed", queue="gpus"
 )
-ARGUMENTS = TuningArguments("byte-tiny")
+ARGUMENTS = TuningArguments("byte-tiny", train_steps=1000)
 # A tuner that is quick: each node says that it was there, the first writes what comes of it.
 SMALL = """
 import json, os, pathlib, sys
@@ -48,8 +48,9 @@ if (shared.parent / "fail").exists():
 if os.environ["PET_NODE_RANK"] == "0":
     for name in ("output", "metrics"):
         (shared / name).mkdir(exist_ok=True)
-    line = json.dumps({"step": 2, "loss": 0.5, "wall_time": 1.0})
-    (shared / "metrics" / "history.jsonl").write_text(line + "\\n")
+    entry = {"step": 2, "/train_total_loss": 0.5, "tokens_per_second": 100.0}
+    entry["/train_fraction_of_correct_next_step_preds"] = 0.75
+    (shared / "metrics" / "history.jsonl").write_text(json.dumps(entry) + "\\n{half")
     facts = {"nodes": os.environ["PET_NNODES"], "run": os.environ["KFP_RUN_ID"]}
     (shared / "output" / "tuning.json").write_text(json.dumps(facts))
 """
@@ -105,7 +106,7 @@ def test_a_job_of_two_nodes_is_made_watched_and_deleted(
     assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "gpus"}
     assert job["spec"]["trainer"]["numNodes"] == 2
     assert len(list(Path(places.checkpoints).glob("node-*"))) == 2
-    assert "Step 2: loss 0.5" in caplog.text
+    assert "step 2/1000 | loss 0.5000 | correct 0.750 | 100 tok/s" in caplog.text
     assert "Complete" in caplog.text
 
 
@@ -189,7 +190,7 @@ def test_a_task_that_is_asked_to_end_takes_its_job_along(
             time.sleep(0.01)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
-    threading.Thread(target=end).start()
+    threading.Thread(target=end, daemon=True).start()
     with pytest.raises(RunAgain, match="received SIGTERM; the TrainJob is deleted"):
         tune(places)
     assert trainer.jobs == {}
@@ -220,7 +221,7 @@ def test_the_tuner_itself_on_two_nodes_one_of_which_is_lost(
         os.killpg(process.pid, signal.SIGKILL)
 
     if lost is not None:
-        threading.Thread(target=lose).start()
+        threading.Thread(target=lose, daemon=True).start()
     with caplog.at_level(logging.INFO):
         facts = tune_in_train_job(SETTINGS, run.arguments(), places, 2)
     assert facts["steps"] == 12
