@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.wording import counted
 from kfp_llm_tuning.components.models.devices import Device, device_of, uncertainty
-from kfp_llm_tuning.components.models.footprint import Footprint, Method, footprint
+from kfp_llm_tuning.components.models.footprint import (
+    Footprint,
+    Method,
+    footprint,
+    is_to_be_shared,
+)
 from kfp_llm_tuning.components.models.implemented import no_engine
 from kfp_llm_tuning.components.models.machine_specs import (
     MachineSpec,
@@ -16,9 +21,8 @@ from kfp_llm_tuning.components.models.machine_specs import (
     select_machine,
 )
 from kfp_llm_tuning.components.models.model_shapes import ModelShape
-from kfp_llm_tuning.components.parameters.tuner import ARGUMENTS
 
-# Arguments of the tuner that need less memory of a device; those that this version has are offered.
+# Arguments of the tuner that need less memory of a device.
 _SHARDING, _FOUR_BITS = "sharding", "load_in_4bit"
 # Tokens of a row where the data is not known: a run with shorter ones alone is hardly worth a GPU.
 SHORT_ROW = 512
@@ -58,6 +62,12 @@ class Setup:
     def processes(self) -> int:
         """Devices of all machines."""
         return self.devices * self.machines
+
+    @property
+    def may_share(self) -> bool:
+        """Whether devices may share the weights: what is quantised is not shared out."""
+        several_gpus = self.device.cuda and self.processes > 1
+        return several_gpus and self.sharding != "none" and not self.method.four_bit
 
 
 @dataclass(frozen=True)
@@ -102,16 +112,6 @@ class Verdict:
         )
 
 
-def has_sharding() -> bool:
-    """Whether this version's tuner shards models."""
-    return _SHARDING in ARGUMENTS
-
-
-def has_four_bits() -> bool:
-    """Whether this version's tuner keeps frozen weights in 4 bits."""
-    return _FOUR_BITS in ARGUMENTS
-
-
 def verdict(setup: Setup, longest: int = SHORT_ROW) -> Verdict:
     """Finds whether a run fits: what recomputing layers saves is saved.
 
@@ -122,15 +122,14 @@ def verdict(setup: Setup, longest: int = SHORT_ROW) -> Verdict:
     Returns:
         What was found.
     """
-    wanted = setup.sharding if has_sharding() and setup.device.cuda else "none"
     whole, shared = (
         _verdict(setup, dataclasses.replace(setup.method, sharded=sharded), longest)
         for sharded in (False, True)
     )
-    # What is quantised is not shared out.
-    if setup.processes == 1 or wanted == "none" or setup.method.four_bit:
+    if not setup.may_share:
         return whole
-    return shared if wanted == "full" or not whole.fits else whole
+    needed = setup.sharding == "full" or is_to_be_shared(whole.needed.state, whole.memory)
+    return shared if needed else whole
 
 
 def _verdict(setup: Setup, method: Method, longest: int) -> Verdict:
@@ -166,7 +165,7 @@ def changes(setup: Setup, longest: int = SHORT_ROW, *, chooses_machine: bool) ->
         return
     if found := smallest_machine(setup, longest):
         yield f"tuning_machine={found.name}"
-    if has_sharding() and setup.device.cuda:
+    if setup.device.cuda:
         for machines in range(setup.machines + 1, _MOST_MACHINES + 1):
             more = dataclasses.replace(setup, machines=machines, sharding="auto")
             if verdict(more, longest).fits:
@@ -177,18 +176,18 @@ def changes(setup: Setup, longest: int = SHORT_ROW, *, chooses_machine: bool) ->
 def _changed(setup: Setup) -> Iterator[tuple[str, Setup]]:
     """Lists what may be given in the place of other settings, the smallest change first."""
     method = setup.method
-    if has_sharding() and setup.sharding == "none":
-        yield f"{_SHARDING}=auto", dataclasses.replace(setup, sharding="auto")
+    for sharding in ("auto", "full"):
+        if sharding != setup.sharding:
+            yield f"{_SHARDING}={sharding}", dataclasses.replace(setup, sharding=sharding)
     four_bits = dataclasses.replace(method, tuning="adapter", four_bit=True)
     if method.adapters:
-        if has_four_bits() and not method.four_bit:
+        if not method.four_bit:
             yield f"{_FOUR_BITS}=true", dataclasses.replace(setup, method=four_bits)
         return
     adapters = dataclasses.replace(method, tuning="adapter")
     yield "tuning_method=adapter (LoRA)", dataclasses.replace(setup, method=adapters)
-    if has_four_bits():
-        text = f"tuning_method=adapter with {_FOUR_BITS}=true"
-        yield text, dataclasses.replace(setup, method=four_bits)
+    text = f"tuning_method=adapter with {_FOUR_BITS}=true"
+    yield text, dataclasses.replace(setup, method=four_bits)
 
 
 def smallest_machine(setup: Setup, longest: int = SHORT_ROW) -> MachineSpec | None:

@@ -22,6 +22,9 @@ QUANTISED_BYTES = 0.5 + 4 / 64
 # Of a chunk of logits: themselves, as float32, and their gradient.
 _LOGIT_VALUES = {True: 2**26, False: 2**24}
 _LOGIT_BYTES = 10
+# Of a device's memory, what weights, gradients and optimiser may take where none is shared: the
+# rest is for what forward and backward passes hold.
+_SHARE_OF_STATE = 0.7
 # Layers whose weights sharded processes hold whole at once: the one at work and the next.
 _GATHERED_LAYERS = 2
 # CUDA's context and libraries; the interpreter with torch and transformers.
@@ -62,6 +65,16 @@ def state_bytes(
     if sharded:
         return held / processes
     return held + (weights.trained * _BUCKET_BYTES if processes > 1 else 0)
+
+
+def is_to_be_shared(state: float, memory: float) -> bool:
+    """Decides what ``sharding: auto`` does on several GPUs.
+
+    Args:
+        state: Bytes that each would hold, of :func:`state_bytes`, where nothing is shared.
+        memory: Bytes of the smallest.
+    """
+    return state > _SHARE_OF_STATE * memory
 
 
 @dataclass(frozen=True)

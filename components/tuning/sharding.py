@@ -8,16 +8,12 @@ from pathlib import Path
 import torch
 
 from kfp_llm_tuning.components.models.checkpoint_files import local_files
-from kfp_llm_tuning.components.models.footprint import Weights, state_bytes
+from kfp_llm_tuning.components.models.footprint import Weights, is_to_be_shared, state_bytes
 from kfp_llm_tuning.components.models.weights import read_tensors
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 
 logger = logging.getLogger(__name__)
-
-# Of a device's memory, what weights, gradients and optimiser may take where none is shared: the
-# rest is for what forward and backward passes hold.
-_SHARE_OF_STATE = 0.7
 
 
 def decides_to_shard(arguments: TuningArguments, folder: Path, *, bf16: bool) -> bool:
@@ -52,7 +48,7 @@ def _decision(arguments: TuningArguments, folder: Path, *, bf16: bool) -> tuple[
     needed = _state_of(arguments, folder, bf16=bf16)
     memory = _smallest_device()
     told = f"{needed / 2**30:.1f} GiB of weights, gradients and optimiser, {memory / 2**30:.1f}"
-    return needed > _SHARE_OF_STATE * memory, f"{told} GiB on a device"
+    return is_to_be_shared(needed, memory), f"{told} GiB on a device"
 
 
 def _state_of(arguments: TuningArguments, folder: Path, *, bf16: bool) -> float:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from kfp_llm_tuning.components.models.devices import uncertainty
 from kfp_llm_tuning.components.models.feasibility import (
     Setup,
-    has_four_bits,
     smallest_machine,
     verdict,
 )
@@ -70,9 +69,11 @@ class Row:
 
 def rows() -> list[Row]:
     """Predicts every named model in every method of this version."""
-    methods = {"LoRA": Method("adapter"), "full": Method("full")}
-    if has_four_bits():
-        methods["LoRA, 4 bits"] = Method("adapter", four_bit=True)
+    methods = {
+        "LoRA": Method("adapter"),
+        "full": Method("full"),
+        "LoRA, 4 bits": Method("adapter", four_bit=True),
+    }
     found = {name: resolve(name) for name in names()}
     own = {name: one for name, one in found.items() if not one.substitute_for}
     return [
