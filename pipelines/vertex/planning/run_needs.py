@@ -19,6 +19,7 @@ from kfp_llm_tuning.pipelines.planning.estimate import TABLE, parameter_count, w
 from kfp_llm_tuning.pipelines.templates.compiled_spec import constants, containers
 from kfp_llm_tuning.pipelines.vertex.planning.vertex_run import VertexRun
 
+PREDICTOR = "batch-predict"
 _TUNER, _ENDPOINT, _TASKS = "large-language-model-tuner", "the endpoint", "each other task"
 # What Vertex AI Pipelines gives a task that asks for nothing.
 _TASK_MACHINE = "e2-standard-4"
@@ -110,8 +111,8 @@ def _handed_on(run: VertexRun) -> Iterator[ImageNeed]:
     """Finds the images that tasks start other containers with."""
     if not (checked := run.checked):
         return
-    weight = _weight(run)
-    on_gpu = needs_accelerator(weight) if weight else None
+    megabytes = weight(run)
+    on_gpu = needs_accelerator(megabytes) if megabytes else None
     for task, name, value in constants(run.spec):
         if name == "image_registry" and checked.machine:
             yield ImageNeed(tuner_image(checked.machine.accelerator, value), _TUNER)
@@ -163,7 +164,7 @@ def _predictors(run: VertexRun) -> Iterator[MachineNeed]:
         "" if run.value("gate_metric") else "there is no evaluation, and the model is registered"
     )
     for task, name, value in constants(run.spec):
-        if name == "machine" and task == "batch-predict" and value:
+        if name == "machine" and task == PREDICTOR and value:
             machine = select_machine("", value, stage="predict")
             yield MachineNeed(
                 task,
@@ -192,7 +193,7 @@ def _accelerated(run: VertexRun) -> Iterator[MachineNeed]:
 def _endpoint(run: VertexRun) -> Iterator[MachineNeed]:
     if not run.checked or run.checked.registry_uri or not run.value("deploy_model"):
         return
-    machine = _serving_machine(_weight(run))
+    machine = _serving_machine(weight(run))
     if machine:
         yield MachineNeed(
             _ENDPOINT,
@@ -206,8 +207,8 @@ def _endpoint(run: VertexRun) -> Iterator[MachineNeed]:
         )
 
 
-def _weight(run: VertexRun) -> int:
-    """Reckons what the model weighs, in megabytes; 0 where its name does not tell."""
+def weight(run: VertexRun) -> int:
+    """Reckons what the model weighs, in megabytes; 0 where neither sizes nor name tell."""
     checkpoint = resolve(str(run.value("large_model_reference"))).checkpoint
     return weight_megabytes(parameter_count(checkpoint))
 

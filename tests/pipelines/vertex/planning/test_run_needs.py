@@ -12,6 +12,7 @@ from kfp_llm_tuning.pipelines.compiling.compiled_files import compile_template
 from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.vertex.job_request import checked_parameters
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
+from kfp_llm_tuning.pipelines.vertex.planning.prediction_memory import check_prediction_memory
 from kfp_llm_tuning.pipelines.vertex.planning.run_needs import image_needs, machine_needs
 from kfp_llm_tuning.pipelines.vertex.planning.vertex_run import VertexRun
 
@@ -116,3 +117,32 @@ def test_without_valid_parameters_only_the_tasks_are_known(spec: Mapping[str, An
     run = VertexRun("tune-large-model", {}, None, JobSettings(), None, spec)
     assert {need.image for need in image_needs(run)} == {image_name("python", REGISTRY)}
     assert machine_needs(run) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "said"),
+    [
+        ({"large_model_reference": "llama-3.3-70b-instruct"}, "warning", "no evaluation"),
+        (
+            {"large_model_reference": "llama-3.3-70b-instruct", "gate_metric": "rougeL"},
+            "problem",
+            "gate_metric",
+        ),
+    ],
+)
+def test_predictions_that_their_machine_does_not_hold_are_told_before(
+    spec: Mapping[str, Any], values: dict[str, Any], status: str, said: str
+) -> None:
+    (found,) = check_prediction_memory(planned(spec, **EVALUATED, **values))
+    assert found.status == status and said in found.text
+    assert "l4-1" in found.text and "24 GB" in found.text and "141 GB" in found.text
+    assert "--prediction-machine" in found.fix
+
+
+def test_predictions_that_fit_are_passed_over(spec: Mapping[str, Any]) -> None:
+    for reference in ("qwen3-8b", "hf://somebody/of-unknown-size"):
+        assert not [
+            *check_prediction_memory(planned(spec, **EVALUATED, large_model_reference=reference))
+        ]
+    seventy = {"large_model_reference": "llama-3.3-70b-instruct"}
+    assert not [*check_prediction_memory(planned(spec, **seventy))]
