@@ -16,6 +16,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from kfp_llm_tuning.components.models.devices import device_named, host_times
+
 # Neither of them moves data, though their schemas do not say so.
 _FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "lift_fresh", "new_empty"}
 _PRODUCTS = {"addmm", "baddbmm", "bmm", "mm"}
@@ -51,12 +53,30 @@ class Gpu:
     step: float
 
 
-# NVIDIA's data sheet names 989 TFLOP/s of dense bf16 and 4.8 TB/s, which no program reaches. Taken
-# are 0.7 of the first for a layer's products and 0.83 of the second for copies. FlashAttention 2
-# reaches 35 % of the first on Hopper (Shah et al. 2024, "FlashAttention-3", abstract), and less in
-# its backward pass. The host's times are usual ones of eager PyTorch. None of them was measured for
-# this project: predictions are good to a fifth or so, ratios of two to less.
-H200 = Gpu("H200", 141e9, 989e12, 700e12, 300e12, 4.0e12, 9e-6, 5e-6, 3e-3)
+def gpu_named(name: str, accelerator_type: str) -> Gpu:
+    """Takes a GPU as `plan` and `models available` reckon with it: devices.yaml.
+
+    None of its rates was measured for this project: predictions are good to a fifth or so, ratios
+    of two to less.
+
+    Args:
+        name: What results call it.
+        accelerator_type: In Vertex AI's API.
+    """
+    device = device_named(accelerator_type)
+    assert device
+    return Gpu(
+        name,
+        bytes=device.memory,
+        peak=device.peak,
+        products=device.products,
+        attention=device.attention,
+        memory=device.bandwidth,
+        **host_times(),
+    )
+
+
+H200 = gpu_named("H200", "NVIDIA_H200_141GB")
 
 
 @dataclass(frozen=True)
