@@ -31,6 +31,8 @@ def check_prediction_memory(run: VertexRun) -> Iterator[Check]:
             f"{need.name}, the machine of the batch predictions, has {memory:,.0f} GB, and the "
             f"model's weights take {weights:,.0f} GB"
         )
-        after = f": {need.spared}." if need.spared else ", which gate_metric needs."
-        status = "warning" if need.spared else "problem"
-        yield Check("memory", status, what + after, f"{need.fix[0].upper()}{need.fix[1:]}.")
+        fix = f"{need.fix[0].upper()}{need.fix[1:]}."
+        if need.spared:
+            yield Check("memory", "warning", f"{what}: {need.spared}.", fix)
+        else:
+            yield Check("memory", "problem", f"{what}: gate_metric needs them.", fix)
