@@ -17,8 +17,11 @@ def check_prediction_memory(run: VertexRun) -> Iterator[Check]:
         run: With the spec that is sent.
 
     Yields:
-        What does not fit; nothing where the model's or the machine's size is not known.
+        What does not fit; nothing where the parameters are invalid, or the model's or the machine's
+        size is not known.
     """
+    if not run.checked:
+        return
     weights = weight(run) / 1000
     for need in machine_needs(run):
         device = device_named(need.accelerator_type or CPU)

@@ -119,6 +119,12 @@ def test_without_valid_parameters_only_the_tasks_are_known(spec: Mapping[str, An
     assert machine_needs(run) == []
 
 
+def test_of_invalid_parameters_no_memory_is_told(spec: Mapping[str, Any]) -> None:
+    values = {"large_model_reference": "text-bisn@001"}
+    run = VertexRun("tune-large-model", values, None, JobSettings(), None, spec)
+    assert [*check_prediction_memory(run)] == []
+
+
 @pytest.mark.parametrize(
     ("values", "status", "said"),
     [
