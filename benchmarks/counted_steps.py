@@ -21,13 +21,13 @@ from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.document_attention import Documents, register
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, unwrapped
 from kfp_llm_tuning.components.models.token_batch import TokenBatch
-from kfp_llm_tuning.components.tuning.memory import (
+from kfp_llm_tuning.components.tuning.torch_engine.memory import (
     TokenBudget,
     fitting_budget,
     measure_pass,
     training_bytes,
 )
-from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
+from kfp_llm_tuning.components.tuning.torch_engine.micro_batches import MicroBatches
 
 # Bytes that a step moves for each trained weight, in float32: fused AdamW reads weight, gradient
 # and two moments and writes all but the gradient, clipping reads the gradient twice and writes it,

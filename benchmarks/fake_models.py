@@ -13,8 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM
 
 from kfp_llm_tuning.components.models import label_head
-from kfp_llm_tuning.components.tuning import memory, trainable_model
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.torch_engine import memory, trainable_model
 
 
 @contextmanager

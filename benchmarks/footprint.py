@@ -39,9 +39,9 @@ from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
 from kfp_llm_tuning.components.models.model_shapes import shape_of_config
 from kfp_llm_tuning.components.models.training_time import Batch, step_time
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.memory import TokenBudget, peak_bytes
-from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
-from kfp_llm_tuning.components.tuning.trainable_model import with_adapter
+from kfp_llm_tuning.components.tuning.torch_engine.memory import TokenBudget, peak_bytes
+from kfp_llm_tuning.components.tuning.torch_engine.micro_batches import MicroBatches
+from kfp_llm_tuning.components.tuning.torch_engine.trainable_model import with_adapter
 
 _STEPS = 3
 _COPIED = 2**26

@@ -43,7 +43,7 @@ from kfp_llm_tuning.components.data.encoded_set import EncodedSet
 from kfp_llm_tuning.components.data.token_layouts import EndToEnd
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models import byte_tiny
-from kfp_llm_tuning.components.tuning.memory import TokenBudget
+from kfp_llm_tuning.components.tuning.torch_engine.memory import TokenBudget
 
 REAL = {
     "clinc150": "clinc150/train.jsonl",

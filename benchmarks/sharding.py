@@ -26,7 +26,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from kfp_llm_tuning.components.models.sharded_model import shard_of
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.trainable_model import load_trainable
+from kfp_llm_tuning.components.tuning.torch_engine.trainable_model import load_trainable
 
 _COUNTS = (1, 2, 4)
 _MIB = 2**20

@@ -23,9 +23,9 @@ from kfp_llm_tuning.components.models.precision import has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import Interruption
-from kfp_llm_tuning.components.tuning.run_settings import decide_settings
-from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
-from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
+from kfp_llm_tuning.components.tuning.torch_engine.run_settings import decide_settings
+from kfp_llm_tuning.components.tuning.torch_engine.trainable_model import TrainableModel
+from kfp_llm_tuning.components.tuning.torch_engine.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 

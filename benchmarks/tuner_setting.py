@@ -26,7 +26,7 @@ from kfp_llm_tuning.components.data.encoded_set import EncodedSet
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.precision import has_fast_bf16
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.trainable_model import load_trainable
+from kfp_llm_tuning.components.tuning.torch_engine.trainable_model import load_trainable
 
 # Rows of a step.
 BATCH = 8

@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.components.models.checkpoint_files import CONFIG
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 
 # What decides whether other settings have a meaning: temperature has none without do_sample.
 _MODES = ("do_sample", "num_beams", "return_dict_in_generate", "use_cache")
+
+
+def load_settings(folder: Path) -> GenerationConfig:
+    """Loads a checkpoint's settings as transformers does with its weights.
+
+    Args:
+        folder: A checkpoint in Hugging Face layout.
+
+    Returns:
+        Those of generation_config.json; without one, what config.json has of them.
+    """
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except OSError:
+        return GenerationConfig.from_pretrained(
+            folder, config_file_name=CONFIG, local_files_only=True, _from_model_config=True
+        )
 
 
 def savable_settings(settings: GenerationConfig) -> tuple[GenerationConfig, list[str]]:

@@ -14,6 +14,7 @@ from kfp_llm_tuning.components.common.errors import exit_on_error
 from kfp_llm_tuning.components.common.storage import open_input
 from kfp_llm_tuning.components.parameters.tuner import ARGUMENTS
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.engine import ENGINE_VARIABLE, ENGINES, TORCH
 
 _EPILOG = """\b
 Exit codes: 0 the model is saved; 1 a mistake in arguments or data;
@@ -63,6 +64,11 @@ def _overrides(command: Callable[..., None]) -> Callable[..., None]:
     default=0,
     help="Processes that share the batch; 0 starts one for each GPU.  [default: 0]",
 )
+@click.option(
+    "--engine",
+    default="",
+    help=f"What computes: {' or '.join(ENGINES)}.  [default: ${ENGINE_VARIABLE}, or {TORCH}]",
+)
 @_overrides
 def main(
     payload: str,
@@ -73,6 +79,7 @@ def main(
     checkpoints: str,
     tracking_uri: str,
     processes: int,
+    engine: str,
     **overrides: Any,
 ) -> None:
     """Tunes a language model on an encoded dataset; run again, it goes on where it stopped.
@@ -94,7 +101,7 @@ def main(
             checkpoints=checkpoints or f"{beside}-checkpoints",
             tracking_uri=tracking_uri,
         )
-        run(arguments, places, processes)
+        run(arguments, places, processes, engine)
 
 
 def _arguments(payload: str, overrides: dict[str, Any]) -> TuningArguments:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
-from typing import Any
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.folders import scratch_folder
 from kfp_llm_tuning.components.models.causal_model import load_config
 from kfp_llm_tuning.components.models.tokenizer import load_tokenizer
-from kfp_llm_tuning.components.tuning.export import saved_settings
+from kfp_llm_tuning.components.tuning.export import Completions
 
 
-def try_saving(
-    model: Any, tokenizer: Any, stop_token_ids: list[int], max_output_tokens: int, target: Path
-) -> None:
+def try_saving(completions: Completions, target: Path) -> None:
     """Saves configuration, generation settings and tokenizer beside the target, and reads them.
 
     Args:
-        model: The base model; not changed.
-        tokenizer: Its tokenizer.
-        stop_token_ids: As of `export.saved_settings`.
-        max_output_tokens: As of `export.saved_settings`.
+        completions: How the model writes.
         target: Where the tuned model will be.
 
     Raises:
@@ -31,10 +24,8 @@ def try_saving(
     """
     try:
         with scratch_folder(target.parent, f".{target.name}.trial-") as folder:
-            copy.deepcopy(model.config).save_pretrained(folder)
-            settings = saved_settings(model, tokenizer, stop_token_ids, max_output_tokens)
-            settings.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
+            load_config(completions.base).save_pretrained(folder)
+            completions.save(folder)
             load_config(folder)
             load_tokenizer(folder)
     except OSError as error:

@@ -37,16 +37,17 @@ class TuningSets:
         """The largest token id of any example."""
         return max(self.train.largest_token, self.evaluation.largest_token)
 
-    def check_model(self, model: Any) -> None:
+    def check_model(self, config: Any) -> None:
         """Checks that the model knows every token; warns where a sequence is longer than it took.
 
         Args:
-            model: A causal language model.
+            config: The base model's configuration of transformers.
 
         Raises:
             UserError: If a token is beyond its vocabulary.
         """
-        vocabulary = model.get_input_embeddings().num_embeddings
+        text = config.get_text_config()
+        vocabulary = text.vocab_size
         if self.largest_token >= vocabulary:
             raise UserError(
                 Problem(
@@ -55,7 +56,7 @@ class TuningSets:
                     fix="Encode the data with the tokenizer of the model that is tuned.",
                 )
             )
-        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        positions = getattr(text, "max_position_embeddings", None)
         if positions and self.longest > positions:
             logger.warning(
                 "The longest sequence has %d tokens, the model was made for %d.",

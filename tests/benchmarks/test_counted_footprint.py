@@ -19,8 +19,8 @@ from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
 from kfp_llm_tuning.components.models.model_shapes import shape_of_config
 from kfp_llm_tuning.components.models.token_batch import TokenBatch
 from kfp_llm_tuning.components.models.training_time import _moved
-from kfp_llm_tuning.components.tuning.fast_path import _keep_input_of_adapters
-from kfp_llm_tuning.components.tuning.memory import measure_pass
+from kfp_llm_tuning.components.tuning.torch_engine.fast_path import _keep_input_of_adapters
+from kfp_llm_tuning.components.tuning.torch_engine.memory import measure_pass
 
 # Proportions of Llama 3.2 1B, Qwen3 0.6B and Gemma 3 1B, an eighth as wide.
 SHAPES = {

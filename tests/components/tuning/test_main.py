@@ -51,7 +51,8 @@ def test_options_win_over_the_payload_file(calls: list[Any], tmp_path: Path) -> 
         *("--payload", str(payload), "--batch-size", "2", "--enable-early-stopping", "true")
     )
     assert result.exit_code == 0, result.output
-    ((arguments, places, processes),) = calls
+    ((arguments, places, processes, engine),) = calls
+    assert engine == ""
     assert arguments == TuningArguments(
         "byte-tiny", batch_size=2, train_steps=9, enable_early_stopping=True
     )
@@ -68,7 +69,7 @@ def test_every_place_may_be_a_uri(calls: list[Any]) -> None:
     uris = ["--train-dataset", "gs://b/train", "--output", "gs://b/model/", "--processes", "2"]
     result = invoke("--payload", "memory://payload.json", *uris)
     assert result.exit_code == 0, result.output
-    ((arguments, places, processes),) = calls
+    ((arguments, places, processes, _),) = calls
     assert arguments == TuningArguments("byte-tiny")
     assert places.train_dataset == "gs://b/train"
     assert places.metrics == "gs://b/model-metrics"
@@ -78,7 +79,7 @@ def test_every_place_may_be_a_uri(calls: list[Any]) -> None:
 
 def test_options_alone_do(calls: list[Any]) -> None:
     assert invoke("--model-reference", "byte-tiny", "--checkpoints", "kept").exit_code == 0
-    ((arguments, places, _),) = calls
+    ((arguments, places, *_),) = calls
     assert arguments == TuningArguments("byte-tiny")
     assert places.checkpoints == "kept"
 

@@ -11,6 +11,7 @@ import pytest
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.tuning import tune as tune_module
+from kfp_llm_tuning.components.tuning.torch_engine.trainer import LabelOnlyTrainer
 from kfp_llm_tuning.components.tuning.tune import tune
 from tests.components.tuning.runs import Run
 
@@ -49,9 +50,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_training(
 def test_a_base_that_cannot_be_tuned_is_told_before_it_is_loaded(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        tune_module, "load_trainable", lambda *_, **__: pytest.fail("it was loaded")
-    )
+    monkeypatch.setattr(tune_module, "prepare_run", lambda *_: pytest.fail("it was loaded"))
     path = tmp_path / "base/config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "is_encoder_decoder": True}))
     with pytest.raises(UserError, match="encoder-decoder"):
@@ -68,6 +67,6 @@ def test_an_export_that_fails_loses_nothing(run: Run, monkeypatch: pytest.Monkey
             run.tune(train_steps=2)
     assert "cannot save the model: No space left on device" in str(caught.value)
     assert f"its end is kept in {run.paths.checkpoints}" in str(caught.value)
-    monkeypatch.setattr(tune_module.LabelOnlyTrainer, "run", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(LabelOnlyTrainer, "run", lambda *_: pytest.fail("trained"))
     run.tune(train_steps=2)
     assert (run.paths.output / "model.safetensors").is_file()

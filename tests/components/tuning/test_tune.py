@@ -25,17 +25,17 @@ from kfp_llm_tuning.components.data.encoded_set import EncodedSet, SequencePart
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
 from kfp_llm_tuning.components.models.forward_trial import plan_forward
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
-from kfp_llm_tuning.components.tuning import (
+from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
+from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
+from kfp_llm_tuning.components.tuning.torch_engine import (
     background_saving,
     memory,
     micro_batches,
     run_settings,
 )
-from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
-from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
-from kfp_llm_tuning.components.tuning.memory import TokenBudget
-from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
-from kfp_llm_tuning.components.tuning.trainer import LabelOnlyTrainer
+from kfp_llm_tuning.components.tuning.torch_engine.memory import TokenBudget
+from kfp_llm_tuning.components.tuning.torch_engine.micro_batches import MicroBatches
+from kfp_llm_tuning.components.tuning.torch_engine.trainer import LabelOnlyTrainer
 from tests.components.tuning.runs import (
     Run,
     assert_close_history,

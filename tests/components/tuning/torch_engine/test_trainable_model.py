@@ -10,7 +10,7 @@ import torch
 
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.trainable_model import load_trainable
+from kfp_llm_tuning.components.tuning.torch_engine.trainable_model import load_trainable
 
 
 @pytest.fixture(scope="module")

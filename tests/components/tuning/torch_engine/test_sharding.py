@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.tuning import sharding
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
+from kfp_llm_tuning.components.tuning.torch_engine import sharding
 from tests.components.encoded_sets import EOS, VOCABULARY
 from tests.components.small_models import small_model
 from tests.components.tuning.runs import DEFAULTS, Run, assert_close_history, start

@@ -11,8 +11,8 @@ from kfp_llm_tuning.components.data.token_layouts import PaddedRows
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
 from kfp_llm_tuning.components.models.token_batch import TokenBatch
-from kfp_llm_tuning.components.tuning import memory
-from kfp_llm_tuning.components.tuning.memory import PassMemory
+from kfp_llm_tuning.components.tuning.torch_engine import memory
+from kfp_llm_tuning.components.tuning.torch_engine.memory import PassMemory
 
 CPU = torch.device("cpu")
 

@@ -22,8 +22,8 @@ from kfp_llm_tuning.components.data.encoded_set import StepBatch
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.document_attention import kernels_of, register
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
-from kfp_llm_tuning.components.tuning.memory import TokenBudget
-from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
+from kfp_llm_tuning.components.tuning.torch_engine.memory import TokenBudget
+from kfp_llm_tuning.components.tuning.torch_engine.micro_batches import MicroBatches
 
 DEVICE = torch.device("meta")
 PLAN = ForwardPlan(label_only=True, attention_mask=False, packed=True)

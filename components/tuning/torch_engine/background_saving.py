@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from kfp_llm_tuning.components.models.sharded_model import shard_of
-from kfp_llm_tuning.components.tuning.memory import available_bytes
+from kfp_llm_tuning.components.tuning.torch_engine.memory import available_bytes
 
 # Host memory that must be left free beside the copies, as a multiple of their size.
 _ROOM = 2

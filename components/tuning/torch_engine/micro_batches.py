@@ -19,7 +19,7 @@ from kfp_llm_tuning.components.data.token_layouts import EndToEnd, PaddedRows, T
 from kfp_llm_tuning.components.data.token_sequence import TokenSequence
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_loss
 from kfp_llm_tuning.components.models.sharded_model import average_gradients, is_sharded, settle
-from kfp_llm_tuning.components.tuning.memory import TokenBudget
+from kfp_llm_tuning.components.tuning.torch_engine.memory import TokenBudget
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from kfp_llm_tuning.components.models.sharded_model import (
 )
 from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.trained_weights import has_adapters
+from kfp_llm_tuning.components.tuning.initial_adapters import initial_matrix
+from kfp_llm_tuning.components.tuning.torch_engine.trained_weights import has_adapters
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,19 @@ def with_adapter(model: Any, arguments: TuningArguments) -> Any:
     try:
         with warnings.catch_warnings():  # peft still uses transformers' former names.
             warnings.simplefilter("ignore", FutureWarning)
-            return get_peft_model(model, config)
+            adapted = get_peft_model(model, config)
     except ValueError as error:
         raise UserError(
             Problem(str(error), "lora_target_modules", "all-linear, or names of linear modules")
         ) from error
+    _initialise(adapted, arguments.seed)
+    return adapted
+
+
+def _initialise(model: Any, seed: int) -> None:
+    """Draws the adapters' first values by the seed and their places: PEFT's depend on the order."""
+    for name, module in model.get_base_model().named_modules():
+        for adapter in getattr(module, "lora_A", {}).values():
+            rank, inputs = adapter.weight.shape
+            first = torch.from_numpy(initial_matrix(seed, name, rank, inputs))
+            adapter.weight.data.copy_(first)

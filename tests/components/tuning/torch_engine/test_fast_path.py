@@ -12,8 +12,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
-from kfp_llm_tuning.components.tuning.fast_path import Candidate, Situation, take_fast_path
-from kfp_llm_tuning.components.tuning.trainable_model import with_adapter
+from kfp_llm_tuning.components.tuning.torch_engine.fast_path import (
+    Candidate,
+    Situation,
+    take_fast_path,
+)
+from kfp_llm_tuning.components.tuning.torch_engine.trainable_model import with_adapter
 
 PLAN = ForwardPlan(label_only=True, attention_mask=False)
 

@@ -17,12 +17,13 @@ from kfp_llm_tuning.components.models.forward_trial import plan_forward
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
 from kfp_llm_tuning.components.models.sharded_model import settle
 from kfp_llm_tuning.components.models.token_batch import TokenBatch
-from kfp_llm_tuning.components.tuning import memory, processes
+from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
-from kfp_llm_tuning.components.tuning.fast_path import Situation, take_fast_path
-from kfp_llm_tuning.components.tuning.memory import TokenBudget
-from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
+from kfp_llm_tuning.components.tuning.torch_engine import memory
+from kfp_llm_tuning.components.tuning.torch_engine.fast_path import Situation, take_fast_path
+from kfp_llm_tuning.components.tuning.torch_engine.memory import TokenBudget
+from kfp_llm_tuning.components.tuning.torch_engine.trainable_model import TrainableModel
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from kfp_llm_tuning.components.tuning.shared_states import (
+from kfp_llm_tuning.components.tuning.torch_engine.shared_states import (
     holds_shared_states,
     read_optimizer,
     read_weights,
@@ -16,7 +16,7 @@ from kfp_llm_tuning.components.tuning.shared_states import (
     write_shared,
     writers,
 )
-from kfp_llm_tuning.components.tuning.trained_weights import weights_to_save
+from kfp_llm_tuning.components.tuning.torch_engine.trained_weights import weights_to_save
 
 # Trainer reads it by this name.
 OPTIMIZER = "optimizer.pt"

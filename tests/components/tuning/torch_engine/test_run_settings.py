@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, TrainingArguments
 
-from kfp_llm_tuning.components.tuning import memory
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
-from kfp_llm_tuning.components.tuning.memory import TokenBudget
-from kfp_llm_tuning.components.tuning.run_settings import RunSettings, decide_settings
-from kfp_llm_tuning.components.tuning.trainable_model import TrainableModel
+from kfp_llm_tuning.components.tuning.torch_engine import memory
+from kfp_llm_tuning.components.tuning.torch_engine.memory import TokenBudget
+from kfp_llm_tuning.components.tuning.torch_engine.run_settings import RunSettings, decide_settings
+from kfp_llm_tuning.components.tuning.torch_engine.trainable_model import TrainableModel
 
 
 def decide(model: Path, checkpoints: Path, **options: int) -> RunSettings:

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from kfp_llm_tuning.components.common.errors import RunAgain
-from kfp_llm_tuning.components.tuning import arithmetic
-from kfp_llm_tuning.components.tuning.arithmetic import computes_in_bf16
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
+from kfp_llm_tuning.components.tuning.torch_engine import arithmetic
+from kfp_llm_tuning.components.tuning.torch_engine.arithmetic import computes_in_bf16
 from tests.components.tuning.runs import Run, start
 
 # What each of two processes is told, when only the second finds bfloat16 to be faster.
 _OF_TWO = """
 import os
-from kfp_llm_tuning.components.tuning import arithmetic
+from kfp_llm_tuning.components.tuning.torch_engine import arithmetic
 arithmetic.has_fast_bf16 = lambda: os.environ["RANK"] == "1"
 print("in bf16:", arithmetic.computes_in_bf16("auto", None))
 """

@@ -5,7 +5,10 @@ import math
 import pytest
 import torch
 
-from kfp_llm_tuning.components.tuning.trained_weights import largest_weight, weights_to_save
+from kfp_llm_tuning.components.tuning.torch_engine.trained_weights import (
+    largest_weight,
+    weights_to_save,
+)
 
 
 def test_of_adapters_only_what_is_trained_is_saved() -> None:

@@ -31,15 +31,9 @@ from transformers import (
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.encoded_set import StepBatch
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
-from kfp_llm_tuning.components.tuning.background_saving import BackgroundSaving
-from kfp_llm_tuning.components.tuning.checkpoint_states import CheckpointStates
 from kfp_llm_tuning.components.tuning.early_stopping import EarlyStopping
 from kfp_llm_tuning.components.tuning.file_exchange import told_by_all
 from kfp_llm_tuning.components.tuning.interruption import Interruption
-from kfp_llm_tuning.components.tuning.interruption_callback import InterruptionCallback
-from kfp_llm_tuning.components.tuning.memory import peak_bytes
-from kfp_llm_tuning.components.tuning.micro_batches import MicroBatches
-from kfp_llm_tuning.components.tuning.run_settings import RunSettings
 from kfp_llm_tuning.components.tuning.run_state import RunState
 from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     EVALUATION_CORRECT,
@@ -49,7 +43,13 @@ from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
     TRAIN_COUNT,
     TRAIN_LOSS,
 )
-from kfp_llm_tuning.components.tuning.trained_weights import largest_weight
+from kfp_llm_tuning.components.tuning.torch_engine.background_saving import BackgroundSaving
+from kfp_llm_tuning.components.tuning.torch_engine.checkpoint_states import CheckpointStates
+from kfp_llm_tuning.components.tuning.torch_engine.interruption_callback import InterruptionCallback
+from kfp_llm_tuning.components.tuning.torch_engine.memory import peak_bytes
+from kfp_llm_tuning.components.tuning.torch_engine.micro_batches import MicroBatches
+from kfp_llm_tuning.components.tuning.torch_engine.run_settings import RunSettings
+from kfp_llm_tuning.components.tuning.torch_engine.trained_weights import largest_weight
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ import threading
 import pytest
 import torch
 
-from kfp_llm_tuning.components.tuning import background_saving
-from kfp_llm_tuning.components.tuning.background_saving import (
+from kfp_llm_tuning.components.tuning.torch_engine import background_saving
+from kfp_llm_tuning.components.tuning.torch_engine.background_saving import (
     BackgroundSaving,
     fits_in_host_memory,
     host_copy,

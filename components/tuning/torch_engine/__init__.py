@@ -1,0 +1,1 @@
+"""The engine for processors and NVIDIA GPUs: transformers' Trainer, PEFT, FSDP2."""
