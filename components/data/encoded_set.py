@@ -64,6 +64,7 @@ class EncodedSet(torch.utils.data.Dataset[StepBatch]):
         facts: The content of ``encoding.json``.
         lengths: Tokens of every sequence; shape (sequences,).
         answer_counts: Answers of every sequence: each is an example; shape (sequences,).
+        label_counts: Labels of every sequence; shape (sequences,).
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -84,6 +85,7 @@ class EncodedSet(torch.utils.data.Dataset[StepBatch]):
         self._ends = _Lists(table, "ends")
         self.lengths = self._input_ids.lengths
         self.answer_counts = self._stops.lengths
+        self.label_counts = self._stops.sums() - self._starts.sums()
 
     def __len__(self) -> int:
         """Counts the sequences."""
@@ -97,7 +99,7 @@ class EncodedSet(torch.utils.data.Dataset[StepBatch]):
     @property
     def label_tokens(self) -> int:
         """Counts the labels."""
-        return self._stops.sum() - self._starts.sum()
+        return int(self.label_counts.sum())
 
     @property
     def largest_token(self) -> int:
@@ -142,8 +144,13 @@ class _Lists:
         row -= self._first_rows[number]
         return values[offsets[row] : offsets[row + 1]]
 
-    def sum(self) -> int:
-        return sum(int(values.sum(dtype=np.int64)) for _, values in self._chunks)
+    def sums(self) -> NDArray[np.int64]:
+        """Sums each row; shape (rows,)."""
+        found = [np.zeros(0, dtype=np.int64)]
+        for offsets, values in self._chunks:
+            before = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+            found.append(np.diff(before[offsets]))
+        return np.concatenate(found)
 
     def max(self) -> int:
         return max((int(values.max()) for _, values in self._chunks if len(values)), default=-1)

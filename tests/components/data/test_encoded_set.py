@@ -22,7 +22,8 @@ def test_sequences_are_read_as_written(encoded: Callable[[Rows], Path]) -> None:
         assert (sequence.starts.tolist(), sequence.stops.tolist()) == ([prompt], [len(ids)])
     assert dataset.largest_token == 29
     assert dataset.lengths.tolist() == [len(ids) for ids, _ in rows]
-    assert dataset.label_tokens == sum(len(ids) - 2 for ids, _ in rows)
+    assert dataset.label_counts.tolist() == [len(ids) - 2 for ids, _ in rows]
+    assert dataset.label_tokens == dataset.label_counts.sum()
 
 
 def test_a_plan_is_read_as_the_parts_it_names(encoded: Callable[[Rows], Path]) -> None:
