@@ -34,6 +34,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "gemma3_text": HEADS | GEMMA | {"layer_types": ["sliding_attention", "full_attention"]},
     "mistral": HEADS | {"sliding_window": 4},
     "gpt_neox": {},
+    "qwen3_moe": HEADS | {"moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2},
 }
 
 

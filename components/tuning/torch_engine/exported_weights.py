@@ -8,6 +8,7 @@ beside, which may be in 4 bits: in float32, then rounded once to the base's type
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from kfp_llm_tuning.components.models.weights import read_tensors
 
 # Of one file, as transformers and the hub have it for models that are to be loaded by others.
 _MOST_FILE_BYTES = 5 * 10**9
+# What names in one decoder layer begin with.
+_LAYER = re.compile(r".*?\.\d+\.")
 
 
 def architecture(causal: Any) -> str:
@@ -88,11 +91,10 @@ def write_shared_weights(model: Any, base: Path, folder: Path | None, dtype: tor
         dtype: Type of the written weights.
     """
     from torch.distributed.tensor import DTensor
-    from transformers.core_model_loading import revert_weight_conversion
 
     weights = model.state_dict()
 
-    def read(name: str) -> torch.Tensor:
+    def gather(name: str) -> torch.Tensor:
         weight = _as(weights[name].detach(), dtype)
         whole: torch.Tensor = weight.full_tensor() if isinstance(weight, DTensor) else weight
         return whole.cpu()
@@ -100,19 +102,62 @@ def write_shared_weights(model: Any, base: Path, folder: Path | None, dtype: tor
     names = {name: tensor for name, tensor in _tensors(base).items() if name in weights}
     once = weights.keys() - model.all_tied_weights_keys.keys()
     if once <= names.keys():
-        _write(names, read, folder, dtype)
+        _write(names, gather, folder, dtype)
         return
-    # Names or shapes were converted at loading, perhaps many into one: only the whole model can be
-    # converted back, in the first process's memory.
-    gathered = {}
-    for name in sorted(once):
-        tensor = read(name)
-        if folder is not None:
-            gathered[name] = tensor
-    if folder is not None:
-        converted = revert_weight_conversion(model, gathered)
-        facts = {name: Tensor("", tuple(one.shape)) for name, one in converted.items()}
-        _write(facts, converted.__getitem__, folder, dtype)
+    shapes = {name: tuple(weights[name].shape) for name in sorted(once)}
+    converted = _ConvertedLayers(model, shapes, gather)
+    _write(converted.tensors, converted.read, folder, dtype)
+
+
+class _ConvertedLayers:
+    """Weights that were converted at loading, perhaps many into one, under the names of the files.
+
+    Conversions stay within a decoder layer: one layer at a time is converted back, and held.
+
+    Attributes:
+        tensors: What the files will hold, a layer's together.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        shapes: Mapping[str, tuple[int, ...]],
+        gather: Callable[[str], torch.Tensor],
+    ) -> None:
+        """Finds the files' names.
+
+        Args:
+            model: Of transformers.
+            shapes: By the model's own names.
+            gather: Reads a weight by the model's own name; every process must call it.
+        """
+        self._model = model
+        self._gather = gather
+        self._held: Mapping[str, torch.Tensor] = {}
+        self._layer_of: dict[str, list[str]] = {}
+        self.tensors: dict[str, Tensor] = {}
+        layers: dict[str, list[str]] = {}
+        for name in shapes:
+            numbered = _LAYER.match(name)
+            layers.setdefault(numbered[0] if numbered else "", []).append(name)
+        for layer in layers.values():
+            empty = {name: torch.empty(shapes[name], device="meta") for name in layer}
+            for name, tensor in self._reverted(empty).items():
+                self.tensors[name] = Tensor("", tuple(tensor.shape))
+                self._layer_of[name] = layer
+
+    def read(self, name: str) -> torch.Tensor:
+        """Reads a weight by a file's name; every process must call it, in the same order."""
+        if name not in self._held:
+            self._held = {}
+            self._held = self._reverted({own: self._gather(own) for own in self._layer_of[name]})
+        return self._held[name]
+
+    def _reverted(self, weights: dict[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        from transformers.core_model_loading import revert_weight_conversion
+
+        reverted: Mapping[str, torch.Tensor] = revert_weight_conversion(self._model, weights)
+        return reverted
 
 
 def _write(

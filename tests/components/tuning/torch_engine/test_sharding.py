@@ -171,6 +171,17 @@ def test_a_checkpoint_of_four_processes_is_read_by_any_number(
 
 
 @pytest.mark.slow
+def test_experts_are_saved_as_the_base_has_them(make_shaped_run: Callable[..., Run]) -> None:
+    alone = make_shaped_run("qwen3_moe", "alone")
+    finish(alone, 1, **SHARED)
+    run = make_shaped_run("qwen3_moe", "of-2")
+    finish(run, 2, **SHARED)
+    assert "model.layers.1.mlp.experts.3.up_proj.weight" in run.weights()
+    assert_close_history(run, alone)
+    assert_close_weights(run, alone)
+
+
+@pytest.mark.slow
 def test_processes_share_what_one_process_saved(make_shaped_run: Callable[..., Run]) -> None:
     saved = make_shaped_run("llama", "saved")
     finish(saved, 1, **SHARED)
