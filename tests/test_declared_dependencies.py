@@ -37,7 +37,6 @@ NOT_IMPORTED = {
     "bitsandbytes": "transformers and PEFT hold weights in 4 bits by it",
     "boto3": "MLflow's artifacts in S3",
     "gcsfs": "fsspec opens gs:// by it",
-    "google-cloud-pipeline-components": "its launcher is a command of the images",
     "ipykernel": "notebooks are executed by it",
     "liger-kernel": "transformers applies its kernels",
     "nvidia-ml-py": "MLflow's metrics of GPUs",

@@ -12,8 +12,8 @@ from kfp_llm_tuning.components.evaluation.prediction_task import Command, Predic
 from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.components.models.worker_pool import without_empty, worker_pools
 
-_LAUNCHER = "google_cloud_pipeline_components.container.v1.custom_job.launcher"
-# The launcher's record of the job: a task that is tried again finds the job there, and waits on.
+_LAUNCHER = "kfp_llm_tuning.components.common.custom_job_launcher"
+# The launcher's record of the job.
 _RECORD = "gcp_resources"
 
 
@@ -86,7 +86,7 @@ class PredictionJob:
 
 
 class _Launcher(Command):
-    """GCPC's launcher, which waits for the job, and cancels it when it is asked to end."""
+    """Makes the job, waits for it, and cancels it when it is asked to end."""
 
     tells_mistakes = False
 

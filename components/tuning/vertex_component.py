@@ -51,7 +51,7 @@ def large_language_model_tuner(
             "python3",
             "-u",
             "-m",
-            "google_cloud_pipeline_components.container.v1.custom_job.launcher",
+            "kfp_llm_tuning.components.common.custom_job_launcher",
         ],
         args=[
             "--type",

@@ -41,6 +41,7 @@ _UNLOCKED = {
 
 _FAULT_CODES = {
     "unavailable": grpc.StatusCode.UNAVAILABLE,
+    "internal": grpc.StatusCode.INTERNAL,
     "quota": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "permission": grpc.StatusCode.PERMISSION_DENIED,
 }

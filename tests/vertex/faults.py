@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
-Kind = Literal["unavailable", "quota", "reset", "slow", "duplicate", "permission"]
+Kind = Literal["unavailable", "internal", "quota", "reset", "slow", "duplicate", "permission"]
 Answer = TypeVar("Answer")
 
 
@@ -20,7 +21,7 @@ class FaultError(Exception):
     """The answer to a call is an error that a test asked for.
 
     Attributes:
-        kind: unavailable (503), quota (429) or permission (403).
+        kind: unavailable (503), internal (500), quota (429) or permission (403).
     """
 
     def __init__(self, kind: Kind, method: str) -> None:
@@ -53,6 +54,9 @@ class Faults:
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
+        self._everywhere: Fault | None = None
+        self._calls: Counter[str] = Counter()
+        self._pace = 1
         self._lock = threading.Lock()
         self._slow_calls = 0
         self._slow_ended = threading.Condition()
@@ -70,9 +74,9 @@ class Faults:
 
         Args:
             method: The call, such as ModelService.UploadModel; * means every call.
-            kind: unavailable (503), quota (429), permission (403), reset (the connection is
-                dropped), slow (answered after `seconds`), or duplicate (delivered twice, answered
-                once with the first answer).
+            kind: unavailable (503), internal (500), quota (429), permission (403), reset (the
+                connection is dropped), slow (answered after `seconds`), or duplicate (delivered
+                twice, answered once with the first answer).
             times: How many calls.
             after_commit: The effect happened, but the client sees the error.
             seconds: How long a slow call waits.
@@ -85,10 +89,30 @@ class Faults:
         with self._lock:
             self._waiting.append(Fault(method, kind, times, after_commit, seconds))
 
+    def inject_everywhere(self, kind: Kind, after_commit: bool = False, pace: int = 5) -> None:
+        """Let every call go wrong: the first of each method, and so on at a pace.
+
+        Args:
+            kind: As of `inject`.
+            after_commit: As of `inject`.
+            pace: One of so many calls of a method goes wrong, 2 or more.
+        """
+        with self._lock:
+            self._everywhere = Fault("*", kind, after_commit=after_commit)
+            self._pace = pace
+
+    @property
+    def struck_everywhere(self) -> set[str]:
+        """The methods of which a call went wrong since `inject_everywhere`."""
+        with self._lock:
+            return {*self._calls}
+
     def clear(self) -> None:
         """Forget the faults that have not struck."""
         with self._lock:
             self._waiting.clear()
+            self._everywhere = None
+            self._calls.clear()
 
     def stop(self) -> None:
         """Let slow calls end at once: the server stops."""
@@ -155,7 +179,10 @@ class Faults:
                     if fault.times <= 0:
                         self._waiting.remove(fault)
                     return fault
-        return None
+            if self._everywhere is None:
+                return None
+            self._calls[method] += 1
+            return self._everywhere if self._calls[method] % self._pace == 1 else None
 
 
 def _deliver_twice(handler: Callable[[], Answer]) -> Answer:

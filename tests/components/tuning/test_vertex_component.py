@@ -44,7 +44,7 @@ def test_the_launcher_gets_a_payload_that_the_service_parses(
     (executor,) = spec["deploymentSpec"]["executors"].values()
     container = executor["container"]
     assert container["image"] == IMAGE
-    assert container["command"][-1].endswith(".v1.custom_job.launcher")
+    assert container["command"][-1] == "kfp_llm_tuning.components.common.custom_job_launcher"
     first, second = CustomJob(
         machine=select_machine("GPU", "l4-1"),
         image_registry="registry",

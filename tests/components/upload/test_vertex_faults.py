@@ -18,7 +18,9 @@ import grpc
 import pytest
 from google.cloud import aiplatform_v1
 
+from kfp_llm_tuning.components.common import custom_jobs
 from kfp_llm_tuning.components.common import vertex as vertex_calls
+from kfp_llm_tuning.components.common.custom_jobs import make_once
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.common.vertex import Vertex
 from kfp_llm_tuning.components.dataset.export import export_managed_dataset
@@ -26,6 +28,7 @@ from kfp_llm_tuning.components.upload import vertex_models
 from kfp_llm_tuning.components.upload.vertex_evaluations import import_evaluation
 from kfp_llm_tuning.components.upload.vertex_platform import deploy, show_curves, upload
 from tests.components.upload.vertex_tasks import (
+    IMAGE,
     LOCATION,
     PARENT,
     RUN,
@@ -132,7 +135,26 @@ def make_two_versions(place: Place) -> None:
     client.upload_model(request={"parent": PARENT, "parent_model": twin.name, "model": twin})
 
 
+def start_job(place: Place) -> str:
+    """Starts a custom job of two replicas, as the tuner's and the prediction's tasks do."""
+    vertex = Vertex(place.server.project, LOCATION, place.endpoint)
+    pool = {
+        "machine_spec": {"machine_type": "e2-standard-4"},
+        "replica_count": 1,
+        "container_spec": {"image_uri": IMAGE},
+    }
+    job = {"display_name": "tuner", "job_spec": {"worker_pool_specs": [pool, pool]}}
+    client = vertex.client(aiplatform_v1.JobServiceClient)
+    return make_once(client, PARENT, job, "key-1").name
+
+
 SCENARIOS = {
+    "start a custom job": Scenario(
+        calls=("JobService.ListCustomJobs", "JobService.CreateCustomJob"),
+        before=lambda place: None,
+        task=lambda place, _: start_job(place),
+        made={"customJobs": 1},
+    ),
     "upload": Scenario(
         calls=(
             "ModelService.GetModel",
@@ -257,11 +279,19 @@ OVER_REST = (
     "upload, further version",
     "deploy to an endpoint of its own",
     "deploy to a given endpoint, in vain",
+    "start a custom job",
 )
 # The kind of the fault, and whether the call took effect before it.
 FAULTS = [
-    *itertools.product(("unavailable", "quota", "reset"), (False, True)),
+    *itertools.product(("unavailable", "internal", "quota", "reset"), (False, True)),
     ("duplicate", False),
+]
+CASES = [
+    # The client takes it as it takes "unavailable".
+    pytest.param(*call, *fault, marks=[pytest.mark.slow] if fault[0] == "internal" else [])
+    for call, fault in itertools.product(CALLS, FAULTS)
+    # A deployed model that answers so is broken.
+    if (call[1], fault[0]) != ("PredictionService.Predict", "internal")
 ]
 
 
@@ -275,6 +305,9 @@ def made(server: LocalVertex) -> Counter[str]:
             # None can be deleted: a request that is done twice leaves two that are the same.
             evaluated.add(name.rpartition("/evaluations/")[0])
             counts["evaluated"] = len(evaluated)
+        elif kind == "customJobs":
+            is_cancelled = server.store[name].state == aiplatform_v1.JobState.JOB_STATE_CANCELLED
+            counts[kind] += not is_cancelled
         elif kind != "models":
             counts[kind] += 1
         elif "@" in name:
@@ -299,6 +332,7 @@ def place(
 ) -> Iterator[Place]:
     """An empty server that is called over gRPC."""
     monkeypatch.setattr(vertex_models, "_LATE_SECONDS", 0.0)
+    monkeypatch.setattr(custom_jobs, "_LATE_SECONDS", 0.0)
     yield Place(vertex_server, tmp_path, f"https://{LOCATION}-aiplatform.googleapis.com/ui")
     vertex_server.faults.settle()
 
@@ -308,6 +342,7 @@ def give_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow call is given up, and takes effect all the same while the task goes on."""
     monkeypatch.setattr(vertex_calls._request_timeout, "_timeout", 0.3)
     monkeypatch.setattr(vertex_models, "_LATE_SECONDS", 0.6)
+    monkeypatch.setattr(custom_jobs, "_LATE_SECONDS", 0.6)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -331,8 +366,7 @@ def check_done_once(place: Place, name: str, call: str, **fault: Any) -> None:
     assert made(place.server) == scenario.made
 
 
-@pytest.mark.parametrize(("kind", "after_commit"), FAULTS)
-@pytest.mark.parametrize(("name", "call"), CALLS)
+@pytest.mark.parametrize(("name", "call", "kind", "after_commit"), CASES)
 def test_done_once_whatever_goes_wrong(
     place: Place, name: str, call: str, kind: str, after_commit: bool
 ) -> None:
@@ -346,8 +380,10 @@ def test_done_once_although_the_answer_is_late(place: Place, name: str, call: st
     check_done_once(place, name, call, kind="slow", seconds=0.5)
 
 
-@pytest.mark.parametrize(("kind", "after_commit"), FAULTS)
-@pytest.mark.parametrize(("name", "call"), [call for call in CALLS if call[0] in OVER_REST])
+@pytest.mark.parametrize(
+    ("name", "call", "kind", "after_commit"),
+    [case for case in CASES if case.values[0] in OVER_REST],
+)
 def test_done_once_over_rest(
     place: Place, name: str, call: str, kind: str, after_commit: bool
 ) -> None:

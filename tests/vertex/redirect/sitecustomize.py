@@ -175,6 +175,7 @@ _PATCHES: dict[str, Patch] = {
     f"{_LAUNCHERS}.gcp_launcher.lro_remote_runner": _shorten("_POLLING_INTERVAL_IN_SECONDS"),
     f"{_LAUNCHERS}.gcp_launcher.pipeline_remote_runner": _shorten("_POLLING_INTERVAL_IN_SECONDS"),
     f"{_LAUNCHERS}.wait_gcp_resources.remote_runner": _shorten("_POLLING_INTERVAL_IN_SECONDS"),
+    "kfp_llm_tuning.components.common.custom_jobs": _shorten("_LATE_SECONDS"),
     "google.cloud.aiplatform.jobs": _shorten("_JOB_WAIT_TIME"),
     "google.cloud.aiplatform.pipeline_jobs": _shorten("_JOB_WAIT_TIME"),
     "google.cloud.aiplatform.training_jobs": _shorten("_JOB_WAIT_TIME"),

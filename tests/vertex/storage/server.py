@@ -18,6 +18,7 @@ from tests.vertex.storage.messages import Request, Response
 
 _STATUS_OF_FAULT = {
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     "quota": HTTPStatus.TOO_MANY_REQUESTS,
     "permission": HTTPStatus.FORBIDDEN,
 }
