@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,31 +17,58 @@ from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.torch_engine import sharding
 from tests.components.encoded_sets import EOS, VOCABULARY
 from tests.components.small_models import small_model
-from tests.components.tuning.runs import DEFAULTS, Run, assert_close_history, start
+from tests.components.tuning.kill_moments import MOMENTS, wait_for_moment
+from tests.components.tuning.runs import (
+    DEFAULTS,
+    Run,
+    assert_close_history,
+    assert_same_result,
+    start,
+)
 
 LONG = DEFAULTS | {"train_steps": 200, "evaluation_interval": 50, "checkpoint_interval": 100}
 LONG |= {"learning_rate": 1e-3}
 SHARED = DEFAULTS | {"sharding": "full"}
-KILLS = 5
+KILLED = SHARED | {"enable_checkpoint_selection": True}
+
+
+@pytest.fixture(scope="module")
+def shaped_models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
+    """Small models of other shapes."""
+    folder = tmp_path_factory.mktemp("models")
+    for shape in ("llama", "qwen3"):
+        shutil.copytree(tiny_model, folder / shape)
+        # Qwen's small models have one matrix for what is read and what is written.
+        tied = shape == "qwen3"
+        made = small_model(shape, VOCABULARY, eos_token_id=EOS, tie_word_embeddings=tied)
+        made.save_pretrained(folder / shape)
+    return {path.name: path for path in folder.iterdir()}
 
 
 @pytest.fixture
 def make_shaped_run(
-    tmp_path: Path, tiny_model: Path, train_folder: Path, evaluation_folder: Path
+    tmp_path: Path, shaped_models: dict[str, Path], train_folder: Path, evaluation_folder: Path
 ) -> Callable[..., Run]:
-    """Makes runs of small models of other shapes."""
+    """Makes runs of them."""
 
     def make(shape: str, name: str) -> Run:
-        model = tmp_path / shape
-        if not model.exists():
-            shutil.copytree(tiny_model, model)
-            # Qwen's small models have one matrix for what is read and what is written.
-            tied = shape == "qwen3"
-            made = small_model(shape, VOCABULARY, eos_token_id=EOS, tie_word_embeddings=tied)
-            made.save_pretrained(model)
-        return Run(tmp_path / name, model, train_folder, evaluation_folder)
+        return Run(tmp_path / name, shaped_models[shape], train_folder, evaluation_folder)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def run_without_kills(
+    tmp_path_factory: pytest.TempPathFactory,
+    shaped_models: dict[str, Path],
+    train_folder: Path,
+    evaluation_folder: Path,
+) -> Run:
+    """What runs that are killed have to reach."""
+    folder = tmp_path_factory.mktemp("unharmed")
+    run = Run(folder / "run", shaped_models["llama"], train_folder, evaluation_folder)
+    finish(run, 2, **KILLED)
+    return run
 
 
 def finish(run: Run, processes: int = 2, **changes: Any) -> str:
@@ -195,32 +220,22 @@ def test_processes_share_what_one_process_saved(make_shaped_run: Callable[..., R
 
 
 @pytest.mark.slow
-def test_a_killed_process_costs_nothing_but_time(make_shaped_run: Callable[..., Run]) -> None:
-    asked = SHARED | {"train_steps": 150, "checkpoint_interval": 5}
-    expected = make_shaped_run("llama", "whole")
-    finish(expected, 2, **asked)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_process_costs_nothing_but_time(
+    moment: int, make_shaped_run: Callable[..., Run], run_without_kills: Run
+) -> None:
     run = make_shaped_run("llama", "killed")
-    chance = random.Random(0)
-    kills = 0
-    while kills < KILLS:
-        process = start([*run.command(**asked), "--processes", "2"])
-        before = max(run.steps_on_disk(), default=0)
-        deadline = time.monotonic() + 120
-        while max(run.steps_on_disk(), default=0) == before and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.4))
-        workers = psutil.Process(process.pid).children() if process.poll() is None else []
-        if not workers:
-            break
-        chance.choice(workers).kill()
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode, output
-        kills += 1
-    assert kills
-    finish(run, 2, **asked)
-    assert run.history() == expected.history()
-    assert_equal_weights(run, expected)
+    process = start([*run.command(**KILLED), "--processes", "2"])
+    chance = wait_for_moment(moment, run.folder, lambda: process.poll() is not None)
+    if process.poll() is None:
+        launcher = psutil.Process(process.pid)
+        family = [launcher, *launcher.children(recursive=True)]
+        chance.choice(family).kill()
+        process.communicate(timeout=120)
+        # Workers whose launcher is gone end by themselves.
+        assert not psutil.wait_procs(family, timeout=120)[1]
+    finish(run, 2, **KILLED)
+    assert_same_result(run, run_without_kills)
 
 
 @pytest.mark.slow
