@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -24,8 +25,9 @@ from kfp_llm_tuning.components.common.errors import (
     UserError,
 )
 from kfp_llm_tuning.components.tuning import processes
-from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
+from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE, Interruption
 from kfp_llm_tuning.components.tuning.machines import Machines
+from kfp_llm_tuning.components.tuning.publication import Publication
 
 logger = logging.getLogger(__name__)
 
@@ -72,80 +74,134 @@ def launch(
     command: Sequence[str],
     variables: Mapping[str, str],
     machines: Machines | None = None,
+    publication: Publication | None = None,
 ) -> None:
     """Runs a command in several processes that work together.
 
     On several machines it is called on each, and waits for the others. When one is lost, those that
-    are left wait for it to come back, and all begin the command anew.
+    are left wait for it to come back, and all begin the command anew. They are left until the first
+    has published what came of it.
 
     Args:
         count: How many on this machine.
         command: Arguments of the Python interpreter.
         variables: Environment variables of the processes beside this one's own.
         machines: That the processes are spread over; None for this one.
+        publication: Tells machines that the results are in place.
 
     Raises:
         RunAgain: If they were interrupted after saving a checkpoint.
         UserError: If the other machines do not come.
         SystemExit: With the exit code of the first process that failed; it has told why.
     """
-    machines = machines or Machines()
+    started = _Launch(count, command, machines or Machines(), publication, Interruption())
     threads = str(max(processors.available() // count, 1))
     own_pid = str(os.getpid())
     defaults = {processors.THREADS_VARIABLE: threads, RUN_PID_VARIABLE: own_pid}
     os.environ.update(defaults | dict(os.environ) | dict(variables))
-    for _ in range(_MOST_LOSSES + 1):
-        codes = _run_once(count, command, machines)
-        if machines.count == 1 or not codes or not codes <= _INTERRUPTED:
-            break
-        # This machine was not asked to end: another was, or is gone.
-        logger.warning(
-            "Another of the %d machines was lost: waiting until it is back, to go on from the "
-            "newest checkpoint.",
-            machines.count,
-        )
+    codes = started.carry_out()
     if codes:
         raise _ending(codes)
 
 
-def _run_once(count: int, command: Sequence[str], machines: Machines) -> set[int]:
-    """Runs the processes once; gives the exit codes of those that failed."""
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+@dataclass(frozen=True)
+class _Launch:
+    """What :func:`launch` is asked for."""
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        _meet_and_run(count, command, machines)
-    except SignalException as error:
-        raise RunAgain(f"received {error.sigval.name}") from error
-    except ChildFailedError as error:
-        return {failure.exitcode for failure in error.failures.values()}
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    return set()
+    count: int
+    command: Sequence[str]
+    machines: Machines
+    publication: Publication | None
+    interruption: Interruption
 
+    def carry_out(self) -> set[int]:
+        """Runs the processes, anew while other machines are lost; gives their exit codes."""
+        codes: set[int] = set()
+        for _ in range(_MOST_LOSSES + 1):
+            codes = self._run_once()
+            if self.machines.count == 1 or not codes <= _INTERRUPTED:
+                break
+            if not codes and (self.machines.is_first or self._is_published()):
+                break
+            # This machine was not asked to end: another was, or is gone.
+            logger.warning(
+                "Another of the %d machines was lost: waiting until it is back, to go on from the "
+                "newest checkpoint.",
+                self.machines.count,
+            )
+        return codes
 
-def _meet_and_run(count: int, command: Sequence[str], machines: Machines) -> None:
-    """Runs the processes; tries again to meet the other machines until their time is over."""
-    from torch.distributed import DistError
-    from torch.distributed.elastic.rendezvous import RendezvousError
-    from torch.distributed.launcher.api import elastic_launch
+    def _run_once(self) -> set[int]:
+        """Runs the processes once; gives the exit codes of those that failed."""
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    until = time.monotonic() + _SECONDS_TO_MEET
-    while True:
-        # The port of the last meeting, which is closed, is given back with the last of its objects.
-        gc.collect()
         try:
-            elastic_launch(_configuration(count, machines), sys.executable)(*command)
-            return
-        except (RendezvousError, DistError) as error:
-            # The first machine is not up yet, or still is what it was before another was lost.
-            if machines.count == 1:
-                raise
+            with self.interruption.watching():
+                self._meet_and_run()
+        except SignalException as error:
+            raise RunAgain(f"received {error.sigval.name}") from error
+        except ChildFailedError as error:
+            return {failure.exitcode for failure in error.failures.values()}
+        finally:
+            # The port of the meeting, which is over, is given back with the last of its objects.
+            gc.collect()
+        return set()
+
+    def _meet_and_run(self) -> None:
+        """Runs the processes; tries again to meet the other machines until their time is over.
+
+        Where the others have published and ended, there is nothing left to run.
+        """
+        from torch.distributed import DistError
+        from torch.distributed.elastic.rendezvous import RendezvousError
+        from torch.distributed.launcher.api import elastic_launch
+
+        until = time.monotonic() + _SECONDS_TO_MEET
+        while not (self.publication and self.publication.is_announced()):
+            try:
+                if self.machines.is_first or self._first_answers():
+                    configuration = _configuration(self.count, self.machines)
+                    elastic_launch(configuration, sys.executable)(*self.command)
+                    return
+            except (RendezvousError, DistError):
+                # The first machine still is what it was before another was lost.
+                if self.machines.count == 1:
+                    raise
+                gc.collect()
             if time.monotonic() >= until:
-                raise UserError(_nobody_came(machines)) from error
+                raise UserError(_nobody_came(self.machines))
+            self._pause()
+
+    def _is_published(self) -> bool:
+        """Waits until the first machine has published, or is there anew to do it again.
+
+        Returns:
+            Whether there is nothing left to do: also where this machine cannot hear of it.
+        """
+        until = time.monotonic() + _SECONDS_TO_MEET
+        with self.interruption.watching():
+            while self.publication and self.publication.is_heard and time.monotonic() < until:
+                if self.publication.is_announced():
+                    return True
+                self._pause()
+                if self._first_answers():
+                    return False
+        return True
+
+    def _first_answers(self) -> bool:
+        """Tells whether the first machine listens where all meet; it may not be up yet."""
+        place = self.machines.address, self.machines.port
+        try:
+            socket.create_connection(place, _PAUSE_SECONDS).close()
+        except OSError:
+            return False
+        return True
+
+    def _pause(self) -> None:
         time.sleep(_PAUSE_SECONDS)
+        if self.interruption.requested:
+            raise RunAgain(self.interruption.reason)
 
 
 def _configuration(count: int, machines: Machines) -> object:

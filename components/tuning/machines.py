@@ -8,6 +8,7 @@ anybody who starts the command on machines of his own.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from kfp_llm_tuning.components.tuning.this_machine import CLUSTER_VARIABLE
 
 COUNT_VARIABLE, INDEX_VARIABLE = "PET_NNODES", "PET_NODE_RANK"
 ADDRESS_VARIABLE, PORT_VARIABLE = "PET_MASTER_ADDR", "PET_MASTER_PORT"
+# Vertex AI's.
+_JOB_VARIABLE = "CLOUD_ML_JOB_ID"
 # torchrun's.
 _DEFAULT_PORT = 29400
 
@@ -32,12 +35,14 @@ class Machines:
         index: Which one this is; the first, 0, writes what comes of the run.
         address: Where the others find the first.
         port: The port of it that they meet at; 0 for any, where there is one machine.
+        job: Id of the service's job that they were started for; empty where none tells.
     """
 
     count: int = 1
     index: int = 0
     address: str = "localhost"
     port: int = 0
+    job: str = ""
 
     @property
     def is_first(self) -> bool:
@@ -59,7 +64,8 @@ def machines_of_run(environment: Mapping[str, str] = os.environ) -> Machines:
     """
     if COUNT_VARIABLE in environment:
         return _of_torchrun(environment)
-    return _of_vertex(environment.get(CLUSTER_VARIABLE, ""))
+    machines = _of_vertex(environment.get(CLUSTER_VARIABLE, ""))
+    return dataclasses.replace(machines, job=environment.get(_JOB_VARIABLE, ""))
 
 
 def _of_torchrun(environment: Mapping[str, str]) -> Machines:

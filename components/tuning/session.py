@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from typing import Any
 
+from kfp_llm_tuning.components.common import storage
 from kfp_llm_tuning.components.models.checkpoint_files import PROVENANCE
+from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.tracking.live_curves import live_curves
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.command_line import MODULE, options
@@ -16,8 +19,13 @@ from kfp_llm_tuning.components.tuning.lost_processes import loss_is_an_interrupt
 from kfp_llm_tuning.components.tuning.machines import Machines, machines_of_run
 from kfp_llm_tuning.components.tuning.places import TuningPlaces
 from kfp_llm_tuning.components.tuning.processes import are_launched, is_main
+from kfp_llm_tuning.components.tuning.publication import Publication
+from kfp_llm_tuning.components.tuning.run_identity import RunIdentity, identify
 from kfp_llm_tuning.components.tuning.staging import SCRATCH_VARIABLE, Staging, staged
 from kfp_llm_tuning.components.tuning.this_machine import check_this_machine
+from kfp_llm_tuning.components.tuning.tuning_sets import open_sets
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -44,18 +52,62 @@ def run(
     engine = chosen_engine(engine)
     check_this_machine(arguments.tuning)
     machines = Machines() if are_launched() else machines_of_run()
-    with staged(places, publishes=machines.is_first) as staging:
-        count = processes_to_start(processes, arguments.batch_size, machines)
-        if count > 1 or machines.count > 1:
-            variables = {SCRATCH_VARIABLE: str(staging.scratch), ENGINE_VARIABLE: engine}
-            launch(count, ["-m", MODULE, *options(arguments, places)], variables, machines)
+    if machines.count > 1:
+        return _run_on_machines(arguments, places, processes, machines, engine)
+    with staged(places) as staging:
+        staging.fetch_checkpoints()
+        count = processes_to_start(processes, arguments.batch_size)
+        if count > 1:
+            launch(count, _command(arguments, places), _variables(staging, engine))
         else:
             with loss_is_an_interruption():
                 _tune_here(arguments, staging, places.tracking_uri, engine)
-        if not (machines.is_first and is_main()):
-            return {}
-        provenance = staging.paths.output / PROVENANCE
-        facts: dict[str, Any] = json.loads(provenance.read_text(encoding="utf-8"))
+        return _facts(str(staging.paths.output)) if is_main() else {}
+
+
+def _run_on_machines(
+    arguments: TuningArguments,
+    places: TuningPlaces,
+    processes: int,
+    machines: Machines,
+    engine: str,
+) -> dict[str, Any]:
+    """Does this machine's part of a run that is spread over several."""
+    count = processes_to_start(processes, arguments.batch_size, machines)
+    # The first takes the results away before it says so to the others.
+    with staged(places, publishes=False) as staging:
+        publication = Publication(places, machines, _identity(arguments, staging).fingerprint)
+        publication.attend()
+        if publication.is_announced():
+            logger.info("This run is done: its results are in place.")
+        else:
+            staging.fetch_checkpoints()
+            variables = _variables(staging, engine)
+            launch(count, _command(arguments, places), variables, machines, publication)
+            if machines.is_first:
+                staging.publish()
+                publication.announce(staging.scratch)
+    return _facts(places.output) if machines.is_first else {}
+
+
+def _command(arguments: TuningArguments, places: TuningPlaces) -> list[str]:
+    """Arguments of the Python interpreter, for each of several processes."""
+    return ["-m", MODULE, *options(arguments, places)]
+
+
+def _variables(staging: Staging, engine: str) -> dict[str, str]:
+    return {SCRATCH_VARIABLE: str(staging.scratch), ENGINE_VARIABLE: engine}
+
+
+def _identity(arguments: TuningArguments, staging: Staging) -> RunIdentity:
+    sets = open_sets(arguments, staging.paths.train_dataset, staging.paths.evaluation_dataset)
+    return identify(arguments, resolve(arguments.model_reference), sets)
+
+
+def _facts(output: str) -> dict[str, Any]:
+    """Reads the saved model's provenance."""
+    with storage.open_input(storage.join(output, PROVENANCE)) as stream:
+        facts: dict[str, Any] = json.loads(stream.read())
     return facts
 
 

@@ -64,17 +64,24 @@ class Staging:
     def _path(self, place: str, name: str) -> Path:
         return storage.local_path(place) if storage.is_local(place) else self.scratch / name
 
-    def fetch(self) -> None:
-        """Brings the datasets, and the checkpoint to go on from.
+    def fetch_datasets(self) -> None:
+        """Brings the datasets.
 
         Raises:
-            UserError: If a dataset or the checkpoints cannot be read.
+            UserError: If one cannot be read.
         """
         for name in ("train_dataset", "evaluation_dataset"):
             uri, path = getattr(self._places, name), getattr(self.paths, name)
             if path is not None and not storage.is_local(uri):
                 with storage.failures_explained(f"read {uri}", name):
                     transfers.download_directory(uri, path)
+
+    def fetch_checkpoints(self) -> None:
+        """Brings the checkpoint to go on from.
+
+        Raises:
+            UserError: If the checkpoints cannot be read.
+        """
         if not storage.is_local(self._places.checkpoints):
             with storage.failures_explained(f"read {self._places.checkpoints}", "checkpoints"):
                 self._checkpoints().fetch()
@@ -115,15 +122,15 @@ class Staging:
 
 @contextmanager
 def staged(places: TuningPlaces, *, publishes: bool = True) -> Iterator[Staging]:
-    """Gives a run its places on this machine; takes its results away when the block succeeds.
+    """Gives a run its places on this machine, and takes its results away.
 
     Args:
         places: Where the run reads and writes.
-        publishes: Whether this machine is the one that takes results away.
+        publishes: Whether its results are taken away, if the block succeeds.
 
     Yields:
-        The staging. In a process that was launched as one of several it is what the first process
-        has staged, and that one takes the results away.
+        The staging, with the datasets. In a process that was launched as one of several it is what
+        the first process has staged, and that one takes the results away.
 
     Raises:
         UserError: If what is remote cannot be read or written.
@@ -145,7 +152,7 @@ def staged(places: TuningPlaces, *, publishes: bool = True) -> Iterator[Staging]
     prefix = f"kfp-llm-tuning-{os.getuid()}-"
     with scratch_folder(Path(tempfile.gettempdir()), prefix) as scratch:
         staging = Staging(places, scratch)
-        staging.fetch()
+        staging.fetch_datasets()
         yield staging
         if publishes:
             staging.publish()

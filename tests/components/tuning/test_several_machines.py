@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import random
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.components.tuning.kill_moments import MOMENTS, wait_for_moment
 from tests.components.tuning.runs import (
     Run,
     assert_close_history,
@@ -25,6 +23,7 @@ from tests.loopback_server import free_port
 
 # Another name of file://, which the tuner does not take for a disk of its own.
 REMOTE = "local://"
+SELECTING = {"enable_checkpoint_selection": True}
 
 
 class Fleet:
@@ -53,13 +52,17 @@ class Fleet:
     def lose(self, index: int, number: int) -> None:
         """Ends a machine, and starts it anew on an empty disk, as Vertex AI does."""
         machine = self.machines[index]
-        members = psutil.Process(machine.pid).children(recursive=True)
+        has_ended = machine.poll() is not None
+        members = [] if has_ended else psutil.Process(machine.pid).children(recursive=True)
         machine.send_signal(number)
         if number == signal.SIGKILL:
             for member in members:
                 member.kill()
         machine.communicate(timeout=120)
         self.machines[index] = self.start(index)
+
+    def has_ended(self) -> bool:
+        return any(machine.poll() is not None for machine in self.machines)
 
     def finish(self) -> list[str]:
         outputs = [machine.communicate(timeout=300)[0] for machine in self.machines]
@@ -102,7 +105,7 @@ def run_of_two_machines(
     """A run over two machines of one process, of which none is lost."""
     folder = tmp_path_factory.mktemp("machines")
     run = Run(folder / "run", tiny_model, train_folder, evaluation_folder)
-    Fleet(run, folder, 2, 1).finish()
+    Fleet(run, folder, 2, 1, **SELECTING).finish()
     return run
 
 
@@ -130,7 +133,7 @@ def test_a_machine_that_is_lost_comes_back_and_the_run_goes_on(
     tmp_path: Path,
 ) -> None:
     run = make_run()
-    fleet = Fleet(run, tmp_path / "fleet", 2, 1)
+    fleet = Fleet(run, tmp_path / "fleet", 2, 1, **SELECTING)
     wait_for(run.paths.checkpoints / "step-2" / "complete.json", "files", fleet.machines[0])
     fleet.lose(index, number)
     outputs = fleet.finish()
@@ -139,17 +142,13 @@ def test_a_machine_that_is_lost_comes_back_and_the_run_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", range(int(os.environ.get("KILLS", "4"))))
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_machine_that_is_lost_at_any_moment_changes_nothing(
     moment: int, make_run: Callable[..., Run], run_of_two_machines: Run, tmp_path: Path
 ) -> None:
-    chance = random.Random(moment)
     run = make_run()
-    fleet = Fleet(run, tmp_path / "fleet", 2, 1)
-    # Starting, meeting, training and saving: 12 steps of this model are a small part of it.
-    time.sleep(chance.uniform(0, 8))
-    lost = chance.randrange(2)
-    if all(machine.poll() is None for machine in fleet.machines):
-        fleet.lose(lost, signal.SIGKILL)
+    fleet = Fleet(run, tmp_path / "fleet", 2, 1, **SELECTING)
+    chance = wait_for_moment(moment, tmp_path, fleet.has_ended)
+    fleet.lose(chance.randrange(2), signal.SIGKILL)
     fleet.finish()
     assert_same_result(run, run_of_two_machines)
