@@ -139,9 +139,13 @@ class CheckpointDirectory:
             logger.warning("Passing over checkpoint %s: %s.", checkpoint.path.name, reason)
         return None
 
+    def named(self, step: int) -> Checkpoint:
+        """Names the checkpoint of one step, which may not be there."""
+        return Checkpoint(step, self.path / f"{PREFIX}{step}")
+
     def at(self, step: int) -> Checkpoint | None:
         """Finds the whole checkpoint of one step."""
-        checkpoint = Checkpoint(step, self.path / f"{PREFIX}{step}")
+        checkpoint = self.named(step)
         return checkpoint if not _damage(checkpoint.path) else None
 
     def begin(self, step: int) -> Path:
@@ -187,7 +191,7 @@ class CheckpointDirectory:
         return reason
 
     def _put_in_place(self, step: int) -> None:
-        target = self.path / f"{PREFIX}{step}"
+        target = self.named(step).path
         if target.exists():  # A damaged one that was passed over, or this very step again.
             shutil.rmtree(target)
         self.writing(step).rename(target)

@@ -60,7 +60,7 @@ def machines_of_run(environment: Mapping[str, str] = os.environ) -> Machines:
         Them; one where nothing is said of others.
 
     Raises:
-        UserError: If torchrun's variables are incomplete, or no numbers.
+        UserError: If there are several, and which one this is cannot be read.
     """
     if COUNT_VARIABLE in environment:
         return _of_torchrun(environment)
@@ -92,13 +92,16 @@ def _of_vertex(cluster: str) -> Machines:
     try:
         found: dict[str, Any] = json.loads(cluster)
         pools: dict[str, list[str]] = dict(sorted(found["cluster"].items()))
-        pool, index = found["task"]["type"], int(found["task"]["index"])
-        before = [len(replicas) for name, replicas in pools.items() if name < pool]
-        first = next(iter(pools.values()))[0]
-    except (ValueError, KeyError, TypeError, AttributeError, LookupError, StopIteration):
+        replicas = [address for pool in pools.values() for address in pool]
+    except (ValueError, KeyError, TypeError, AttributeError):
         return Machines()
-    count = sum(map(len, pools.values()))
-    address, _, port = first.rpartition(":")
-    if count == 1 or not port.isdigit():
+    if len(replicas) <= 1:
         return Machines()
-    return Machines(count, sum(before) + index, address, int(port))
+    address, _, port = replicas[0].partition(":")
+    try:
+        own = pools[found["task"]["type"]][int(found["task"]["index"])]
+        return Machines(len(replicas), replicas.index(own), address, int(port or _DEFAULT_PORT))
+    except (ValueError, KeyError, TypeError, LookupError) as error:
+        # Each for itself, they would all write to one folder.
+        what = f"{CLUSTER_VARIABLE} names {len(replicas)} replicas, and not which of them this is."
+        raise UserError(Problem(what, CLUSTER_VARIABLE, "what Vertex AI sets")) from error

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kfp_llm_tuning.components.common.errors import RunAgain
 from kfp_llm_tuning.components.tuning import checkpoint_exchange, file_exchange, processes
 from kfp_llm_tuning.components.tuning.checkpoint_exchange import newest_of_all, on_all
 from kfp_llm_tuning.components.tuning.checkpoints import Checkpoint, CheckpointDirectory
@@ -24,7 +25,7 @@ class Machines:
         self._here = threading.local()
         self._barrier = threading.Barrier(MACHINES, timeout=20)
         self._said: list[Any] = [None] * MACHINES
-        monkeypatch.setattr(processes, "machines", lambda: MACHINES)
+        monkeypatch.setattr(processes, "count", lambda: MACHINES)
         monkeypatch.setattr(processes, "index", lambda: self._here.index)
         monkeypatch.setattr(checkpoint_exchange, "told_by_all", self._told_by_all)
         for module in (checkpoint_exchange, file_exchange):
@@ -92,6 +93,22 @@ def test_a_folder_that_all_see_is_left_as_it_is(machines: Machines, tmp_path: Pa
     found = machines.each(lambda _: newest_of_all(shared))
     assert [checkpoint and checkpoint.step for checkpoint in found] == [20, 20, 20]
     assert (shared.path / "step-20").stat().st_ino == before
+
+
+def test_one_that_comes_damaged_ends_the_session_of_all(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disks = directories(tmp_path, [[20], [], [20]])
+    monkeypatch.setattr(disks[1], "adopt", lambda step: "weights is cut off")
+    ended: list[str] = []
+
+    def ask(index: int) -> None:
+        with pytest.raises(RunAgain, match="step 20 came damaged to a machine: weights is cut off"):
+            newest_of_all(disks[index])
+        ended.append(str(index))
+
+    machines.each(ask)
+    assert sorted(ended) == ["0", "1", "2"]
 
 
 def test_where_nothing_is_all_begin_anew(machines: Machines, tmp_path: Path) -> None:

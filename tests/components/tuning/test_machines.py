@@ -32,6 +32,20 @@ def test_one_machine_where_nothing_is_said_of_others(cluster: str) -> None:
     assert machines_of_run({"CLUSTER_SPEC": cluster}) == Machines()
 
 
+@pytest.mark.parametrize(
+    "task", [{}, {"type": "workerpool2", "index": 0}, {"type": "workerpool1", "index": 3}]
+)
+def test_one_of_several_replicas_does_not_tune_for_itself(task: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="names 4 replicas, and not which of them this is"):
+        machines_of_run({"CLUSTER_SPEC": json.dumps({"cluster": CLUSTER, "task": task})})
+
+
+def test_replicas_of_a_job_know_its_id() -> None:
+    task = {"type": "workerpool1", "index": 0}
+    spec = {"CLUSTER_SPEC": json.dumps({"cluster": CLUSTER, "task": task}), "CLOUD_ML_JOB_ID": "7"}
+    assert machines_of_run(spec).job == "7"
+
+
 def test_one_replica_is_one_machine() -> None:
     pool = {"workerpool0": CLUSTER["workerpool0"]}
     spec = {"cluster": pool, "task": {"type": "workerpool0", "index": 0}}
