@@ -22,7 +22,7 @@ from typing import Any
 
 import jsonschema
 
-from tests.components.upload.kserve_cluster import Fault, write_kubeconfig
+from tests.components.upload.kserve_cluster import CUT, Fault, write_kubeconfig
 from tests.loopback_server import LoopbackHandler, LoopbackServer, free_port
 from tests.vertex.execution.processes import container_environment, end_tree
 from tests.vertex.images import start_error
@@ -97,14 +97,9 @@ class LocalTrainer:
                 if not fault.done:
                     return fault.status, _status(fault.status, fault.message)
             status, content = self._done(method, found["name"], body)
-            return (
-                (fault.status, _status(fault.status, fault.message))
-                if fault
-                else (
-                    status,
-                    content,
-                )
-            )
+            if fault:
+                return fault.status, _status(fault.status, fault.message)
+            return status, content
 
     def _done(self, method: str, name: str | None, body: Any) -> tuple[int, Any]:
         if method == "POST":
@@ -215,6 +210,9 @@ class _Handler(LoopbackHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
         status, answer = self.trainer.answer(self.command, self.path, body)
+        if status == CUT:
+            self.reset()
+            return
         content = json.dumps(answer).encode()
         self.send_response(HTTPStatus(status))
         self.send_header("Content-Type", "application/json")

@@ -25,7 +25,7 @@ from kfp_llm_tuning.components.tuning.places import TuningPlaces
 from kfp_llm_tuning.components.tuning.train_job import tune_in_train_job
 from kfp_llm_tuning.components.tuning.train_job_manifest import TrainJobSettings
 from tests.components.tuning.runs import Run, assert_close_history, wait_for
-from tests.components.upload.kserve_cluster import Fault
+from tests.components.upload.kserve_cluster import CUT, Fault
 from tests.kubeflow.local_trainer import LocalTrainer, local_trainer
 
 SETTINGS = TrainJobSettings(
@@ -112,7 +112,9 @@ def test_a_job_of_two_nodes_is_made_watched_and_deleted(
 
 # Every call of the API, with every fault that may pass: refused, or done and the answer lost.
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    "status", [429, 503, *(pytest.param(one, marks=pytest.mark.slow) for one in (500, CUT))]
+)
 @pytest.mark.parametrize("done", [False, True])
 def test_a_fault_that_passes_makes_no_second_job(
     method: str, status: int, done: bool, trainer: LocalTrainer, places: TuningPlaces

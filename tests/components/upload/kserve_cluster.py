@@ -13,13 +13,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
 import yaml
 
+from tests.loopback_server import LoopbackHandler
+
+# In the place of a status.
+CUT = 0
 _API = re.compile(
     r"/apis/serving\.kserve\.io/v1beta1/namespaces/(?P<namespace>[^/]+)/inferenceservices"
     r"(?:/(?P<name>[^/]+))?"
@@ -34,7 +38,7 @@ class Fault:
 
     Attributes:
         method: The HTTP method that it is for.
-        status: What is answered.
+        status: What is answered; ``CUT``: nothing, for the connection breaks off.
         message: What is said.
         done: Whether the request is done all the same, and only its answer lost.
     """
@@ -187,7 +191,7 @@ def _status(code: int, message: str, details: Any = None) -> dict[str, Any]:
 def running(cluster: Cluster) -> Iterator[Cluster]:
     """Runs the stand-in at a free port until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(LoopbackHandler):
         def _answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
@@ -197,6 +201,9 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
                 status, answer = cluster.served(served["name"], served["route"], body)
             else:
                 status, answer = 404, "404 page not found"
+            if status == CUT:
+                self.reset()
+                return
             content = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -205,9 +212,6 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
             self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = _answer  # noqa: N815 (http.server's names)
-
-        def log_message(self, *_: Any) -> None:
-            """Keeps quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     cluster.url = f"http://127.0.0.1:{server.server_port}"
