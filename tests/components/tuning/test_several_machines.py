@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,15 @@ SELECTING = {"enable_checkpoint_selection": True}
 class Fleet:
     """The machines of one run; one that was lost may be started again."""
 
-    def __init__(self, run: Run, folder: Path, count: int, processes: int, **changes: Any) -> None:
+    def __init__(
+        self,
+        run: Run,
+        folder: Path,
+        count: int,
+        processes: int,
+        only: Sequence[int] = (),
+        **changes: Any,
+    ) -> None:
         self._run, self._folder, self._processes = run, folder, processes
         self._changes = changes
         self._variables = {
@@ -38,7 +46,7 @@ class Fleet:
             "PET_MASTER_PORT": str(free_port()),
         }
         self._starts = 0
-        self.machines = [self.start(index) for index in range(count)]
+        self.machines = [self.start(index) for index in only or range(count)]
 
     def start(self, index: int) -> subprocess.Popen[str]:
         self._starts += 1
@@ -139,6 +147,18 @@ def test_a_machine_that_is_lost_comes_back_and_the_run_goes_on(
     outputs = fleet.finish()
     assert "Going on from step" in outputs[0]
     assert_same_result(run, run_of_two_machines)
+
+
+@pytest.mark.slow
+def test_a_machine_that_comes_back_after_the_end_ends_at_once(
+    run_of_two_machines: Run, tmp_path: Path
+) -> None:
+    written = (run_of_two_machines.paths.output / "tuning.json").stat().st_mtime_ns
+    for index in (0, 1):
+        late = Fleet(run_of_two_machines, tmp_path / str(index), 2, 1, only=[index], **SELECTING)
+        (output,) = late.finish()
+        assert "This run is done" in output
+    assert (run_of_two_machines.paths.output / "tuning.json").stat().st_mtime_ns == written
 
 
 @pytest.mark.slow
