@@ -27,7 +27,6 @@ CALLS = {
     "storage.objects.get",
     "storage.objects.list",
     "storage.objects.insert",
-    "storage.objects.delete",
 }
 
 
