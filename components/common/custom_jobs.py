@@ -60,7 +60,7 @@ class _Request:
         self, client: JobServiceClient, parent: str, job: Mapping[str, Any], key: str
     ) -> None:
         self._client, self._parent = client, parent
-        self._job = {**job, "labels": {**job.get("labels", {}), _LABEL: key}}
+        self._job = CustomJob({**job, "labels": {**job.get("labels", {}), _LABEL: key}})
         self._filter = f'labels.{_LABEL}="{key}"'
         self.doing = f"start the job {job['display_name']}"
         self._requests = 0

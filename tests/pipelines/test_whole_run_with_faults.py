@@ -12,7 +12,8 @@ from tests.pipelines.conftest import EXAMPLE, Call
 from tests.vertex.faults import Kind
 from tests.vertex.local_vertex import LocalVertex, local_vertex
 
-# What the run asks for, from the request to the answer of the deployed model.
+# What the run asks for, from the request to the answer of the deployed model. Operations are asked
+# for too, where the answer that names one is not lost.
 CALLS = {
     "PipelineService.CreatePipelineJob",
     "PipelineService.GetPipelineJob",
@@ -22,7 +23,6 @@ CALLS = {
     "ModelService.UploadModel",
     "EndpointService.CreateEndpoint",
     "EndpointService.DeployModel",
-    "Operations.GetOperation",
     "PredictionService.Predict",
     "storage.objects.get",
     "storage.objects.list",
@@ -45,11 +45,13 @@ def vertex(tmp_path: Path) -> Iterator[LocalVertex]:
 def test_a_run_on_two_machines_is_done_once(
     kind: Kind, after_commit: bool, vertex: LocalVertex, call: Call, job_words: list[str]
 ) -> None:
-    vertex.faults.inject_everywhere(kind, after_commit)
+    # A deployed model that answers with 500 is broken: the deployment is taken back, and it is told.
+    spared = {"PredictionService.Predict"} if kind == "internal" else set[str]()
+    vertex.faults.inject_everywhere(kind, after_commit, spared)
     words = ["--train-steps", "4", "--tuning-machine-count", "2", "--wait", "--poll-seconds", "1"]
     result = call("submit", *job_words, *words)
     assert result.exit_code == 0, result.output
-    assert vertex.faults.struck_everywhere >= CALLS
+    assert vertex.faults.struck_everywhere >= CALLS - spared
     vertex.faults.clear()
     (job,) = vertex.resources("pipelineJobs")
     assert job["state"] == "PIPELINE_STATE_SUCCEEDED"

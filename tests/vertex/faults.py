@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
@@ -56,7 +56,7 @@ class Faults:
         self._waiting: list[Fault] = []
         self._everywhere: Fault | None = None
         self._calls: Counter[str] = Counter()
-        self._pace = 1
+        self._pace, self._spared = 1, frozenset[str]()
         self._lock = threading.Lock()
         self._slow_calls = 0
         self._slow_ended = threading.Condition()
@@ -89,17 +89,20 @@ class Faults:
         with self._lock:
             self._waiting.append(Fault(method, kind, times, after_commit, seconds))
 
-    def inject_everywhere(self, kind: Kind, after_commit: bool = False, pace: int = 5) -> None:
+    def inject_everywhere(
+        self, kind: Kind, after_commit: bool = False, spared: Collection[str] = (), pace: int = 5
+    ) -> None:
         """Let every call go wrong: the first of each method, and so on at a pace.
 
         Args:
             kind: As of `inject`.
             after_commit: As of `inject`.
+            spared: Methods that are left alone.
             pace: One of so many calls of a method goes wrong, 2 or more.
         """
         with self._lock:
             self._everywhere = Fault("*", kind, after_commit=after_commit)
-            self._pace = pace
+            self._pace, self._spared = pace, frozenset(spared)
 
     @property
     def struck_everywhere(self) -> set[str]:
@@ -179,7 +182,7 @@ class Faults:
                     if fault.times <= 0:
                         self._waiting.remove(fault)
                     return fault
-            if self._everywhere is None:
+            if self._everywhere is None or method in self._spared:
                 return None
             self._calls[method] += 1
             return self._everywhere if self._calls[method] % self._pace == 1 else None
