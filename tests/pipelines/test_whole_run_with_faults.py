@@ -45,7 +45,7 @@ def vertex(tmp_path: Path) -> Iterator[LocalVertex]:
 def test_a_run_on_two_machines_is_done_once(
     kind: Kind, after_commit: bool, vertex: LocalVertex, call: Call, job_words: list[str]
 ) -> None:
-    # A deployed model that answers with 500 is broken: the deployment is taken back, and it is told.
+    # A deployed model that answers with 500 is broken: that is told, and it is undeployed.
     spared = {"PredictionService.Predict"} if kind == "internal" else set[str]()
     vertex.faults.inject_everywhere(kind, after_commit, spared)
     words = ["--train-steps", "4", "--tuning-machine-count", "2", "--wait", "--poll-seconds", "1"]
