@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from kfp_llm_tuning.components.common.errors import RunAgain
+from kfp_llm_tuning.components.common.errors import RunAgain, UserError
+from kfp_llm_tuning.components.tuning import launch as launching
 from kfp_llm_tuning.components.tuning.launch import launch, processes_to_start
+from kfp_llm_tuning.components.tuning.machines import Machines
+from kfp_llm_tuning.components.tuning.places import TuningPlaces
+from kfp_llm_tuning.components.tuning.publication import Publication
+from tests.loopback_server import free_port
+
+FAILING = ["-c", "raise SystemExit(13)"]
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +78,29 @@ def exit_with(codes: str) -> None:
         "sys.exit(int(os.environ['CODES'].split()[int(os.environ['RANK'])]))\n"
     )
     launch(len(codes.split()), ["-c", script], {"CODES": codes})
+
+
+@pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch) -> Machines:
+    """A machine whose first does not answer, and for which no time is left to wait."""
+    monkeypatch.setattr(launching, "_SECONDS_TO_MEET", 0)
+    return Machines(2, 1, "127.0.0.1", free_port())
+
+
+def test_machines_that_do_not_come_are_told(second: Machines, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"2 machines did not meet at 127.0.0.1:{second.port}"):
+        launch(1, FAILING, {}, second, publication_in(tmp_path, second))
+
+
+def test_where_all_is_published_nothing_is_left_to_run(second: Machines, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "tuning.json").write_text("{}")
+    publication = publication_in(tmp_path, second)
+    publication.attend()
+    publication.announce(tmp_path)
+    launch(1, FAILING, {}, second, publication)
+
+
+def publication_in(folder: Path, machines: Machines) -> Publication:
+    names = ("train", "evaluation", "model", "metrics", "checkpoints")
+    return Publication(TuningPlaces(*(str(folder / name) for name in names)), machines, "run")
