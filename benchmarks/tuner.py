@@ -7,9 +7,10 @@ of 223), conversations of nine answers (162 of 362), all of which are learned by
 
 The limit of every row is raw: forward and backward passes alone, with logits where there are
 labels and nowhere else, which nothing can exceed that trains the model; it has no optimiser, and no
-metrics. The others do all that a step needs, saving excepted. Contenders take turns, and the best
-round counts, as other work only ever slows one down; the last row is measured beside another
-program that keeps a core busy.
+metrics. "raw with AdamW" is the same with an optimiser, the least that a step is made of; the
+others do all that a step needs, saving excepted. Contenders take turns, and the best round counts,
+as other work only ever slows one down; the last row is measured beside another program that keeps
+a core busy.
 
 Usage: ``python benchmarks/tuner.py [--tokens 16000] [--rounds 2] [--model FOLDER]``. Needs trl
 besides the package with its tuning extra.
