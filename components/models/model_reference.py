@@ -47,6 +47,15 @@ class ModelReference:
     substitute_for: str
     label: str
 
+    def selects_checkpoint(self, asked: str) -> bool:
+        """Decides whether the best step is kept.
+
+        Args:
+            asked: true, false, or default for the model's own.
+        """
+        choice = asked.lower()
+        return self.checkpoint_selection if choice == "default" else choice == "true"
+
     def steps(self, asked: int) -> int:
         """Gives the optimiser steps of a run: those asked for, the method's own for 0 or less."""
         return asked if asked > 0 else self.train_steps

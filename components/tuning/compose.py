@@ -134,16 +134,12 @@ def compose_arguments(
             "seed": request.seed,
             "evaluation_interval": request.evaluation_interval,
             "enable_early_stopping": request.enable_early_stopping and has_evaluation,
-            "enable_checkpoint_selection": _selection(request, reference) and has_evaluation,
+            "enable_checkpoint_selection": has_evaluation
+            and reference.selects_checkpoint(request.enable_checkpoint_selection),
             **request.tuner_arguments,
         }
     )
     return arguments, _decisions(request, reference, arguments, steps, training, evaluation)
-
-
-def _selection(request: TuningRequest, reference: ModelReference) -> bool:
-    choice = request.enable_checkpoint_selection.lower()
-    return reference.checkpoint_selection if choice == "default" else choice == "true"
 
 
 def _decisions(
@@ -174,7 +170,9 @@ def _decisions(
     ]
     if not evaluation.examples:
         off = "no evaluation: there is no evaluation set"
-        if request.enable_early_stopping or _selection(request, reference):
+        if request.enable_early_stopping or reference.selects_checkpoint(
+            request.enable_checkpoint_selection
+        ):
             off += ", so early stopping and checkpoint selection are off"
         decisions.append(off)
     else:

@@ -24,8 +24,8 @@ _PLACE = "tuning_machine"
 
 
 @dataclass(frozen=True)
-class MemoryFindings:
-    """What stands against a run for want of memory.
+class MachineFindings:
+    """What stands against a run for want of memory, or of disk.
 
     Attributes:
         problems: It cannot fit, by more than the prediction may be wrong.
@@ -83,7 +83,7 @@ def memory_findings(
     longest: int = SHORT_ROW,
     chooses_machine: bool = True,
     where: str = "",
-) -> MemoryFindings:
+) -> MachineFindings:
     """Checks that a run fits in memory.
 
     Args:
@@ -98,10 +98,10 @@ def memory_findings(
     """
     found = verdict(setup, longest)
     if found.fits:
-        return MemoryFindings()
+        return MachineFindings()
     what = f"{describe(setup)}{f' of {where}' if where else ''} needs {found.text}"
     possible = list(changes(setup, longest, chooses_machine=chooses_machine))
     fix = f"Give {', or '.join(possible)}." if possible else "Choose a smaller model."
     if found.impossible:
-        return MemoryFindings([Problem(f"{what}.", place, fix=fix)])
-    return MemoryFindings(warnings=[f"It may not fit: {what}, and that may be wrong. {fix}"])
+        return MachineFindings([Problem(f"{what}.", place, fix=fix)])
+    return MachineFindings(warnings=[f"It may not fit: {what}, and that may be wrong. {fix}"])

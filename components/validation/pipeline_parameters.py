@@ -28,11 +28,8 @@ from kfp_llm_tuning.components.validation.accelerator_choice import (
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.components.validation.display_names import with_run_time
-from kfp_llm_tuning.components.validation.machine_memory import (
-    MemoryFindings,
-    memory_findings,
-    setup_of,
-)
+from kfp_llm_tuning.components.validation.machine_disk import disk_findings
+from kfp_llm_tuning.components.validation.machine_memory import memory_findings, setup_of
 from kfp_llm_tuning.components.validation.pipeline_checks import CHECKS, format_problems
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     PipelineParameters,
@@ -113,11 +110,8 @@ def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSett
         problems += _machine_count_problems(parameters, reference)
     doubts: list[str] = []
     if reference is not None and machine is not None:
-        setup = setup_of(
-            reference, parameters.tuner_arguments, machine, parameters.tuning_machine_count
-        )
-        found = memory_findings(setup, where=machine.name) if setup else MemoryFindings()
-        problems, doubts = problems + found.problems, found.warnings
+        told, doubts = _room(parameters, reference, machine)
+        problems += told
     raise_all(_unique(problems))
     assert reference is not None
     settings = _settings(parameters, reference, machine)
@@ -125,6 +119,24 @@ def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSett
     for warning in settings.warnings:
         logger.warning("%s", warning)
     return settings
+
+
+def _room(
+    parameters: PipelineParameters, reference: ModelReference, machine: MachineSpec
+) -> tuple[list[Problem], list[str]]:
+    """Holds a run against its machine's memory and disk; of unknown models nothing is said."""
+    setup = setup_of(
+        reference, parameters.tuner_arguments, machine, parameters.tuning_machine_count
+    )
+    if setup is None:
+        return [], []
+    selects = reference.selects_checkpoint(parameters.enable_checkpoint_selection)
+    found = [
+        memory_findings(setup, where=machine.name),
+        disk_findings(setup, machine, selects=selects),
+    ]
+    problems = [problem for one in found for problem in one.problems]
+    return problems, [doubt for one in found for doubt in one.warnings]
 
 
 def validate_pipeline(parameters: PipelineParameters) -> PipelineSettings:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import psutil
-
 from kfp_llm_tuning.components.common import processors
 from kfp_llm_tuning.components.common.errors import Problem
+from kfp_llm_tuning.components.common.host_memory import host_memory
 from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.models.model_references import names, resolve
 from kfp_llm_tuning.components.parameters.pipeline import TEMPLATES
@@ -45,7 +44,7 @@ def unnamed_model_problem(request: Request) -> Problem | None:
     reference = resolve(name)
     parameters = parameter_count(reference.checkpoint)
     gigabytes = weight_megabytes(parameters) / 1000
-    needed, there = gigabytes * _MEMORY_FACTOR, psutil.virtual_memory().total / 1e9
+    needed, there = gigabytes * _MEMORY_FACTOR, host_memory().total / 1e9
     tokens, hours = _work(reference, parameters)
     if needed <= there and hours <= _MOST_HOURS:
         return None

@@ -20,7 +20,11 @@ from kfp_llm_tuning.components.validation.base_model import base_model_problems
 from kfp_llm_tuning.components.validation.data_version import data_version
 from kfp_llm_tuning.pipelines.local_runs import run_directory, run_record
 from kfp_llm_tuning.pipelines.local_runs.default_model import unnamed_model_problem
-from kfp_llm_tuning.pipelines.local_runs.machine_here import download_bytes, memory_problems
+from kfp_llm_tuning.pipelines.local_runs.machine_here import (
+    disk_problems,
+    download_bytes,
+    memory_problems,
+)
 from kfp_llm_tuning.pipelines.local_runs.platform import local_platform
 from kfp_llm_tuning.pipelines.local_runs.run_directory import FoundRun
 from kfp_llm_tuning.pipelines.local_runs.run_summary import RunSummary, summarise
@@ -152,7 +156,9 @@ def _checked(request: Request, output_dir: Path) -> dict[str, Any]:
         problems += _model_problems(request.template, parameters)
         if not unnamed:
             reference = _reference(request.template, parameters)
-            problems += memory_problems(reference, parameters.get(TUNER_ARGUMENTS, {}))
+            further = parameters.get(TUNER_ARGUMENTS, {})
+            problems += memory_problems(reference, further)
+            problems += disk_problems(reference, further, output_dir)
     with collect(problems):
         _check_data({name: request.values.get(name) for name in DATA_INPUTS})
     raise_all(problems)

@@ -1,4 +1,4 @@
-"""Whether a planned run fits: on the tuner with its longest row, and later on the endpoint."""
+"""Whether a planned run fits: on the tuner, memory and disk, and later on the endpoint."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kfp_llm_tuning.components.common.errors import UserError
-from kfp_llm_tuning.components.models.feasibility import describe, verdict
-from kfp_llm_tuning.components.models.machine_specs import select_machine
+from kfp_llm_tuning.components.models.disk_needs import disk_needs
+from kfp_llm_tuning.components.models.feasibility import Setup, describe, verdict
+from kfp_llm_tuning.components.models.machine_specs import MachineSpec, select_machine
+from kfp_llm_tuning.components.validation.machine_disk import disk_findings
 from kfp_llm_tuning.components.validation.machine_memory import memory_findings, setup_of
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.estimate import parameter_count, weight_megabytes
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.models.model_reference import ModelReference
     from kfp_llm_tuning.components.validation.summary import Summary
 
-_SUBJECT = "memory"
+_SUBJECT, _DISK = "memory", "disk"
 
 
 def check_memory(
@@ -60,6 +62,8 @@ def _tuner(
     if setup is None:
         what = f"the sizes of {reference.checkpoint} are not known: its memory is not reckoned."
         return [Check(_SUBJECT, "unknown", what)]
+    selects = reference.selects_checkpoint(str(run.value("enable_checkpoint_selection")))
+    disk = _disk(setup, machine, selects=selects) if tuner.listed_prices else []
     setup = dataclasses.replace(setup, devices=max(round(setup.devices * tuner.part), 1))
     longest = longest_row(summary, reference)
     found = memory_findings(
@@ -71,7 +75,16 @@ def _tuner(
         needed = verdict(setup, longest).text
         text = f"{tuner.machine}: {describe(setup)}: {needed}; rows of up to {longest:,} tokens."
         checks.append(Check(_SUBJECT, "ok", text))
-    return checks
+    return [*checks, *disk]
+
+
+def _disk(setup: Setup, machine: MachineSpec, *, selects: bool) -> list[Check]:
+    """Holds what a run keeps against the boot disk, whose size the table gives."""
+    found = disk_findings(setup, machine, selects=selects)
+    checks = [Check.of(_DISK, problem) for problem in found.problems]
+    checks += [Check(_DISK, "warning", text) for text in found.warnings]
+    needs = disk_needs(setup.shape, setup.method, selects=selects).text
+    return checks or [Check(_DISK, "ok", f"{machine.name}: {needs} of {machine.disk_size_gb} GB.")]
 
 
 def _endpoint(run: PlannedRun, reference: ModelReference, tuner: Tuner) -> list[Check]:

@@ -41,6 +41,7 @@ def tune(
     resume: str | os.PathLike[str] | None = None,
     template: str | None = None,
     labels: Mapping[str, str] | None = None,
+    yes: bool = False,
     **parameters: Any,
 ) -> TunedRun:
     """Tunes, evaluates and registers a model on this machine; prints each task as it goes.
@@ -61,6 +62,7 @@ def tune(
             Of one that is done it gives the result again.
         template: tune-large-model or tune-large-chat-model; by default as the model decides.
         labels: Of the run and of the model.
+        yes: Whether a large model may be downloaded; else it is refused with its size.
         **parameters: Every other parameter of the pipeline and of the tuner.
 
     Returns:
@@ -84,7 +86,7 @@ def tune(
     output = Path(output_dir)
     console = output_console()
     if resume is None:
-        directory = _begun(own_data, given, template, labels or {}, output)
+        directory = _begun(own_data, given, template, labels or {}, output, yes=yes)
     else:
         if given or own_data or template or labels:
             fix = "Give no parameters, or start a new run without resume."
@@ -106,6 +108,8 @@ def _begun(
     template: str | None,
     labels: Mapping[str, str],
     output_dir: Path,
+    *,
+    yes: bool,
 ) -> Path:
     """Checks all at once, and makes the run's folder."""
     from kfp_llm_tuning.pipelines.local_runs import tuning_run
@@ -136,7 +140,13 @@ def _begun(
             fix = "Give a data frame, rows, or a path: tune(data, ...)."
             raise UserError(*problems, Problem("nothing to tune.", "data", fix=fix))
         request = completed(None, values, labels, template, problems)
-        return tuning_run.begin(request, output_dir, files)
+        confirm = None if yes else _refuse_download
+        return tuning_run.begin(request, output_dir, files, confirm_download=confirm)
+
+
+def _refuse_download(what: str) -> None:
+    fix = "Give yes=True to download it, or name a smaller model."
+    raise UserError(Problem(what, "large_model_reference", fix=fix))
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 
+from kfp_llm_tuning.components.common.host_memory import host_memory
 from kfp_llm_tuning.components.models.label_head import chunk_values
 from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan, label_loss
 from kfp_llm_tuning.components.models.sharded_model import settle, shard_of
@@ -95,7 +95,7 @@ def available_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _total = torch.cuda.mem_get_info(device)
         return int(free)
-    return int(psutil.virtual_memory().available)
+    return host_memory().available
 
 
 def peak_bytes(device: torch.device) -> int:

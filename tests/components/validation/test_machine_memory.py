@@ -21,9 +21,9 @@ def test_a_model_of_70_billion_weights_is_refused_on_a_small_gpu() -> None:
     told = problems(
         VERTEX, large_model_reference="llama-3.3-70b-instruct", tuning_machine="a100-40gb-1"
     )
-    assert len(told) == 1
+    (memory,) = [problem for problem in told if "memory" in problem]
     for part in ("tuning_machine", "71 billion weights", "LoRA", "a100-40gb-1", "42 GB"):
-        assert part in told[0]
+        assert part in memory
 
 
 def test_full_tuning_is_told_the_smallest_change() -> None:

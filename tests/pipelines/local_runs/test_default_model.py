@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from unittest.mock import Mock
-
-import psutil
 import pytest
 
 from kfp_llm_tuning.components.common import processors
+from kfp_llm_tuning.components.common.host_memory import HostMemory
 from kfp_llm_tuning.pipelines.local_runs import default_model
 from kfp_llm_tuning.pipelines.local_runs.default_model import unnamed_model_problem
 from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, DEFAULT_TEMPLATE, Request
@@ -16,8 +14,8 @@ from kfp_llm_tuning.pipelines.requests.request import CHAT_TEMPLATE, DEFAULT_TEM
 def on_machine(
     monkeypatch: pytest.MonkeyPatch, *, gigabytes: int, processor_count: int, gpu: bool = False
 ) -> None:
-    memory = Mock(total=gigabytes * 10**9)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    memory = HostMemory(gigabytes * 10**9, gigabytes * 10**9)
+    monkeypatch.setattr(default_model, "host_memory", lambda: memory)
     monkeypatch.setattr(processors, "available", lambda: processor_count)
     monkeypatch.setattr(default_model, "_has_gpu", lambda: gpu)
 

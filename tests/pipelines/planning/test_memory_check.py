@@ -28,14 +28,15 @@ def checked(reference: ModelReference, tuner: Tuner, prompt: int = 100) -> list[
 
 
 def test_a_run_that_fits_is_told_what_it_takes() -> None:
-    (found,) = checked(resolve("text-bison@001"), Tuner("l4-1"))
-    assert found.status == "ok"
+    found, disk = checked(resolve("text-bison@001"), Tuner("l4-1"))
+    assert found.status == disk.status == "ok"
+    assert "about 32 GB of disk" in disk.text and "of 200 GB" in disk.text
     for part in ("7.6 billion weights", "LoRA", "24 GB", "150 tokens"):
         assert part in found.text
 
 
 def test_a_part_of_a_machine_and_several_machines_are_reckoned_with() -> None:
-    (found,) = checked(resolve("text-bison@001"), Tuner("l4-8", part=0.25, count=2))
+    found, _ = checked(resolve("text-bison@001"), Tuner("l4-8", part=0.25, count=2))
     assert "4 devices" in found.text
     (refused,) = checked(SEVENTY, Tuner("l4-8", part=1 / 8, listed_prices=False))
     assert refused.status == "problem" and "tuning_machine=" not in refused.fix
@@ -51,8 +52,8 @@ def test_long_rows_are_within_the_model_s_limits() -> None:
 def test_what_no_endpoint_holds_is_told_before_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_check, "parameter_count", lambda _: 10**12)
     found = checked(resolve("text-bison@001"), Tuner("a100-80gb-8"))
-    assert [check.status for check in found] == ["ok", "problem"]
-    assert "deploy_model" in found[1].text
+    assert [check.status for check in found] == ["ok", "ok", "problem"]
+    assert "deploy_model" in found[2].text
 
 
 def test_an_unknown_model_and_a_machine_that_is_not_named_are_left_open() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
+from kfp_llm_tuning.components.common.host_memory import HostMemory
 from kfp_llm_tuning.pipelines import tune
-from kfp_llm_tuning.pipelines.local_runs import run_record, tuning_run
+from kfp_llm_tuning.pipelines.local_runs import machine_here, run_record, tuning_run
 from kfp_llm_tuning.pipelines.local_runs.local_run import LocalRun
 from kfp_llm_tuning.pipelines.local_runs.local_runner import TaskResult
 from kfp_llm_tuning.pipelines.local_runs.tuning_run import TuningRun
@@ -92,6 +93,20 @@ def test_rows_are_kept_in_the_folder_of_the_run(
     with pytest.raises(KeyboardInterrupt):
         tune(resume=directory.name, output_dir=tmp_path)
     assert folders == [directory, directory]
+
+
+def test_a_large_model_is_downloaded_where_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = ends_with(monkeypatch, 75)
+    monkeypatch.setattr(machine_here, "host_memory", lambda: HostMemory(10**12, 10**12))
+    monkeypatch.setattr(machine_here, "has_weights_here", lambda _: False)
+    with pytest.raises(UserError, match=r"is 15 GB to download.*yes=True"):
+        tune(ROWS, "text-bison@001", output_dir=tmp_path, batch_size=2)
+    assert not folders and not list(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        tune(ROWS, "text-bison@001", output_dir=tmp_path, batch_size=2, yes=True)
+    assert folders
 
 
 @pytest.mark.parametrize(
