@@ -19,7 +19,7 @@ VLLM_INSTALLED := $(VLLM)/.installed
 # mypy does not follow an editable install, so the namespace package is laid out for it.
 LINT_ROOT := build/lint
 
-.PHONY: help install run run-real test quick lint format unit test-slow test-real-model test-kills test-clients test-images test-vllm coverage compile readme images \
+.PHONY: help install run run-real test quick lint format unit test-slow test-real-model test-kills test-lost-machines test-clients test-images test-vllm coverage compile readme images \
 	bench bench-gpu wheel clean
 
 help: ## List the targets.
@@ -72,6 +72,10 @@ test-real-model: install ## A real pretrained model tuned, evaluated and served 
 
 test-kills: install ## Runs killed 200 times in their whole life (half an hour; KILLS=12 for fewer, SEED=...).
 	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.campaigns.kills --kills $(or $(KILLS),200) --seed $(or $(SEED),11)
+
+test-lost-machines: install ## 20 kills of a process, and 20 of a machine, of a tuner of several (half an hour; KILLS=8 for fewer).
+	$(TEST_ENVIRONMENT) KILLS=$(or $(KILLS),20) $(BIN)/pytest -v -n 2 --dist worksteal -m slow -k at_any_moment \
+		tests/components/tuning/test_several_machines.py tests/components/tuning/torch_engine/test_sharding.py
 
 test-clients: install ## Clients that others wrote against the local Vertex AI, each in a venv of its own.
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n 2 --dist loadscope -m clients tests/clients

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from kfp_llm_tuning.components.tuning import processes
+
 logger = logging.getLogger(__name__)
 
 # Set by the local runner to its own process id, so that no tuner outlives its run.
@@ -34,6 +36,8 @@ class Interruption:
         """Whether to stop after this step."""
         if not self.reason and self._run_pid and not _is_alive(self._run_pid):
             self.reason = f"the run that started this (process {self._run_pid}) is gone"
+        if not self.reason and processes.is_abandoned():
+            self.reason = "the process that started this one as one of several is gone"
         return bool(self.reason)
 
     @contextmanager

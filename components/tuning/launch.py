@@ -99,6 +99,7 @@ def launch(
     own_pid = str(os.getpid())
     defaults = {processors.THREADS_VARIABLE: threads, RUN_PID_VARIABLE: own_pid}
     os.environ.update(defaults | dict(os.environ) | dict(variables))
+    os.environ[processes.LAUNCHER_VARIABLE] = own_pid
     codes = started.carry_out()
     if codes:
         raise _ending(codes)

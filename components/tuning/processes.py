@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from kfp_llm_tuning.components.common.errors import EXIT_RUN_AGAIN
 
 if TYPE_CHECKING:
     import torch
+
+# The process that started this one; set by it.
+LAUNCHER_VARIABLE = "KFP_LLM_TUNING_LAUNCHER_PID"
+_LOOK_SECONDS = 1.0
 
 
 def count() -> int:
@@ -39,12 +48,40 @@ def are_launched() -> bool:
     return "RANK" in os.environ
 
 
+def is_abandoned() -> bool:
+    """Tells whether the process that started this one as one of several is gone."""
+    launcher = os.environ.get(LAUNCHER_VARIABLE)
+    return are_launched() and launcher is not None and os.getppid() != int(launcher)
+
+
 def join() -> None:
     """Joins the other processes, as the trainer does if nobody has before."""
     import torch
     from accelerate import PartialState
 
-    PartialState(cpu=not torch.cuda.is_available())
+    with ending_if_abandoned():
+        PartialState(cpu=not torch.cuda.is_available())
+
+
+@contextmanager
+def ending_if_abandoned() -> Iterator[None]:
+    """Ends this process, to be run again, if that which started it is gone while the block runs.
+
+    Processes meet through the launcher: without it torch waits half an hour, deaf to signals, and
+    holds its accelerator.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_SECONDS):
+            if is_abandoned():
+                os._exit(EXIT_RUN_AGAIN)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def device() -> torch.device:

@@ -36,7 +36,7 @@ KILLED = SHARED | {"enable_checkpoint_selection": True}
 def shaped_models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
     """Small models of other shapes."""
     folder = tmp_path_factory.mktemp("models")
-    for shape in ("llama", "qwen3"):
+    for shape in ("llama", "qwen3", "qwen3_moe"):
         shutil.copytree(tiny_model, folder / shape)
         # Qwen's small models have one matrix for what is read and what is written.
         tied = shape == "qwen3"
@@ -221,7 +221,7 @@ def test_processes_share_what_one_process_saved(make_shaped_run: Callable[..., R
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_process_costs_nothing_but_time(
+def test_a_process_that_is_killed_at_any_moment_changes_nothing(
     moment: int, make_shaped_run: Callable[..., Run], run_without_kills: Run
 ) -> None:
     run = make_shaped_run("llama", "killed")
