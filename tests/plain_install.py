@@ -11,6 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PACKAGE = "kfp-llm-tuning"
+# Of the tuner on TPUs, which has an environment of its own (constraints-tpu.txt).
+TPU_MODULES = frozenset({"flax", "jax", "optax", "tunix"})
 # Deep enough to tell google.cloud.storage, which kfp brings, from google.cloud.aiplatform.
 _DEPTH = 4
 
@@ -80,6 +82,10 @@ class ImportGraph:
                 elif not imported.startswith("kfp_llm_tuning"):
                     found.add(imported)
         return found
+
+    def needs_tpu(self, name: str) -> bool:
+        """Tells whether a module can be imported in the environment of TPUs alone."""
+        return bool(self.foreign(name) & TPU_MODULES)
 
 
 def _imports(path: Path) -> Iterator[str]:

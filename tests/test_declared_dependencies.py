@@ -22,15 +22,16 @@ SCRIPTS = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 # What a folder's code runs with, besides the core.
 USERS = ("tuning", "4bit", "wandb", "vertex", "kubeflow")
 FOLDERS = {
+    "components/tuning/jax_engine": ("tpu",),
     "components/serving": ("serving", "serving-gpu"),
     "components/generation": ("serving", "serving-gpu"),
     "components/models": ("serving",),
     "components/data/rendering": ("serving",),
-    "components": (*USERS, "serving", "serving-gpu"),
+    "components": (*USERS, "serving", "serving-gpu", "tpu"),
     "pipelines": USERS,
     "examples": USERS,
-    "benchmarks": (*USERS, "serving", "serving-gpu", "bench"),
-    "tests": (*USERS, "serving", "dev"),
+    "benchmarks": (*USERS, "serving", "serving-gpu", "tpu", "bench"),
+    "tests": (*USERS, "serving", "tpu", "dev"),
 }
 # Imported by name nowhere in the package, and needed all the same.
 NOT_IMPORTED = {
@@ -42,11 +43,23 @@ NOT_IMPORTED = {
     "nvidia-ml-py": "MLflow's metrics of GPUs",
     "s3fs": "fsspec opens s3:// by it",
 }
-# vLLM has an environment of its own; what benchmarks compare with comes with `make bench`.
-NOT_INSTALLED = {"liger-kernel", "vllm", "trl"}
+# vLLM and JAX have environments of their own; what benchmarks compare with comes with `make bench`.
+NOT_INSTALLED = {
+    "flax": "flax",
+    "google-tunix": "tunix",
+    "jax": "jax",
+    "liger-kernel": "liger-kernel",
+    "optax": "optax",
+    "trl": "trl",
+    "vllm": "vllm",
+}
+# The image of the tuner on TPUs has them by themselves, whoever imports them.
+OF_TPU = {"flax", "google-tunix", "jax", "optax"}
 # Of dev: commands and plugins; and what is put into a venv by make alone.
 PLUGINS = {"gguf", "pytest-cov", "pytest-timeout", "pytest-xdist", "types-pyyaml"}
 TOOLS = {"build", "mypy", "ruff"} | PLUGINS
+# Extras that the one environment of constraints.txt has, or could have.
+EVERYWHERE = (*USERS, "gpu", "serving", "bench", "dev")
 BY_MAKE = {"gcp_storage_emulator"}
 
 
@@ -72,7 +85,8 @@ def brought(extras: tuple[str, ...]) -> set[str]:
 @cache
 def brought_by(distribution: str) -> set[str]:
     """Names a distribution's modules, as installed; of those that are not here the names tell."""
-    return {distribution} if distribution in NOT_INSTALLED else modules_of([distribution])
+    module = NOT_INSTALLED.get(distribution)
+    return {module} if module else modules_of([distribution])
 
 
 def imported(path: Path) -> set[str]:
@@ -116,7 +130,7 @@ def test_what_is_declared_is_imported() -> None:
         for one in requirements
         if not _is_used(one.name, everywhere if extra in ("bench", "dev") else package)
     }
-    assert unused == set(NOT_IMPORTED) | TOOLS
+    assert unused - OF_TPU == set(NOT_IMPORTED) | TOOLS
 
 
 def _imported_in(*folders: str) -> set[str]:
@@ -130,13 +144,19 @@ def _is_used(distribution: str, names: set[str]) -> bool:
     return any(is_brought(name, modules) for name in names)
 
 
-@pytest.mark.parametrize("file", ["constraints.txt", "constraints-vllm.txt"])
-def test_tested_versions_are_in_the_declared_ranges(file: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "extras"),
+    [
+        ("constraints.txt", set(EVERYWHERE)),
+        ("constraints-vllm.txt", {"serving", "serving-gpu"}),
+        ("constraints-tpu.txt", {"tpu", "wandb", "vertex", "kubeflow"}),
+    ],
+)
+def test_tested_versions_are_in_the_declared_ranges(file: str, extras: set[str]) -> None:
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     tested = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
-    extras = {"", "serving", "serving-gpu"} if "vllm" in file else set(declared()) - {"serving-gpu"}
     # Make brings these before it reads a file of versions.
     by_make = {"setuptools"}
-    for one in (one for extra in extras for one in declared()[extra] if one.name not in by_make):
+    for one in (one for extra in ("", *extras) for one in declared()[extra] if one.name not in by_make):
         assert one.specifier.contains(tested[canonicalize_name(one.name)]), one

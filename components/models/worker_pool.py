@@ -39,11 +39,7 @@ def _worker_pool(
     variables = {"GOOGLE_CLOUD_PROJECT": project}
     return {
         "replica_count": replicas,
-        "machine_spec": {
-            "machine_type": machine.machine_type,
-            "accelerator_type": machine.accelerator_type,
-            "accelerator_count": machine.accelerator_count,
-        },
+        "machine_spec": machine_spec(machine),
         "disk_spec": {
             "boot_disk_type": machine.disk_type,
             "boot_disk_size_gb": machine.disk_size_gb,
@@ -54,6 +50,24 @@ def _worker_pool(
             "args": list(command[_MODULE_WORDS:]),
             "env": [{"name": name, "value": text} for name, text in variables.items() if text],
         },
+    }
+
+
+def machine_spec(machine: MachineSpec) -> dict[str, Any]:
+    """Describes a machine as Vertex AI does, which takes a count only beside a type.
+
+    Args:
+        machine: The machine. Newer TPUs are told by machine type and topology alone
+            (https://cloud.google.com/vertex-ai/docs/training/training-with-tpu-vm).
+
+    Returns:
+        A MachineSpec, with empty values for what the machine type says.
+    """
+    return {
+        "machine_type": machine.machine_type,
+        "accelerator_type": machine.accelerator_type,
+        "accelerator_count": machine.accelerator_count if machine.accelerator_type else 0,
+        "tpu_topology": machine.tpu_topology,
     }
 
 
