@@ -158,5 +158,6 @@ def test_tested_versions_are_in_the_declared_ranges(file: str, extras: set[str])
     tested = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
     # Make brings these before it reads a file of versions.
     by_make = {"setuptools"}
-    for one in (one for extra in ("", *extras) for one in declared()[extra] if one.name not in by_make):
+    asked = [one for extra in ("", *extras) for one in declared()[extra]]
+    for one in (one for one in asked if one.name not in by_make):
         assert one.specifier.contains(tested[canonicalize_name(one.name)]), one

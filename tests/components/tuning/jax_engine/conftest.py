@@ -1,4 +1,4 @@
-"""Without JAX only what needs none is collected: `make test-tpu` makes an environment that has it."""
+"""Without JAX what needs it is not collected: `make test-tpu` makes an environment that has it."""
 
 from __future__ import annotations
 
