@@ -116,7 +116,8 @@ def _rotations(config: Any) -> list[Mapping[str, Any]]:
 
 def head_size(config: Any) -> int:
     """Gives the features of an attention head."""
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    size: int | None = getattr(config, "head_dim", None)
+    return size or int(config.hidden_size // config.num_attention_heads)
 
 
 def rotary(config: Any) -> Rotary:
