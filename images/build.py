@@ -39,6 +39,11 @@ class Image:
 IMAGES = {
     "python": Image(".[tuning,wandb,vertex,kubeflow]", torch_index="CPU_TORCH_INDEX"),
     "gpu": Image(".[tuning,gpu,4bit,wandb,vertex,kubeflow]", torch_index="CUDA_TORCH_INDEX"),
+    "tpu": Image(
+        ".[tpu,wandb,vertex,kubeflow]",
+        constraints="constraints-tpu.txt",
+        torch_index="CPU_TORCH_INDEX",
+    ),
     "serving": Image(".[serving]", torch_index="CPU_TORCH_INDEX"),
     "serving-gpu": Image(
         ".[serving,serving-gpu,kubeflow]",

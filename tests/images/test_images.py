@@ -23,10 +23,11 @@ from kfp_llm_tuning.components.common.images import (
     SERVING_IMAGE,
     image_name,
 )
+from kfp_llm_tuning.components.tuning.engine import ENGINE_VARIABLE, JAX
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "images" / "Containerfile"
-KINDS = ["python", "gpu", "serving", "serving-gpu"]
+KINDS = ["python", "gpu", "tpu", "serving", "serving-gpu"]
 SERVING = ["serving", "serving-gpu"]
 
 Instruction = tuple[str, str]
@@ -93,6 +94,7 @@ def test_the_base_is_pinned() -> None:
         "build": "${PYTHON_IMAGE}",
         "python": "${PYTHON_IMAGE}",
         "gpu": "python",
+        "tpu": "python",
         "serving": "python",
         "serving-gpu": "gpu",
     }
@@ -118,6 +120,19 @@ def test_what_is_served_on_gpus_differs_where_vllm_wants_it_alone() -> None:
     told = set(re.findall(r"^#   (\S+)", text, re.MULTILINE))
     assert {name for name in ours if vllm.get(name, ours[name]) != ours[name]} == told
     assert "vllm" in vllm
+
+
+def test_what_tunes_on_tpus_differs_where_its_head_says() -> None:
+    ours, tpu = versions("constraints.txt"), versions("constraints-tpu.txt")
+    text = (ROOT / "constraints-tpu.txt").read_text(encoding="utf-8")
+    told = {name.replace("_", "-") for name in re.findall(r"^#   (\S+)", text, re.MULTILINE)}
+    assert {name for name in ours if tpu.get(name, ours[name]) != ours[name]} == told
+    assert {"jax", "libtpu", "google-tunix"} <= set(tpu)
+
+
+def test_the_image_for_tpus_alone_names_its_engine() -> None:
+    named = {kind: variables(kind).get(ENGINE_VARIABLE, "") for kind in KINDS}
+    assert {kind: name for kind, name in named.items() if name} == {"tpu": JAX}
 
 
 @pytest.mark.parametrize("kind", SERVING)
@@ -279,11 +294,11 @@ def test_one_image_alone(
 def test_an_unknown_image_is_a_mistake(
     build: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["build.py", "registry.example/r", "tpu"])
+    monkeypatch.setattr(sys, "argv", ["build.py", "registry.example/r", "npu"])
     with pytest.raises(SystemExit) as stopped:
         build.main()
     assert stopped.value.code == 1
-    assert "no image tpu" in capsys.readouterr().err
+    assert "no image npu" in capsys.readouterr().err
 
 
 def test_no_registry_is_a_mistake(

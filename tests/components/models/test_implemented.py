@@ -35,7 +35,8 @@ def row(monkeypatch: pytest.MonkeyPatch) -> Iterator[Implementation]:
 
 def test_every_image_is_one_that_is_built() -> None:
     built = runpy.run_path(str(ROOT / "images" / "build.py"))["IMAGES"]
-    assert image_kinds() == set(built)
+    # The engine of the image tpu is not whole: nothing is started in it.
+    assert image_kinds() == set(built) - {"tpu"}
 
 
 def test_every_engine_and_platform_is_one_of_ours() -> None:
