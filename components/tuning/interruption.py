@@ -40,6 +40,13 @@ class Interruption:
             self.reason = "the process that started this one as one of several is gone"
         return bool(self.reason)
 
+    def requested_of_any(self) -> bool:
+        """Tells whether any process of the run is asked to stop; every process must call it."""
+        requested = processes.any_of_all(self.requested)
+        if requested and not self.reason:
+            self.reason = "another process was interrupted"
+        return requested
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Handles SIGTERM and SIGINT inside the block; only the main thread can."""

@@ -9,8 +9,6 @@ metrics are sums over label tokens; a checkpoint counts only when it is whole.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import logging
 import math
 import tempfile
 import time
@@ -28,23 +26,16 @@ from transformers import (
     TrainerState,
 )
 
-from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.data.encoded_set import StepBatch
 from kfp_llm_tuning.components.data.step_sampler import StepSampler
-from kfp_llm_tuning.components.tuning.early_stopping import EarlyStopping
+from kfp_llm_tuning.components.tuning.background_saving import BackgroundSaving
+from kfp_llm_tuning.components.tuning.course import Course, evaluation_values
 from kfp_llm_tuning.components.tuning.file_exchange import told_by_all
 from kfp_llm_tuning.components.tuning.interruption import Interruption
 from kfp_llm_tuning.components.tuning.run_state import RunState
-from kfp_llm_tuning.components.tuning.tensorboard_metrics import (
-    EVALUATION_CORRECT,
-    EVALUATION_COUNT,
-    EVALUATION_LOSS,
-    TRAIN_CORRECT,
-    TRAIN_COUNT,
-    TRAIN_LOSS,
-)
-from kfp_llm_tuning.components.tuning.torch_engine.background_saving import BackgroundSaving
+from kfp_llm_tuning.components.tuning.tensorboard_metrics import EVALUATION_CORRECT
 from kfp_llm_tuning.components.tuning.torch_engine.checkpoint_states import CheckpointStates
+from kfp_llm_tuning.components.tuning.torch_engine.host_copies import copied_where_it_fits
 from kfp_llm_tuning.components.tuning.torch_engine.interruption_callback import InterruptionCallback
 from kfp_llm_tuning.components.tuning.torch_engine.memory import peak_bytes
 from kfp_llm_tuning.components.tuning.torch_engine.micro_batches import MicroBatches
@@ -52,18 +43,12 @@ from kfp_llm_tuning.components.tuning.torch_engine.run_settings import RunSettin
 from kfp_llm_tuning.components.tuning.torch_engine.trained_weights import largest_weight
 from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
-logger = logging.getLogger(__name__)
-
 # Trainer reads them by these names.
 _TRAINER_STATE, _SCHEDULER = "trainer_state.json", "scheduler.pt"
 
 
 class LabelOnlyTrainer(Trainer):
-    """Trains on encoded examples; see the module's text for what it changes.
-
-    Attributes:
-        run_state: The best step, whether the run has ended, its training time.
-    """
+    """Trains on encoded examples; see the module's text for what it changes."""
 
     def __init__(
         self,
@@ -92,21 +77,21 @@ class LabelOnlyTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.control: TrainerControl
         arguments = settings.arguments
-        self.run_state = RunState(
-            EarlyStopping(arguments.early_stopping_patience, arguments.early_stopping_tolerance),
-            bf16=settings.bf16,
-        )
+        self._course = Course(arguments, settings.checkpoints, bf16=settings.bf16)
         self._arguments = arguments
         self._checkpoints = settings.checkpoints
         self._evaluation_set = sets.evaluation
         self._micro_batches = MicroBatches(self.accelerator, settings.plan, settings.budget)
-        self._saving = BackgroundSaving()
+        self._saving = BackgroundSaving(copied_where_it_fits)
         # Adapters are held whole by every process.
         self._states = CheckpointStates(by_all=settings.sharded and arguments.tuning == "full")
         # Since the last logging.
         self._sums = self._micro_batches.zero_sums()
-        self._tokens = 0
-        self._window_began = self._session_began = time.perf_counter()
+
+    @property
+    def run_state(self) -> RunState:
+        """The best step, whether the run has ended, its training time."""
+        return self._course.run_state
 
     # Data
 
@@ -157,7 +142,7 @@ class LabelOnlyTrainer(Trainer):
             model.train()
         sums = self._micro_batches.train(model, inputs)
         self._sums += sums
-        self._tokens += inputs.tokens
+        self._course.count(inputs.tokens)
         return (sums[0] / inputs.label_tokens).to(self._tr_loss.dtype)
 
     # Logging and evaluation
@@ -190,46 +175,25 @@ class LabelOnlyTrainer(Trainer):
         self._tell_saved(wait=ends)
 
     def _log_training(self, learning_rate: float) -> None:
-        loss, correct, count = self.accelerator.reduce(self._sums, "sum").tolist()
-        self._check_finite(loss)
-        now = time.perf_counter()
-        self._record(
-            {
-                TRAIN_LOSS: loss / count,
-                TRAIN_CORRECT: correct / count,
-                TRAIN_COUNT: count,
-                "learning_rate": learning_rate,
-                "tokens_per_second": self._tokens / (now - self._window_began),
-                "memory_bytes": peak_bytes(self.args.device),
-            }
-        )
+        sums = self.accelerator.reduce(self._sums, "sum").tolist()
+        self._check_finite(sums[0])
+        memory = peak_bytes(self.args.device)
+        self._record(self._course.training_values(sums, learning_rate, memory))
         self._globalstep_last_logged = self.state.global_step
         self._sums.zero_()
-        self._tokens, self._window_began = 0, now
 
     def _log_evaluation(self) -> bool:
         """Evaluates; returns whether training stops early."""
-        began = time.perf_counter()
-        values = self.evaluate()
-        self._record(values)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, values
-        )
-        self._window_began += time.perf_counter() - began
-        step, accuracy = self.state.global_step, values[EVALUATION_CORRECT]
-        is_best = self.run_state.best.update(step, accuracy)
-        if is_best and self._arguments.enable_checkpoint_selection:
-            self.control.should_save = True
-        stopping = self.run_state.early_stopping
-        if stopping.update(accuracy) and self._arguments.enable_early_stopping:
-            logger.info(
-                "Early stopping at step %d: no rise for %d evaluations.",
-                step,
-                stopping.without_rise,
+        with self._course.pause():
+            values = self.evaluate()
+            self._record(values)
+            self.control = self.callback_handler.on_evaluate(
+                self.args, self.state, self.control, values
             )
-            self.control.should_save = self.control.should_training_stop = True
-            return True
-        return False
+        verdict = self._course.judge(self.state.global_step, values[EVALUATION_CORRECT])
+        self.control.should_save |= verdict.save
+        self.control.should_training_stop |= verdict.stop
+        return verdict.stop
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Runs the whole evaluation set.
@@ -238,12 +202,7 @@ class LabelOnlyTrainer(Trainer):
             The three evaluation tags; every example counts once, whatever the processes.
         """
         sums = self._micro_batches.evaluate(self.model, self._evaluation_set)
-        loss, correct, count = self.accelerator.reduce(sums, "sum").tolist()
-        return {
-            EVALUATION_LOSS: loss / count,
-            EVALUATION_CORRECT: correct / count,
-            EVALUATION_COUNT: count,
-        }
+        return evaluation_values(self.accelerator.reduce(sums, "sum").tolist())
 
     def _record(self, values: dict[str, float]) -> None:
         entry = {"step": self.state.global_step, **values, "wall_time": time.time()}
@@ -257,17 +216,7 @@ class LabelOnlyTrainer(Trainer):
         if math.isfinite(loss):
             return
         self._tell_saved(wait=True)
-        newest = self._checkpoints.newest()
-        kept = f"The checkpoint of step {newest.step} is kept. " if newest else ""
-        raise UserError(
-            Problem(
-                f"the loss became {loss} by step {self.state.global_step}.",
-                "learning_rate",
-                f"less than {self._arguments.peak_learning_rate:g}",
-                f"{kept}Lower learning_rate or learning_rate_multiplier (a third is a good "
-                "first try) and begin in a new checkpoint folder.",
-            )
-        )
+        raise self._course.divergence(loss, self.state.global_step)
 
     # Checkpoints
 
@@ -286,7 +235,7 @@ class LabelOnlyTrainer(Trainer):
         if self.args.should_save:
             self.state.save_to_json(str(folder / _TRAINER_STATE))
             torch.save(self.lr_scheduler.state_dict(), folder / _SCHEDULER)
-            self._state_now().save(folder, sums.tolist())
+            self._course.state_now().save(folder, sums.tolist())
         if self.args.should_save or self._states.by_all:
             self._write_states(folder, step)
 
@@ -305,8 +254,7 @@ class LabelOnlyTrainer(Trainer):
 
     def _write_states(self, folder: Path, step: int) -> None:
         """Writes weights and optimiser while training goes on."""
-        selecting = self._arguments.enable_checkpoint_selection
-        best_step = self.run_state.best.step if selecting else 0
+        best_step = self._course.kept_step
 
         def write(states: dict[str, Any]) -> None:
             self._states.write(
@@ -322,18 +270,13 @@ class LabelOnlyTrainer(Trainer):
         if self._saving.finished(wait=wait):
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
 
-    def _state_now(self) -> RunState:
-        passed = time.perf_counter() - self._session_began
-        return dataclasses.replace(self.run_state, seconds=self.run_state.seconds + passed)
-
     def restore(self, checkpoint: Path) -> None:
         """Takes over what this class keeps beside Trainer's own state.
 
         Args:
             checkpoint: A whole checkpoint.
         """
-        self.run_state, sums = RunState.load(checkpoint)
-        self.run_state.bf16 = self.args.bf16
+        sums = self._course.restore(checkpoint)
         if self.args.process_index == 0:  # The sums of all processes, counted once.
             self._sums.copy_(torch.tensor(sums, dtype=torch.float64))
 
@@ -385,11 +328,11 @@ class LabelOnlyTrainer(Trainer):
         Args:
             checkpoint: Where to go on from, already restored; None begins anew.
         """
-        self._window_began = self._session_began = time.perf_counter()
+        self._course.begin()
         with contextlib.closing(self._saving):
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         self.accelerator.wait_for_everyone()
-        self.run_state = self._state_now()
+        self._course.end()
 
 
 def _unchanged(batch: StepBatch) -> StepBatch:

@@ -28,7 +28,7 @@ from kfp_llm_tuning.components.models.label_only_loss import ForwardPlan
 from kfp_llm_tuning.components.tuning.checkpoints import CheckpointDirectory
 from kfp_llm_tuning.components.tuning.interruption import RUN_PID_VARIABLE
 from kfp_llm_tuning.components.tuning.torch_engine import (
-    background_saving,
+    host_copies,
     memory,
     micro_batches,
     run_settings,
@@ -324,7 +324,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_its_cause(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(CheckpointDirectory, "commit", full)
-    monkeypatch.setattr(background_saving, "fits_in_host_memory", lambda _: has_room)
+    monkeypatch.setattr(host_copies, "fits_in_host_memory", lambda _: has_room)
     run = make_run()
     with pytest.raises(OSError, match="No space left"):
         run.tune()
