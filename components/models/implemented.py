@@ -12,6 +12,8 @@ from kfp_llm_tuning.components.common.tables import load_table
 
 _TABLE = Path(__file__).with_name("implemented.yaml")
 _EVERY = "*"
+# Adapters beside frozen weights in 4 bits.
+FOUR_BIT = "4bit"
 _VERBS = {"": "runs", "tune": "tunes", "predict": "predicts", "serve": "serves"}
 _WORDS = {
     "family": "models of the type {}",
@@ -32,7 +34,7 @@ class Implementation:
         platforms: Where it runs: local, kubeflow, vertex.
         families: Values of ``model_type`` in a checkpoint's config.json; "*" is every decoder-only
             language model that the engine has the architecture of.
-        methods: "adapter", "full"; empty for stages that tune nothing.
+        methods: "adapter", "full", "4bit"; empty for stages that tune nothing.
     """
 
     stage: str
@@ -95,6 +97,20 @@ def accelerators(stage: str, platform: str = "") -> list[str]:
     """
     found = implementations(stage, platform=platform)
     return list(dict.fromkeys(name for row in found for name in row.images))
+
+
+def families(stage: str, accelerator: str = "") -> list[str]:
+    """Lists the models that a stage takes.
+
+    Args:
+        stage: tune, predict or serve.
+        accelerator: "GPU", "TPU" or "CPU"; empty for any.
+
+    Returns:
+        Values of ``model_type``, each once, in the table's order; "*" is every decoder-only one.
+    """
+    found = implementations(stage, accelerator=accelerator)
+    return list(dict.fromkeys(name for row in found for name in row.families))
 
 
 def image_kinds(accelerator: str = "") -> set[str]:

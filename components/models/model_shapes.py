@@ -115,6 +115,18 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape | None:
     )
 
 
+def family_of(checkpoint: str) -> str:
+    """Finds the model_type of a checkpoint without asking anybody.
+
+    Args:
+        checkpoint: Of a model reference.
+
+    Returns:
+        That of the table, or of a folder of this machine; empty where neither tells.
+    """
+    return str(_config_of(checkpoint).get("model_type", ""))
+
+
 def shape_of(checkpoint: str) -> ModelShape | None:
     """Finds the sizes of a checkpoint without asking anybody.
 
@@ -124,12 +136,16 @@ def shape_of(checkpoint: str) -> ModelShape | None:
     Returns:
         Those of the table, or of a folder of this machine; None where neither tells.
     """
-    if found := load_table(TABLE)["shapes"].get(checkpoint):
-        return shape_of_config(found)
-    if not is_local(checkpoint):
-        return None
+    return shape_of_config(_config_of(checkpoint))
+
+
+def _config_of(checkpoint: str) -> Mapping[str, Any]:
+    """Finds a config.json, or what the table has of it; empty where neither tells."""
+    found: Mapping[str, Any] = load_table(TABLE)["shapes"].get(checkpoint, {})
+    if found or not is_local(checkpoint):
+        return found
     path = local_path(checkpoint) / CONFIG
     try:
-        return shape_of_config(read_local_object(path)) if path.is_file() else None
+        return read_local_object(path) if path.is_file() else {}
     except (OSError, UserError):  # Whoever reads the model tells.
-        return None
+        return {}

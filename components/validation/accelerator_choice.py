@@ -7,13 +7,18 @@ of ours does what they ask for is told before anything is spent.
 from __future__ import annotations
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
-from kfp_llm_tuning.components.models.implemented import no_engine
+from kfp_llm_tuning.components.models.implemented import FOUR_BIT, families, no_engine
 from kfp_llm_tuning.components.models.machine_specs import select_machine
+from kfp_llm_tuning.components.models.model_reference import ModelReference
+from kfp_llm_tuning.components.models.model_shapes import family_of
+from kfp_llm_tuning.components.parameters.tuner import read_further
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.pipeline_inputs import (
     COMPILED_ACCELERATORS,
     PipelineParameters,
 )
+
+_FOUR_BITS = "load_in_4bit"
 
 
 def accelerator_of(parameters: PipelineParameters) -> str:
@@ -54,21 +59,43 @@ def _refusal(parameters: PipelineParameters, accelerator: str, method: str = "")
     return no_engine("tune", accelerator, platform=parameters.traits.name, method=method)
 
 
-def check_method(parameters: PipelineParameters, method: str) -> list[Problem]:
-    """Checks that something of ours tunes weights in that way where they are to be tuned.
+def check_model(parameters: PipelineParameters, reference: ModelReference) -> list[Problem]:
+    """Checks that something of ours tunes the model, and in the way that is asked for.
 
     Args:
         parameters: Not necessarily valid.
-        method: How weights are tuned: "adapter" or "full".
+        reference: The model.
 
     Returns:
         What is wrong, but for what ``check_engine`` finds.
     """
     if refusal_of(parameters):
         return []
-    refusal = _refusal(parameters, accelerator_of(parameters), method)
-    fix = "Choose another method, or another model."
-    return [Problem(refusal, "tuning_method", fix=fix)] if refusal else []
+    accelerator = accelerator_of(parameters)
+    problems = []
+    if refusal := _refusal(parameters, accelerator, reference.tuning):
+        fix = "Choose another method, or another model."
+        problems.append(Problem(refusal, "tuning_method", fix=fix))
+    given, _ = read_further(parameters.tuner_arguments)
+    if given.get(_FOUR_BITS) and (refusal := _refusal(parameters, accelerator, FOUR_BIT)):
+        where, fix = f"tuner_arguments.{_FOUR_BITS}", f"Leave it out{_or_elsewhere(FOUR_BIT)}."
+        problems.append(Problem(refusal, where, "false", fix))
+    family = family_of(reference.checkpoint)
+    if family and (refusal := no_engine("tune", accelerator, family=family)):
+        allowed = f"on {accelerator} {', '.join(families('tune', accelerator))}"
+        fix = f"Choose such a model{_or_elsewhere(family=family)}."
+        problems.append(Problem(refusal, "large_model_reference", allowed, fix))
+    return problems
+
+
+def _or_elsewhere(method: str = "", family: str = "") -> str:
+    """Names the accelerators that a request may ask for instead; empty for none."""
+    others = [
+        name
+        for name in regions.offered_accelerators()
+        if not no_engine("tune", name, method=method, family=family)
+    ]
+    return f", or give accelerator_type={', '.join(others)}" if others else ""
 
 
 def check_engine(parameters: PipelineParameters) -> list[Problem]:

@@ -22,7 +22,7 @@ from kfp_llm_tuning.components.parameters.tuner import read_further
 from kfp_llm_tuning.components.validation import regions
 from kfp_llm_tuning.components.validation.accelerator_choice import (
     accelerator_of,
-    check_method,
+    check_model,
     refusal_of,
 )
 from kfp_llm_tuning.components.validation.base_model import base_model_problems
@@ -106,7 +106,7 @@ def validate_pipeline_parameters(parameters: PipelineParameters) -> PipelineSett
     machine = _collect(problems, lambda: _select_machine(parameters))
     if reference is not None:
         problems += format_problems(parameters, reference)
-        problems += check_method(parameters, reference.tuning)
+        problems += check_model(parameters, reference)
         problems += _machine_count_problems(parameters, reference)
     doubts: list[str] = []
     if reference is not None and machine is not None:

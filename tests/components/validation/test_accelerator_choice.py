@@ -101,3 +101,39 @@ def test_the_table_decides_on_methods_too(monkeypatch: pytest.MonkeyPatch) -> No
     assert check(VERTEX, tuning_method="adapter")
     with pytest.raises(UserError, match="tuning_method: no engine of this version tunes by the"):
         check(VERTEX, tuning_method="full")
+
+
+@pytest.fixture
+def on_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table in which TPUs tune models of one family, and not beside weights in 4 bits."""
+    rows = [
+        Implementation(
+            "tune", "gpu", {"GPU": "gpu"}, ("vertex",), ("*",), ("adapter", "full", "4bit")
+        ),
+        Implementation("tune", "tpu", {"TPU": "tpu"}, ("vertex",), ("qwen3",), ("adapter", "full")),
+    ]
+    monkeypatch.setattr(implemented, "_rows", lambda: rows)
+
+
+@pytest.mark.usefixtures("on_tpu")
+def test_a_model_that_tpus_do_not_take_is_told_with_those_that_they_do() -> None:
+    with pytest.raises(UserError) as caught:
+        check(VERTEX, accelerator_type="TPU", large_model_reference="byte-tiny")
+    assert (
+        "large_model_reference: no engine of this version tunes models of the type llama on TPU. "
+        "Allowed: on TPU qwen3. Choose such a model, or give accelerator_type=GPU."
+    ) in str(caught.value)
+
+
+@pytest.mark.usefixtures("on_tpu")
+def test_weights_in_4_bits_are_told_with_what_works() -> None:
+    asked = {"large_model_reference": "hf://Qwen/Qwen3-0.6B", "tuning_method": "adapter"}
+    arguments = {"load_in_4bit": True}
+    with pytest.raises(UserError) as caught:
+        check(VERTEX, accelerator_type="TPU", tuner_arguments=arguments, **asked)
+    assert (
+        "tuner_arguments.load_in_4bit: no engine of this version tunes by the method 4bit on TPU "
+        "on the platform vertex. Allowed: false. Leave it out, or give accelerator_type=GPU."
+    ) in str(caught.value)
+    assert check(VERTEX, accelerator_type="TPU", **asked).use_tpu
+    assert not check(VERTEX, tuner_arguments=arguments, **asked).use_tpu
