@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -38,33 +37,35 @@ def check_adapter_arguments(arguments: TuningArguments) -> None:
     raise_all(problems)
 
 
-def adapted_layers(arguments: TuningArguments) -> Callable[[str], Adapter | None]:
-    """Decides which layers have adapters.
+def asked_adapter(arguments: TuningArguments) -> Adapter | None:
+    """Reads which adapters are asked for.
 
     Args:
         arguments: Of the run.
 
     Returns:
-        What gives the adapter of a layer by its name in the checkpoint; None for none.
+        Their sizes and places; None where all weights are trained.
 
     Raises:
         UserError: If there are no such layers, or ones that no adapter stands beside.
     """
     if arguments.tuning != "adapter":
-        return lambda name: None
+        return None
     asked = arguments.lora_target_modules
-    targets = ADAPTED if asked == "all-linear" else [name.strip() for name in asked.split(",")]
+    names = [name.strip() for name in asked.split(",")]
+    targets = ADAPTED if asked == "all-linear" else tuple(names)
     strangers = [name for name in targets if name.rpartition(".")[2] not in ADAPTED]
     if strangers:
         what = f"the engine for TPU has no adapters at {', '.join(strangers)}."
         allowed = f"all-linear, or names out of {', '.join(ADAPTED)}"
         raise UserError(Problem(what, "lora_target_modules", allowed))
-    adapter = Adapter(arguments.lora_rank, arguments.lora_alpha / arguments.lora_rank)
+    return Adapter(arguments.lora_rank, arguments.lora_alpha, targets)
 
-    def find(name: str) -> Adapter | None:
-        return adapter if any(f".{name}".endswith(f".{one}") for one in targets) else None
 
-    return find
+def adapter_of(adapter: Adapter | None, layer: str) -> Adapter | None:
+    """Gives the adapter of a layer by its name in the checkpoint; None for none."""
+    targets = adapter.targets if adapter else ()
+    return adapter if any(f".{layer}".endswith(f".{one}") for one in targets) else None
 
 
 def is_adapter(name: str) -> bool:

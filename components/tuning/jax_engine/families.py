@@ -16,6 +16,7 @@ from tunix.models.qwen3 import model as qwen3
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError, raise_all
 from kfp_llm_tuning.components.models.causal_model import load_config
+from kfp_llm_tuning.components.tuning.jax_engine.adapters import adapter_of
 from kfp_llm_tuning.components.tuning.jax_engine.layers import (
     Adapter,
     Embedding,
@@ -52,8 +53,6 @@ _NAMES = {
     "pre_ffw_norm": "pre_feedforward_layernorm",
     "post_ffw_norm": "post_feedforward_layernorm",
 }
-# Whether a layer of the checkpoint's name has an adapter.
-Adapts = Callable[[str], Adapter | None]
 
 
 def check_family(folder: Path) -> Any:
@@ -136,23 +135,23 @@ def tensor_name(path: tuple[Any, ...]) -> str:
     return f"base_model.model.{name}.weight" if parts[-1].startswith("lora_") else name
 
 
-def decoder(config: Any, mesh: Mesh, dtype: Any, adapts: Adapts) -> Any:
+def decoder(config: Any, mesh: Mesh, dtype: Any, adapter: Adapter | None) -> Any:
     """Builds a model without values and without its head.
 
     Args:
         config: Of :func:`check_family`.
         mesh: Where it is computed.
         dtype: In which type.
-        adapts: Which layers have adapters.
+        adapter: Of LoRA; None for none.
 
     Returns:
         A module of flax whose parameters are shapes; every activation is rematerialised.
     """
     build = _gemma if config.model_type == GEMMA else _llama_like
-    return nnx.eval_shape(lambda: build(config, mesh, dtype, adapts))
+    return nnx.eval_shape(lambda: build(config, mesh, dtype, adapter))
 
 
-def _llama_like(config: Any, mesh: Mesh, dtype: Any, adapts: Adapts) -> Any:
+def _llama_like(config: Any, mesh: Mesh, dtype: Any, adapter: Adapter | None) -> Any:
     library, kind = {
         "llama": (llama3, llama3.Llama3),
         "qwen2": (qwen2, qwen2.Qwen2),
@@ -176,14 +175,14 @@ def _llama_like(config: Any, mesh: Mesh, dtype: Any, adapts: Adapts) -> Any:
     model.embedder = Embedding(config.vocab_size, config.hidden_size, 1, dtype, mesh)
     model.lm_head = Headless()
     for number, layer in enumerate(model.layers):
-        linear = _linears(config, mesh, number, adapts)
+        linear = _linears(config, mesh, number, adapter)
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
             setattr(layer.attn, name, linear(name, getattr(layer.attn, name).shape))
         _replace_feed_forward(layer.mlp, linear)
     return model
 
 
-def _gemma(config: Any, mesh: Mesh, dtype: Any, adapts: Adapts) -> Any:
+def _gemma(config: Any, mesh: Mesh, dtype: Any, adapter: Adapter | None) -> Any:
     size, heads, pairs = head_size(config), config.num_attention_heads, config.num_key_value_heads
     sizes = gemma3.ModelConfig(
         num_layers=config.num_hidden_layers,
@@ -204,7 +203,7 @@ def _gemma(config: Any, mesh: Mesh, dtype: Any, adapts: Adapts) -> Any:
     # Tunix scales queries by the head's size, whatever the configuration says.
     gain = (size / config.query_pre_attn_scalar) ** 0.5
     for number, layer in enumerate(model.layers):
-        linear = _linears(config, mesh, number, adapts)
+        linear = _linears(config, mesh, number, adapter)
         attention = layer.attn
         # Tunix has the pattern of Gemma's own sizes: five with a window, one without.
         slides = config.layer_types[number] == _SLIDING
@@ -237,7 +236,9 @@ def _replace_feed_forward(feed_forward: Any, linear: Callable[..., Linear]) -> N
         setattr(feed_forward, name, linear(name))
 
 
-def _linears(config: Any, mesh: Mesh, number: int, adapts: Adapts) -> Callable[..., Linear]:
+def _linears(
+    config: Any, mesh: Mesh, number: int, adapter: Adapter | None
+) -> Callable[..., Linear]:
     """Gives what makes the projections of a layer, by their names."""
     width, inner, size = config.hidden_size, config.intermediate_size, head_size(config)
     heads, pairs = config.num_attention_heads, config.num_key_value_heads
@@ -255,10 +256,10 @@ def _linears(config: Any, mesh: Mesh, number: int, adapts: Adapts) -> Callable[.
         inputs, split = sizes[name]
         outputs = split[0] * split[1] if len(split) == 2 else split[0]
         part = "self_attn" if name[0] in "qkvo" else "mlp"
-        adapter = adapts(f"model.layers.{number}.{part}.{name}")
+        own = adapter_of(adapter, f"model.layers.{number}.{part}.{name}")
         gathers = name in GATHERING
         return Linear(
-            inputs, outputs, split, mesh, gathers=gathers, adapter=adapter, told_shape=told_shape
+            inputs, outputs, split, mesh, gathers=gathers, adapter=own, told_shape=told_shape
         )
 
     return linear

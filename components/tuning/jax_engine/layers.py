@@ -24,11 +24,18 @@ class Adapter:
 
     Attributes:
         rank: Inner size.
-        scale: What their product is multiplied by: alpha / rank.
+        alpha: As of PEFT: what is learned is multiplied by alpha / rank.
+        targets: Ends of the names of the layers that have adapters.
     """
 
     rank: int
-    scale: float
+    alpha: float
+    targets: tuple[str, ...]
+
+    @property
+    def scale(self) -> float:
+        """What the product of the two matrices is multiplied by."""
+        return self.alpha / self.rank
 
 
 class Linear(nnx.Module):

@@ -20,10 +20,14 @@ from kfp_llm_tuning.components.common.manifest import is_loaded, verify
 from kfp_llm_tuning.components.common.wording import first_few
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.jax_engine.adapters import (
-    adapted_layers,
+    asked_adapter,
     check_adapter_arguments,
     first_values,
     is_adapter,
+)
+from kfp_llm_tuning.components.tuning.jax_engine.exported_weights import (
+    write_merged,
+    write_whole,
 )
 from kfp_llm_tuning.components.tuning.jax_engine.families import (
     check_family,
@@ -31,6 +35,7 @@ from kfp_llm_tuning.components.tuning.jax_engine.families import (
     rotary,
     tensor_name,
 )
+from kfp_llm_tuning.components.tuning.jax_engine.layers import Adapter
 from kfp_llm_tuning.components.tuning.jax_engine.loading import (
     StoredTensor,
     place,
@@ -57,6 +62,7 @@ class JaxModel:
         logits: Maps (trained, frozen, hidden states of shape (n, width)) to float32 logits
             (n, vocabulary), soft cap included. Pure.
         dtype: Type of the checkpoint's weights, which an exported model keeps: "bfloat16" ...
+        adapter: What is trained; None where all is.
     """
 
     mesh: Mesh
@@ -65,6 +71,7 @@ class JaxModel:
     hidden: Callable[[Weights, Weights, jax.Array], jax.Array]
     logits: Callable[[Weights, Weights, jax.Array], jax.Array]
     dtype: str
+    adapter: Adapter | None = None
 
 
 def load_model(
@@ -93,8 +100,8 @@ def load_model(
     config = check_family(folder)
     mesh = make_mesh(devices or jax.devices(), arguments.batch_size, config.num_attention_heads)
     compute = jnp.bfloat16 if bf16 else jnp.float32
-    module = decoder(config, mesh, compute, adapted_layers(arguments))
-    graph, state = nnx.split(module)
+    adapter = asked_adapter(arguments)
+    graph, state = nnx.split(decoder(config, mesh, compute, adapter))
     parameters = {tensor_name(path): (path, one) for path, one in nnx.to_flat_state(state)}
     head = _EMBEDDING if config.tie_word_embeddings else _HEAD
     stored = stored_tensors(folder)
@@ -102,8 +109,7 @@ def load_model(
     _check_names(base, stored, folder)
     own = stored[_EMBEDDING].dtype.name
     # Trained weights need float32 to take up small updates; frozen ones may stay short.
-    adapters = arguments.tuning == "adapter"
-    short = adapters and bf16 and own != "float32"
+    short = adapter and bf16 and own != "float32"
     loaded = {
         name: place(
             stored[name],
@@ -140,8 +146,26 @@ def load_model(
             found = jnp.matmul(states, weight.astype(compute).T, preferred_element_type=jnp.float32)
         return cap * jnp.tanh(found / cap) if cap else found
 
-    trained, frozen = (added, loaded) if adapters else (loaded, {})
-    return JaxModel(mesh, trained, frozen, hidden, logits, own)
+    trained, frozen = (added, loaded) if adapter else (loaded, {})
+    return JaxModel(mesh, trained, frozen, hidden, logits, own, adapter)
+
+
+def write_model(model: JaxModel, trained: Weights, base: Path, folder: Path | None) -> None:
+    """Writes a model in Hugging Face layout: config.json, weights, adapters by themselves.
+
+    Args:
+        model: As it was loaded.
+        trained: Its trained weights as they are now.
+        base: The checkpoint that it was loaded from.
+        folder: Where to; None in all processes but the first, which must call this too.
+
+    Raises:
+        UserError: If a weight with its adapter is not finite.
+    """
+    if model.adapter is None:
+        write_whole(trained, model.mesh, base, folder, model.dtype)
+    else:
+        write_merged(trained, model.adapter, model.mesh, base, folder, model.dtype)
 
 
 def _check_names(base: set[str], stored: dict[str, StoredTensor], folder: Path) -> None:

@@ -20,9 +20,8 @@ from kfp_llm_tuning.components.common.wording import first_few
 from kfp_llm_tuning.components.models.checkpoint_files import WEIGHT_INDEX, WEIGHTS, local_files
 from kfp_llm_tuning.components.models.safetensors_header import Tensor
 from kfp_llm_tuning.components.models.weights import read_tensors
+from kfp_llm_tuning.components.tuning.weight_files import write_weights
 
-# Of one file, as transformers and the hub have it for models that are to be loaded by others.
-_MOST_FILE_BYTES = 5 * 10**9
 # What names in one decoder layer begin with.
 _LAYER = re.compile(r".*?\.\d+\.")
 
@@ -166,27 +165,18 @@ def _write(
     folder: Path | None,
     dtype: torch.dtype,
 ) -> None:
-    from huggingface_hub import split_state_dict_into_shards_factory
     from safetensors.torch import save_file
 
-    split = split_state_dict_into_shards_factory(
-        dict(tensors),
-        get_storage_size=lambda tensor: torch.Size(tensor.shape).numel() * dtype.itemsize,
-        filename_pattern=WEIGHTS.replace(".safetensors", "{suffix}.safetensors"),
-        max_shard_size=_MOST_FILE_BYTES,
+    def save(part: dict[str, torch.Tensor], path: Path) -> None:
+        save_file(part, path, metadata={"format": "pt"})
+
+    write_weights(
+        {name: tensor.shape for name, tensor in tensors.items()},
+        dtype.itemsize,
+        lambda name: read(name).contiguous(),
+        save,
+        folder,
     )
-    for file, names in split.filename_to_tensors.items():
-        part = {}
-        for name in names:
-            tensor = read(name)
-            if folder is not None:
-                part[name] = tensor.contiguous()
-        if folder is not None:
-            save_file(part, folder / file, metadata={"format": "pt"})
-    if folder is not None and split.is_sharded:
-        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
-        text = json.dumps(index, indent=2, sort_keys=True)
-        (folder / WEIGHT_INDEX).write_text(text + "\n", encoding="utf-8")
 
 
 def _adapted(model: Any) -> dict[str, Any]:
