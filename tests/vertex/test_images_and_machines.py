@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,15 @@ from kfp import compiler
 
 from kfp_llm_tuning.components.common import images
 from kfp_llm_tuning.components.common.images import image_name
+from kfp_llm_tuning.components.models import implemented
+from kfp_llm_tuning.components.models.implemented import Implementation
 from kfp_llm_tuning.components.models.machine_specs import machine_names, select_machine
+from kfp_llm_tuning.components.tuning.engine import ENGINE_VARIABLE
 from kfp_llm_tuning.components.upload.serving_machines import serving_machine
+from tests.vertex import images as stand_in_images
 from tests.vertex.errors import ApiError
-from tests.vertex.images import IMAGE, REGISTRY, pull_error, start_error
+from tests.vertex.execution.processes import container_environment
+from tests.vertex.images import IMAGE, REGISTRY, image_environment, pull_error, start_error
 from tests.vertex.local_vertex import LocalVertex, local_vertex
 from tests.vertex.machines import check_machine
 from tests.vertex.sample_pipelines import retried
@@ -94,6 +100,24 @@ def test_a_machine_that_is_not_on_offer(machine: dict[str, Any], field: str, mes
 def test_what_a_container_needs(image: str, accelerator: str, error: str) -> None:
     found = start_error(image, accelerator)
     assert (error in found) if error else not found
+
+
+def test_the_image_of_tpus_has_an_environment_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    row = Implementation("tune", "tunix", {"TPU": "tpu"}, ("vertex",), ("qwen2",), ("full",))
+    monkeypatch.setattr(implemented, "_rows", lambda: [row])
+    monkeypatch.setattr(stand_in_images, "TPU_PYTHON", tmp_path / "bin" / "python3")
+    image = image_name("tpu", REGISTRY)
+    assert "make test-tpu" in start_error(image, "TPU_V3")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").touch()
+    assert start_error(image, "TPU_V3") == ""
+    assert "Failed to pull" in start_error(image_name("gpu", REGISTRY), "TPU_V3")
+    variables = container_environment({"PATH": "/bin", "A": "b"}, image_environment(image))
+    assert variables["PATH"].startswith(f"{tmp_path / 'bin'}{os.pathsep}")
+    assert (variables[ENGINE_VARIABLE], variables["A"]) == ("jax", "b")
+    assert image_environment(IMAGE) == {}
 
 
 @pytest.fixture(scope="module")

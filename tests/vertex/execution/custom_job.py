@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.loopback_server import free_port
 from tests.vertex.execution.processes import container_environment, end_tree, last_lines
+from tests.vertex.images import image_environment
 from tests.vertex.runner_protocol import Event, Report
 
 # How long a worker may take to save its state after a cancellation before it is killed.
@@ -130,6 +131,7 @@ class _Worker:
         self.name = name
         self.log = log
         self._command = [*container.get("command", []), *container.get("args", [])]
+        self._image = image_environment(container["imageUri"])
         self._environment = dict(variables)
         for variable in container.get("env", []):
             self._environment[variable["name"]] = variable.get("value", "")
@@ -139,7 +141,7 @@ class _Worker:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self._command,
-                env=container_environment({**environment, **self._environment}),
+                env=container_environment({**environment, **self._environment}, self._image),
                 cwd=self.log.parent,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -18,11 +19,14 @@ from kfp_llm_tuning.pipelines.local_runs.run_processes import kill, terminate
 TENANT_PROJECT = "tenant-project"
 
 
-def container_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def container_environment(
+    environment: Mapping[str, str], image: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """Makes the environment of a container's command, which runs as a process of this machine.
 
     Args:
         environment: The variables that redirect it to the local Vertex AI, and others.
+        image: Those of its image, where that has an environment of its own.
 
     Returns:
         Those of this process and the given ones; ``python3`` is this Python, and the default
@@ -32,8 +36,9 @@ def container_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
+        **image,
         **environment,
-        "PATH": path,
+        "PATH": image.get("PATH", path),
         "GOOGLE_CLOUD_PROJECT": TENANT_PROJECT,
     }
 
