@@ -73,6 +73,17 @@ def device_of(machine: MachineSpec) -> Device | None:
     return device_named(machine.accelerator_type if machine.accelerator_count else CPU)
 
 
+def network_of(machine: MachineSpec) -> float:
+    """Gives the bytes a second that a machine sends to others; 0 where that is not known.
+
+    Args:
+        machine: Of machine_specs.yaml.
+    """
+    table = load_table(TABLE)
+    gigabits = table["network_gbit"].get(machine.machine_type, 0)
+    return float(gigabits * 1e9 / 8 * table["reached"]["network"])
+
+
 def uncertainty(of: str) -> float:
     """Says by which factor a prediction may be wrong either way.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kfp_llm_tuning.components.common.wording import counted
-from kfp_llm_tuning.components.models.devices import Device, device_of, uncertainty
+from kfp_llm_tuning.components.models.devices import Device, device_of, network_of, uncertainty
 from kfp_llm_tuning.components.models.footprint import (
     Footprint,
     Method,
@@ -42,6 +42,7 @@ class Setup:
         devices: How many of them a machine has.
         machines: How many machines.
         sharding: auto shards where one device does not hold the run; none; full.
+        network: Bytes a second that a machine sends to the others; 0 where that is not known.
     """
 
     shape: ModelShape
@@ -50,13 +51,14 @@ class Setup:
     devices: int = 1
     machines: int = 1
     sharding: str = "auto"
+    network: float = 0.0
 
     @classmethod
     def on(cls, machine: MachineSpec, shape: ModelShape, method: Method) -> Setup | None:
         """Takes a whole machine; None where nothing is known of its accelerator."""
         device = device_of(machine)
         devices = max(machine.accelerator_count, 1)
-        return cls(shape, method, device, devices) if device else None
+        return cls(shape, method, device, devices, network=network_of(machine)) if device else None
 
     @property
     def processes(self) -> int:

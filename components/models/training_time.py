@@ -62,6 +62,35 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Processes:
+    """Who shares a step, and how fast they reach each other.
+
+    Attributes:
+        count: Processes, a device each, of all machines.
+        machines: How many machines they are on.
+        network: Bytes a second that a machine sends to the others; 0: not known, and not reckoned.
+    """
+
+    count: int = 1
+    machines: int = 1
+    network: float = 0.0
+
+    def pace(self, link: float) -> float:
+        """Gives the bytes a second of a ring through all: as slow as its slowest stretch.
+
+        A ring enters and leaves each machine once, and several rings share its network cards.
+
+        Args:
+            link: Bytes a second to the other devices of the machine.
+        """
+        ways = [link] * (self.count > self.machines) + [self.network] * (self.machines > 1)
+        return min((way for way in ways if way), default=0.0)
+
+
+_ALONE = Processes()
+
+
+@dataclass(frozen=True)
 class StepTime:
     """What is predicted of a step.
 
@@ -69,11 +98,13 @@ class StepTime:
         seconds: That it takes.
         tokens_per_second: Of all devices.
         recomputed: Whether layers are computed anew in the backward pass, for want of memory.
+        exchange: Of the seconds, those in which processes exchange weights and gradients.
     """
 
     seconds: float
     tokens_per_second: float
     recomputed: bool
+    exchange: float = 0.0
 
 
 def step_time(
@@ -82,7 +113,7 @@ def step_time(
     device: Device,
     batch: Batch,
     *,
-    processes: int = 1,
+    processes: Processes = _ALONE,
     recomputed: bool | None = None,
 ) -> StepTime:
     """Predicts how long a step takes.
@@ -92,22 +123,23 @@ def step_time(
         method: How it is tuned.
         device: Each of those that it is tuned on.
         batch: What a step trains on.
-        processes: Devices.
+        processes: Who shares the step.
         recomputed: Whether layers are computed anew; None where want of memory decides.
     """
-    tokens = batch.tokens / processes
-    at_once, needed = _tokens_at_once(shape, method, device, batch.length, processes)
+    tokens = batch.tokens / processes.count
+    at_once, needed = _tokens_at_once(shape, method, device, batch.length, processes.count)
     recomputed = needed if recomputed is None else recomputed
     passes = max(tokens / at_once, 1.0)
     forward = _pass_seconds(shape, method, device, batch, tokens, passes, backward=False)
     again = forward if recomputed else 0.0
     seconds = forward + again
     seconds += _pass_seconds(shape, method, device, batch, tokens, passes, backward=True)
-    seconds += _sharing_seconds(shape, method, device, processes, passes)
-    shares = processes if method.sharded else 1
+    exchange = _exchange_seconds(shape, method, device, processes, passes)
+    seconds += exchange
+    shares = processes.count if method.sharded else 1
     trained = method.weights(shape).trained / shares
     seconds += trained * _OPTIMISER_BYTES / device.bandwidth + host_times()["step"]
-    return StepTime(seconds, batch.tokens / seconds, recomputed)
+    return StepTime(seconds, batch.tokens / seconds, recomputed, exchange)
 
 
 def _tokens_at_once(
@@ -181,16 +213,24 @@ def _moved(shape: ModelShape, method: Method, *, backward: bool) -> float:
     )
 
 
-def _sharing_seconds(
-    shape: ModelShape, method: Method, device: Device, processes: int, passes: float
+def _exchange_seconds(
+    shape: ModelShape, method: Method, device: Device, processes: Processes, passes: float
 ) -> float:
-    """Reckons the exchange among devices of one machine, none of it hidden behind computing."""
-    if processes == 1 or not device.link:
+    """Reckons the exchange among processes, none of it hidden behind computing.
+
+    Rings: each of n processes sends (n - 1) / n of what all gather or reduce and scatter, and twice
+    that of what all reduce (Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms for
+    clusters of workstations"). Gradients travel in float32, gathered weights in bf16.
+    """
+    pace = processes.pace(device.link)
+    if processes.count == 1 or not pace:
         return 0.0
-    part = (processes - 1) / processes
+    reduced = 2 * 4 * method.weights(shape).trained
     if not method.sharded:
-        # A ring's all-reduce sends everything twice.
-        return 2 * part * method.weights(shape).trained * 4 / device.link
-    gathered = 2 * shape.weights * (_QUANTISED_SHARE if method.four_bit else 1)
-    scattered = 0.0 if method.adapters else 4 * shape.weights
-    return passes * part * (2 * gathered + scattered) / device.link
+        sent = float(reduced)
+    else:
+        gathered = 2 * shape.weights * (_QUANTISED_SHARE if method.four_bit else 1)
+        # Forward, and backward again; adapters are whole everywhere, and reduced once a step.
+        sent = passes * 2 * gathered
+        sent += reduced if method.adapters else passes * 4 * shape.weights
+    return (processes.count - 1) / processes.count * sent / pace

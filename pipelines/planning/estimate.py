@@ -14,7 +14,12 @@ from kfp_llm_tuning.components.models.footprint import Method
 from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.components.models.model_shapes import TABLE as SHAPES
 from kfp_llm_tuning.components.models.model_shapes import ModelShape, shape_of
-from kfp_llm_tuning.components.models.training_time import Batch, StepTime, step_time
+from kfp_llm_tuning.components.models.training_time import (
+    Batch,
+    Processes,
+    StepTime,
+    step_time,
+)
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.models.model_reference import ModelReference
@@ -215,14 +220,18 @@ def predicted_step(work: Workload) -> StepTime | None:
         return None
     if setup.device.cuda:
         devices = max(round(setup.devices * work.part), 1)
-        setup = dataclasses.replace(setup, devices=devices, machines=work.machines)
+        setup = dataclasses.replace(setup, devices=devices)
     else:
         setup = dataclasses.replace(setup, device=setup.device.part(work.part))
+    setup = dataclasses.replace(setup, machines=work.machines)
     batch = Batch(work.batch_size * work.tokens_per_example, work.tokens_per_example, work.labels)
     method = verdict(setup, round(work.tokens_per_example)).method
-    made = step_time(shape, method, setup.device, batch, processes=setup.processes)
+    processes = Processes(setup.processes, setup.machines, setup.network)
+    made = step_time(shape, method, setup.device, batch, processes=processes)
     more = work.parameters / shape.weights
-    return StepTime(made.seconds * more, made.tokens_per_second / more, made.recomputed)
+    return StepTime(
+        made.seconds * more, made.tokens_per_second / more, made.recomputed, made.exchange * more
+    )
 
 
 def _like(parameters: int) -> ModelShape:
@@ -303,9 +312,10 @@ def _speed_assumption(work: Workload) -> str:
     machines = f"{work.machines} x {work.machine}" if work.machines > 1 else work.machine
     source = "its config.json" if work.shape else "a model of about its size"
     recomputed = ", layers computed twice for want of memory" if step.recomputed else ""
+    exchange = f", {step.exchange:.2g} of them exchange" if step.exchange else ""
     return (
         f"{machines}: about {step.tokens_per_second:,.0f} tokens a second, reckoned from the "
-        f"operations and bytes of {source}{recomputed}; {step.seconds:.2g} s a step."
+        f"operations and bytes of {source}{recomputed}; {step.seconds:.2g} s a step{exchange}."
     )
 
 

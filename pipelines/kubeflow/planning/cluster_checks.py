@@ -112,7 +112,8 @@ def _check_nodes(cluster: Cluster, pods: Sequence[PodNeeds]) -> Iterator[Check]:
             yield Check("nodes", "ok", f"{fitting} of {len(ready)} have {wanted}.")
         else:
             tasks = ", ".join(pod.task for pod in alike[:3])
-            what = f"none of {len(ready)} has {wanted}, for {tasks}."
+            most = _most(ready, alike[0])
+            what = f"none of {len(ready)} has {wanted}, for {tasks}; the most of each is {most}."
             fix = "Its pods wait until the cluster gets one: fine where nodes come when needed."
             yield Check("nodes", "warning", what, fix)
 
@@ -131,6 +132,18 @@ def _fits(node: Any, pod: PodNeeds) -> bool:
         parse_quantity(offered.get(name, "0")) >= parse_quantity(quantity)
         for name, quantity in pod.resources.items()
     )
+
+
+def _most(nodes: Sequence[Any], pod: PodNeeds) -> str:
+    """Says what the largest nodes offer of what a pod asks for."""
+    from kubernetes.utils import parse_quantity
+
+    offers: list[Mapping[str, str]] = [node.status.allocatable or {} for node in nodes]
+    most = {
+        name: max((offer.get(name, "0") for offer in offers), key=parse_quantity, default="0")
+        for name in pod.resources
+    }
+    return ", ".join(f"{quantity} {name}" for name, quantity in most.items()) or "nothing"
 
 
 def _words(pod: PodNeeds) -> str:

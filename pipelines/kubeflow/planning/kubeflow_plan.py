@@ -20,6 +20,7 @@ from kfp_llm_tuning.components.models.machine_specs import select_machine
 from kfp_llm_tuning.pipelines.kubeflow import runs
 from kfp_llm_tuning.pipelines.kubeflow.package import Package
 from kfp_llm_tuning.pipelines.kubeflow.planning.cluster_checks import check_cluster
+from kfp_llm_tuning.pipelines.kubeflow.planning.pod_room import PodRoom
 from kfp_llm_tuning.pipelines.kubeflow.pod_needs import ClusterNeeds, cluster_needs
 from kfp_llm_tuning.pipelines.kubeflow.run_settings import (
     RunSettings,
@@ -81,6 +82,9 @@ def make_plan(
     needs = cluster_needs(settled.package.documents) if settled.package else ClusterNeeds()
     if settled.package:
         checks.append(_where_it_tunes(run, needs))
+    if room := PodRoom.of(run, settled.options):
+        checks += room.checks()
+        needs = room.with_disks(needs)
     checks += looked_at("API server", lambda: _check_api(connection, settled.settings))
     namespace = connection.namespace or _DEFAULT_NAMESPACE
     context, account = connection.kube_context, settled.settings.service_account

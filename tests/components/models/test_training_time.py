@@ -6,10 +6,16 @@ from typing import NamedTuple
 
 import pytest
 
-from kfp_llm_tuning.components.models.devices import Device, device_named, uncertainty
+from kfp_llm_tuning.components.models.devices import (
+    Device,
+    device_named,
+    network_of,
+    uncertainty,
+)
 from kfp_llm_tuning.components.models.footprint import Method
+from kfp_llm_tuning.components.models.machine_specs import machine_names, select_machine
 from kfp_llm_tuning.components.models.model_shapes import ModelShape, shape_of
-from kfp_llm_tuning.components.models.training_time import Batch, step_time
+from kfp_llm_tuning.components.models.training_time import Batch, Processes, step_time
 
 
 class Published(NamedTuple):
@@ -71,7 +77,9 @@ def _known(model: str, device: str) -> tuple[ModelShape, Device]:
 def test_published_figures_are_met_within_30_percent(name: str) -> None:
     figure = FIGURES[name]
     shape, device = _known(figure.model, figure.device)
-    made = step_time(shape, figure.method, device, figure.batch, processes=figure.devices)
+    made = step_time(
+        shape, figure.method, device, figure.batch, processes=Processes(figure.devices)
+    )
     assert made.tokens_per_second / figure.devices == pytest.approx(figure.rate, rel=0.3)
     assert uncertainty("time") > 1.3
 
@@ -89,7 +97,8 @@ def test_more_devices_are_faster_and_less_than_so_many_times() -> None:
     shape, device = _known("Qwen/Qwen3-0.6B", "NVIDIA_L4")
     method = Method("full")
     one, four = (
-        step_time(shape, method, device, Batch(65_536, 512), processes=count) for count in (1, 4)
+        step_time(shape, method, device, Batch(65_536, 512), processes=Processes(count))
+        for count in (1, 4)
     )
     assert one.tokens_per_second < four.tokens_per_second < 4 * one.tokens_per_second
 
@@ -98,3 +107,41 @@ def test_few_tokens_leave_a_gpu_waiting_for_its_host() -> None:
     shape, device = _known("Qwen/Qwen3-0.6B", "NVIDIA_H100_80GB")
     few, none = (step_time(shape, LORA, device, Batch(tokens, 64)) for tokens in (256, 64))
     assert few.seconds == pytest.approx(none.seconds, rel=0.01)
+
+
+def test_a_ring_is_as_slow_as_its_slowest_stretch() -> None:
+    link, network = 300e9, 12.5e9
+    assert Processes(8).pace(link) == link
+    assert Processes(16, 2, network).pace(link) == network
+    assert Processes(2, 2, network).pace(0) == network
+    assert Processes(16, 2, 1e12).pace(link) == link
+    # One device a machine: no link is on the way.
+    assert Processes(2, 2, network).pace(1e9) == network
+
+
+def test_gradients_that_all_reduce_travel_twice() -> None:
+    shape, device = _known("Qwen/Qwen3-0.6B", "NVIDIA_A100_80GB")
+    sent = 2 * 3 / 4 * 4 * Method("full").weights(shape).trained
+    network = 3e9
+    made = step_time(
+        shape,
+        Method("full"),
+        device,
+        Batch(65_536, 512),
+        processes=Processes(4, 4, network),
+    )
+    assert made.exchange == pytest.approx(sent / network)
+
+
+def test_shards_are_gathered_twice_and_gradients_scattered_once() -> None:
+    shape, device = _known("Qwen/Qwen2.5-7B-Instruct", "NVIDIA_A100_80GB")
+    method, network = Method("full", sharded=True), 12.5e9
+    made = step_time(shape, method, device, Batch(16, 1), processes=Processes(16, 2, network))
+    assert made.exchange == pytest.approx(15 / 16 * (2 * 2 + 4) * shape.weights / network)
+    inside = step_time(shape, method, device, Batch(16, 1), processes=Processes(16))
+    assert made.seconds - made.exchange == pytest.approx(inside.seconds - inside.exchange)
+
+
+@pytest.mark.parametrize("name", [name for name in machine_names() if not name.startswith("tpu")])
+def test_the_network_of_each_machine_is_known(name: str) -> None:
+    assert network_of(select_machine("", name)) >= 16e9 / 8 * 0.75
