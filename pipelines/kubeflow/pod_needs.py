@@ -47,6 +47,7 @@ class ClusterNeeds:
         kserve: Whether KServe is to serve the model.
         runtime: The ClusterTrainingRuntime of the tuner's TrainJob; empty: it makes none.
         queue: The LocalQueue of Kueue that admits the TrainJob; empty for none.
+        disks: Bytes that a task's pod puts on its node's disk, as far as they are reckoned.
     """
 
     secrets: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class ClusterNeeds:
     kserve: bool = False
     runtime: str = ""
     queue: str = ""
+    disks: Mapping[str, int] = field(default_factory=dict)
 
 
 def cluster_needs(documents: Sequence[Mapping[str, Any]]) -> ClusterNeeds:

@@ -8,11 +8,13 @@ from typing import Any
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.pipelines.kubeflow.planning.cluster import Cluster
 from kfp_llm_tuning.pipelines.kubeflow.planning.image_checks import check_images
+from kfp_llm_tuning.pipelines.kubeflow.planning.pod_room import gibibytes
 from kfp_llm_tuning.pipelines.kubeflow.pod_needs import ClusterNeeds, PodNeeds
 from kfp_llm_tuning.pipelines.planning.checks import Check, looked_at
 
 _KSERVE = ("serving.kserve.io", "v1beta1")
 _TRAINER = ("trainer.kubeflow.org", "v1alpha1")
+_NODE_DISK = "ephemeral-storage"
 _KUEUE = ("kueue.x-k8s.io", "v1beta1")
 _NOT_LOOKED_AT = "secrets, claims, storage classes, accounts and nodes were not looked at"
 
@@ -42,6 +44,7 @@ def check_cluster(context: str, namespace: str, needs: ClusterNeeds, account: st
         ("storage classes", lambda: list(_check_classes(cluster, needs))),
         ("service account", lambda: _check_account(cluster, account)),
         ("nodes", lambda: list(_check_nodes(cluster, needs.pods))),
+        ("disk", lambda: list(_check_disks(cluster, needs))),
         ("Kubeflow Trainer", lambda: list(_check_trainer(cluster, needs))),
         ("KServe", lambda: _check_kserve(cluster, needs)),
         ("images", lambda: check_images(cluster, needs)),
@@ -112,10 +115,32 @@ def _check_nodes(cluster: Cluster, pods: Sequence[PodNeeds]) -> Iterator[Check]:
             yield Check("nodes", "ok", f"{fitting} of {len(ready)} have {wanted}.")
         else:
             tasks = ", ".join(pod.task for pod in alike[:3])
-            most = _most(ready, alike[0])
-            what = f"none of {len(ready)} has {wanted}, for {tasks}; the most of each is {most}."
+            what = f"none of {len(ready)} has {wanted}, for {tasks}."
             fix = "Its pods wait until the cluster gets one: fine where nodes come when needed."
             yield Check("nodes", "warning", what, fix)
+
+
+def _check_disks(cluster: Cluster, needs: ClusterNeeds) -> Iterator[Check]:
+    """Compares what pods put on their nodes' disks with the largest disk of the nodes for them."""
+    from kubernetes.utils import parse_quantity
+
+    nodes = cluster.ask(cluster.core.list_node, "list the nodes").items
+    for pod in needs.pods:
+        offers = [
+            parse_quantity(node.status.allocatable[_NODE_DISK])
+            for node in nodes
+            if _is_ready(node) and _fits(node, pod) and _NODE_DISK in node.status.allocatable
+        ]
+        needed = needs.disks.get(pod.task, 0)
+        if not needed or not offers:
+            continue
+        said = f"{pod.task} puts about {gibibytes(needed)} on its node's disk"
+        if needed > max(offers):
+            what = f"{said}, and the largest of {len(offers)} has {gibibytes(float(max(offers)))}."
+            fix = f"Give the option scratch a size of {gibibytes(needed)}, or nodes larger disks."
+            yield Check("disk", "problem", what, fix)
+        else:
+            yield Check("disk", "ok", f"{said}, and {gibibytes(float(max(offers)))} are there.")
 
 
 def _is_ready(node: Any) -> bool:
@@ -132,18 +157,6 @@ def _fits(node: Any, pod: PodNeeds) -> bool:
         parse_quantity(offered.get(name, "0")) >= parse_quantity(quantity)
         for name, quantity in pod.resources.items()
     )
-
-
-def _most(nodes: Sequence[Any], pod: PodNeeds) -> str:
-    """Says what the largest nodes offer of what a pod asks for."""
-    from kubernetes.utils import parse_quantity
-
-    offers: list[Mapping[str, str]] = [node.status.allocatable or {} for node in nodes]
-    most = {
-        name: max((offer.get(name, "0") for offer in offers), key=parse_quantity, default="0")
-        for name in pod.resources
-    }
-    return ", ".join(f"{quantity} {name}" for name, quantity in most.items()) or "nothing"
 
 
 def _words(pod: PodNeeds) -> str:

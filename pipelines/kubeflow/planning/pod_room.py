@@ -22,7 +22,6 @@ from kfp_llm_tuning.pipelines.planning.checks import Check, Status
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun
 
 _TUNER, _PREDICTOR = "large-language-model-tuner", "batch-predict"
-_NODE_DISK = "ephemeral-storage"
 _GIBIBYTE = 2**30
 # Beside its weights a model needs room for what it reads. Estimated.
 _BESIDE_WEIGHTS = 1.2
@@ -70,25 +69,17 @@ class PodRoom:
         return [*self._memory(), *self._volumes()]
 
     def with_disks(self, needs: ClusterNeeds) -> ClusterNeeds:
-        """Adds what pods put on their nodes' disks to what they ask of a node.
+        """Adds what pods put on their nodes' disks, which they do not ask for.
 
         Args:
             needs: Of the compiled pipeline.
         """
         tuner = f"{_TUNER}'s TrainJob" if needs.runtime else _TUNER
         # Outputs lie in the pod until they are uploaded, whatever volumes it has.
-        staged = 0 if self.options.scratch.size else 1
-        sizes = {
-            tuner: self.disk.tuned + staged * self._staged,
-            _PREDICTOR: staged * self.disk.base,
-        }
-        pods = tuple(
-            dataclasses.replace(pod, resources={**pod.resources, _NODE_DISK: _gibibytes(size)})
-            if (size := sizes.get(pod.task, 0))
-            else pod
-            for pod in needs.pods
-        )
-        return dataclasses.replace(needs, pods=pods)
+        disks = {tuner: self.disk.tuned}
+        if not self.options.scratch.size:
+            disks = {tuner: self.disk.tuned + self._staged, _PREDICTOR: self.disk.base}
+        return dataclasses.replace(needs, disks=disks)
 
     @property
     def _staged(self) -> int:
@@ -103,13 +94,11 @@ class PodRoom:
             volumes.append(("run_volume", self.options.run_volume.size, self.disk.checkpoints))
         for name, size, needed in volumes:
             if size and _bytes(size) < needed:
-                what = (
-                    f"the volume {name} has {size}, and this run puts {_gibibytes(needed)} there."
-                )
-                fix = f"Give {name}.size: {_gibibytes(needed)} in the options, and compile anew."
+                what = f"the volume {name} has {size}, and this run puts {gibibytes(needed)} there."
+                fix = f"Give {name}.size: {gibibytes(needed)} in the options, and compile anew."
                 yield Check("disk", "problem", what, fix)
             elif size:
-                text = f"{name}: {_gibibytes(needed)} of {size} are needed."
+                text = f"{name}: {gibibytes(needed)} of {size} are needed."
                 yield Check("disk", "ok", text)
 
     def _memory(self) -> Iterator[Check]:
@@ -127,10 +116,10 @@ class PodRoom:
         weights = self.shape.weights * FILE_BYTES
         if (memory := _memory_of(predictor)) and memory < weights:
             what = (
-                f"tasks.predictor: the model's weights take {_gibibytes(weights)} of a pod that "
-                f"has {_gibibytes(memory)}: without predictions there is no evaluation."
+                f"tasks.predictor: the model's weights take {gibibytes(weights)} of a pod that "
+                f"has {gibibytes(memory)}: without predictions there is no evaluation."
             )
-            more = _gibibytes(weights * _BESIDE_WEIGHTS)
+            more = gibibytes(weights * _BESIDE_WEIGHTS)
             fix = f"Give tasks.predictor.memory_limit: {more}, and compile anew."
             yield Check("memory", "warning", what, fix)
 
@@ -154,5 +143,10 @@ def _bytes(quantity: str) -> float:
     return float(parse_quantity(quantity))
 
 
-def _gibibytes(size: float) -> str:
+def gibibytes(size: float) -> str:
+    """Writes bytes as a quantity of Kubernetes, rounded up.
+
+    Args:
+        size: Bytes.
+    """
     return f"{math.ceil(size / _GIBIBYTE)}Gi"

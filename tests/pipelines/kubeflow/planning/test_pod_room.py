@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from kfp_llm_tuning.pipelines.kubeflow.options_file import options_from
-from kfp_llm_tuning.pipelines.kubeflow.planning.cluster_checks import _check_nodes
+from kfp_llm_tuning.pipelines.kubeflow.planning.cluster_checks import _check_disks
 from kfp_llm_tuning.pipelines.kubeflow.planning.pod_room import PodRoom
 from kfp_llm_tuning.pipelines.kubeflow.pod_needs import ClusterNeeds, PodNeeds
+from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun
 
 SEVEN, SMALL = "qwen2.5-7b-instruct", "smollm2-135m-instruct"
@@ -58,26 +59,34 @@ def test_a_pod_without_gpus_holds_the_model_in_its_memory() -> None:
     assert asked.status == "warning"
 
 
-def test_what_lies_on_a_nodes_disk_is_asked_of_the_nodes() -> None:
-    needs = ClusterNeeds(pods=(PodNeeds(TUNER, {}, {"cpu": "1"}), PodNeeds("other", {}, {})))
-    tuner, other = room(SEVEN).with_disks(needs).pods
-    staged = int(tuner.resources["ephemeral-storage"].removesuffix("Gi"))
-    assert staged >= 29 and not other.resources
-    (with_volume, _) = room(SEVEN, scratch={"size": "99Gi"}).with_disks(needs).pods
-    assert int(with_volume.resources["ephemeral-storage"].removesuffix("Gi")) < staged
+def test_what_lies_on_a_nodes_disk_is_less_with_a_volume() -> None:
+    staged = room(SEVEN).with_disks(ClusterNeeds()).disks
+    assert staged[TUNER] > 2 * staged["batch-predict"] > 28e9
+    outputs = room(SEVEN, scratch={"size": "99Gi"}).with_disks(ClusterNeeds()).disks
+    assert set(outputs) == {TUNER} and outputs[TUNER] < staged[TUNER]
 
 
-def test_the_largest_node_is_told_where_none_fits() -> None:
-    def node(disk: str) -> Any:
+def disks(*offered: dict[str, str]) -> list[Check]:
+    """Has a pod that puts 30 GB on the disk of one of these nodes."""
+
+    def node(allocatable: dict[str, str]) -> Any:
         ready = [SimpleNamespace(type="Ready", status="True")]
-        status = SimpleNamespace(conditions=ready, allocatable={"ephemeral-storage": disk})
+        status = SimpleNamespace(conditions=ready, allocatable=allocatable)
         spec, metadata = SimpleNamespace(unschedulable=False), SimpleNamespace(labels={})
         return SimpleNamespace(status=status, spec=spec, metadata=metadata)
 
-    nodes = SimpleNamespace(items=[node("9Gi"), node("10Gi")])
+    nodes = SimpleNamespace(items=[node(one) for one in offered])
     cluster: Any = SimpleNamespace(ask=lambda *_: nodes, core=SimpleNamespace(list_node=None))
-    pods = [PodNeeds(TUNER, {}, {"ephemeral-storage": "30Gi"})]
-    (found,) = _check_nodes(cluster, pods)
-    assert found.status == "warning" and "the most of each is 10Gi ephemeral-storage" in found.text
-    (found,) = _check_nodes(cluster, [PodNeeds(TUNER, {}, {"ephemeral-storage": "10Gi"})])
-    assert found.status == "ok" and found.text.startswith("1 of 2")
+    pod = PodNeeds(TUNER, {}, {"cpu": "2"})
+    return list(_check_disks(cluster, ClusterNeeds(pods=(pod,), disks={TUNER: 30 * 2**30})))
+
+
+def test_the_largest_disk_of_nodes_for_a_pod_is_held_against_it() -> None:
+    small = {"cpu": "4", "ephemeral-storage": "9Gi"}
+    too_few_processors = {"cpu": "1", "ephemeral-storage": "99Gi"}
+    (found,) = disks(small, {**small, "ephemeral-storage": "10Gi"}, too_few_processors)
+    assert found.status == "problem" and "the largest of 2 has 10Gi" in found.text
+    assert "30Gi" in found.fix
+    (found,) = disks(small, {**small, "ephemeral-storage": "31Gi"})
+    assert found.status == "ok"
+    assert not disks({"cpu": "4"})
