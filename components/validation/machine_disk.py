@@ -13,7 +13,7 @@ from kfp_llm_tuning.components.validation.machine_memory import MachineFindings
 _PLACE = "tuning_machine"
 _SELECTION = "enable_checkpoint_selection"
 # Of a boot disk: the machine's own system, and the tuner's image with CUDA, unpacked. Estimated.
-_SYSTEM_BYTES = 30e9
+SYSTEM_BYTES = 30e9
 
 
 def disk_findings(setup: Setup, machine: MachineSpec, *, selects: bool) -> MachineFindings:
@@ -29,7 +29,7 @@ def disk_findings(setup: Setup, machine: MachineSpec, *, selects: bool) -> Machi
     """
     size = machine.disk_size_gb * 1e9
     needs = disk_needs(setup.shape, setup.method, selects=selects)
-    if needs.total + _SYSTEM_BYTES <= size:
+    if needs.total + SYSTEM_BYTES <= size:
         return MachineFindings()
     what = (
         f"{describe(setup)} of {machine.name} needs {needs.text} where its boot disk has "
@@ -43,7 +43,7 @@ def disk_findings(setup: Setup, machine: MachineSpec, *, selects: bool) -> Machi
 
 
 def _fix(setup: Setup, size: float, *, selects: bool) -> str:
-    room = size - _SYSTEM_BYTES
+    room = size - SYSTEM_BYTES
     adapters = dataclasses.replace(setup.method, tuning="adapter")
     changes = {
         f"{_SELECTION}=false, which keeps one checkpoint less": disk_needs(

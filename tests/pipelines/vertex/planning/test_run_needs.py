@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,17 @@ from kfp_llm_tuning.pipelines.compiling.compiled_files import compile_template
 from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.vertex.job_request import checked_parameters
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
-from kfp_llm_tuning.pipelines.vertex.planning.prediction_memory import check_prediction_memory
-from kfp_llm_tuning.pipelines.vertex.planning.run_needs import image_needs, machine_needs
+from kfp_llm_tuning.pipelines.vertex.planning.prediction_memory import (
+    _rooms,
+    _too_small,
+    check_prediction_memory,
+)
+from kfp_llm_tuning.pipelines.vertex.planning.run_needs import (
+    PREDICTOR,
+    MachineNeed,
+    image_needs,
+    machine_needs,
+)
 from kfp_llm_tuning.pipelines.vertex.planning.vertex_run import VertexRun
 
 REGISTRY = "us-docker.pkg.dev/p/r"
@@ -143,6 +153,14 @@ def test_predictions_that_their_machine_does_not_hold_are_told_before(
     assert found.status == status and said in found.text
     assert "l4-1" in found.text and "24 GB" in found.text and "141 GB" in found.text
     assert "--prediction-machine" in found.fix
+
+
+def test_a_disk_that_holds_no_model_is_told_as_memory_is() -> None:
+    need = MachineNeed(PREDICTOR, "here", "g2-standard-12", "NVIDIA_L4", 1, name="l4-1")
+    assert dict(_rooms(need)) == {"memory": pytest.approx(23.6), "disk": pytest.approx(170)}
+    found = _too_small(dataclasses.replace(need, fix="choose another"), "disk", 170, 200)
+    assert (found.subject, found.status) == ("disk", "problem")
+    assert "170 GB of disk" in found.text and found.fix == "Choose another."
 
 
 def test_predictions_that_fit_are_passed_over(spec: Mapping[str, Any]) -> None:
