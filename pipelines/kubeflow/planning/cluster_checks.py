@@ -126,11 +126,10 @@ def _check_disks(cluster: Cluster, needs: ClusterNeeds) -> Iterator[Check]:
 
     nodes = cluster.ask(cluster.core.list_node, "list the nodes").items
     for pod in needs.pods:
-        offers = [
-            parse_quantity(node.status.allocatable[_NODE_DISK])
-            for node in nodes
-            if _is_ready(node) and _fits(node, pod) and _NODE_DISK in node.status.allocatable
+        fitting = [
+            node.status.allocatable or {} for node in nodes if _is_ready(node) and _fits(node, pod)
         ]
+        offers = [parse_quantity(one[_NODE_DISK]) for one in fitting if _NODE_DISK in one]
         needed = needs.disks.get(pod.task, 0)
         if not needed or not offers:
             continue
