@@ -95,17 +95,6 @@ def any_of_all(value: bool) -> bool:
     return bool(flag.item())
 
 
-def any_of_all(value: bool) -> bool:
-    """Tells whether something is so in any process; every process must call it."""
-    if count() == 1:
-        return value
-    import torch
-
-    flag = torch.tensor(float(value), device=device())
-    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-    return bool(flag.item())
-
-
 def device() -> torch.device:
     """Names the accelerator of this process, or the processor where there is none."""
     import torch
