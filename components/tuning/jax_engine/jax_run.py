@@ -11,7 +11,7 @@ from kfp_llm_tuning.components.tuning import processes
 from kfp_llm_tuning.components.tuning.engine import Computation
 from kfp_llm_tuning.components.tuning.jax_engine.device_memory import peak_bytes
 from kfp_llm_tuning.components.tuning.jax_engine.loop import Loop
-from kfp_llm_tuning.components.tuning.jax_engine.model import JaxModel
+from kfp_llm_tuning.components.tuning.jax_engine.model import JaxModel, write_model
 from kfp_llm_tuning.components.tuning.jax_engine.token_buckets import TokenBuckets
 from kfp_llm_tuning.components.tuning.run_state import RunState
 
@@ -77,8 +77,6 @@ class JaxRun:
 
     def write_model(self, folder: Path | None) -> None:
         """Writes configuration and weights; every process must call it."""
-        from kfp_llm_tuning.components.tuning.jax_engine.exported_weights import write_model
-
         write_model(self._model, self._loop.trained, self._base, folder)
 
     def wait_for_all(self) -> None:

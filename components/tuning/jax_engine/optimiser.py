@@ -81,7 +81,7 @@ class Optimiser:
         """
         asked = self.arguments
         if asked.max_grad_norm:
-            norm = optax.global_norm(gradients)
+            norm = optax.tree.norm(gradients)
             factor = jnp.minimum(asked.max_grad_norm / (norm + _NORM_EPSILON), 1)
             gradients = {name: one * factor for name, one in gradients.items()}
         adam = optax.scale_by_adam(asked.adam_beta1, asked.adam_beta2, _EPSILON)

@@ -38,7 +38,7 @@ class Programs:
         self._evaluate = jax.jit(self._sums, out_shardings=everywhere)
         self._apply = jax.jit(
             optimiser.apply,
-            donate_argnums=(0, 1, 2),
+            donate_argnums=(0, 1),
             out_shardings=(places, Moments(places, places)),
         )
         self._largest = jax.jit(_largest, out_shardings=everywhere)
@@ -106,7 +106,7 @@ class Programs:
         step: int,
         learning_rate: float,
     ) -> tuple[Weights, Moments]:
-        """Changes the weights; all that is given is used up. See :meth:`Optimiser.apply`."""
+        """Changes the weights, which are used up with the moments. See :meth:`Optimiser.apply`."""
         found: tuple[Weights, Moments] = self._apply(
             trained, moments, gradients, np.int32(step), np.float32(learning_rate)
         )

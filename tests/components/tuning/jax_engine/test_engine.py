@@ -2,33 +2,98 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import functools
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
 
+import jax
 import pytest
+from transformers import TrainerCallback
 
+from kfp_llm_tuning.components.common.errors import RunAgain
 from kfp_llm_tuning.components.tuning.engine import JAX
+from kfp_llm_tuning.components.tuning.jax_engine import engine
 from kfp_llm_tuning.components.tuning.tune import tune
-from tests.components.tuning.runs import Run
+from tests.components.tuning.runs import Run, assert_same_result
 
 pytestmark = [pytest.mark.tpu, pytest.mark.timeout(600)]
 
 
+def tune_here(run: Run, *callbacks: TrainerCallback, **changes: Any) -> dict[str, Any]:
+    return tune(run.arguments(**changes), run.paths, callbacks, JAX)
+
+
+def assert_close(run: Run, expected: Run) -> None:
+    for entry, other in zip(run.history(), expected.history(), strict=True):
+        assert entry.keys() == other.keys()
+        for tag, value in other.items():
+            assert entry[tag] == pytest.approx(value, abs=1e-4), (tag, other["step"])
+
+
 @pytest.mark.parametrize("tuning", ["full", "adapter"])
 def test_fifty_steps_equal_those_of_the_torch_engine(
-    tmp_path: Path,
-    tiny_model: Path,
-    train_folder: Path,
-    evaluation_folder: Path,
-    tuning: str,
+    make_run: Callable[..., Run], tuning: str
 ) -> None:
-    runs = [
-        Run(tmp_path / name, tiny_model, train_folder, evaluation_folder)
-        for name in ("torch", "jax")
-    ]
-    changes = {"tuning": tuning, "train_steps": 50, "logging_interval": 1}
-    runs[0].tune(**changes)
-    tune(runs[1].arguments(**changes), runs[1].paths, engine=JAX)
-    for expected, found in zip(runs[0].history(), runs[1].history(), strict=True):
-        assert found.keys() == expected.keys()
-        for tag, value in expected.items():
-            assert found[tag] == pytest.approx(value, abs=1e-4), (tag, expected["step"])
+    expected, run = make_run("torch"), make_run("jax")
+    changes = {"tuning": tuning, "train_steps": 50, "logging_interval": 1, "learning_rate": 0.002}
+    expected.tune(**changes)
+    tune_here(run, **changes)
+    assert_close(run, expected)
+
+
+def test_it_stops_and_selects_as_the_torch_engine(make_run: Callable[..., Run]) -> None:
+    expected, run = make_run("torch"), make_run("jax")
+    changes = {
+        "train_steps": 40,
+        "evaluation_interval": 2,
+        "enable_early_stopping": True,
+        "enable_checkpoint_selection": True,
+        "early_stopping_patience": 2,
+    }
+    facts, found = expected.tune(**changes), tune_here(run, **changes)
+    assert (found["steps"], found["best_step"]) == (facts["steps"], facts["best_step"])
+    assert found["steps"] < 40
+    assert_close(run, expected)
+    assert run.steps_on_disk() == expected.steps_on_disk()
+
+
+class Sigterm(TrainerCallback):
+    """Sends it to this process after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("tuning", ["full", "adapter"])
+def test_a_run_that_went_on_is_the_run_that_was_not_interrupted(
+    make_run: Callable[..., Run], tuning: str
+) -> None:
+    whole, run = make_run("whole"), make_run("interrupted")
+    tune_here(whole, tuning=tuning)
+    with pytest.raises(RunAgain, match="SIGTERM; step 5 of 12 is saved"):
+        tune_here(run, Sigterm(5), tuning=tuning)
+    tune_here(run, tuning=tuning)
+    assert_same_result(run, whole)
+    # The end of a run is saved again without training.
+    tune_here(run, tuning=tuning)
+    assert_same_result(run, whole)
+
+
+def test_one_device_goes_on_where_eight_stopped(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(jax.devices()) == 8
+    whole, run = make_run("whole"), make_run("interrupted")
+    tune_here(whole)
+    with pytest.raises(RunAgain):
+        tune_here(run, Sigterm(5))
+    on_one = functools.partial(engine.load_model, devices=jax.devices()[:1])
+    monkeypatch.setattr(engine, "load_model", on_one)
+    tune_here(run)
+    assert_close(run, whole)
