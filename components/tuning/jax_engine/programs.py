@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -115,11 +114,6 @@ class Programs:
     def largest(self, trained: Weights) -> float:
         """Gives the largest absolute value; it is not finite where any weight is not."""
         return float(self._largest(trained))
-
-    def compiled(self) -> int:
-        """Counts the programs that were compiled for passes."""
-        programs: tuple[Any, ...] = (self._accumulate, self._evaluate)
-        return sum(program._cache_size() for program in programs)
 
     def _add_gradients(
         self,
