@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import logging
 import os
@@ -10,7 +12,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +39,8 @@ _SECONDS_TO_SAVE = 600
 # How long machines wait for one another: one may pull its image, or be got anew, while others wait.
 _SECONDS_TO_MEET = 1800
 _PAUSE_SECONDS = 1.0
+# How long a machine whose processes have ended waits for those of the others, which end with them.
+_SECONDS_TO_END = 15
 # An address of documentation (RFC 5737): it is behind the default route.
 _ANYWHERE = "192.0.2.1"
 # How often the machines that are left wait for one that was lost: as often as Vertex AI starts a
@@ -163,7 +167,8 @@ class _Launch:
             try:
                 if self.machines.is_first or self._first_answers():
                     configuration = _configuration(self.count, self.machines)
-                    elastic_launch(configuration, sys.executable)(*self.command)
+                    with _short_last_wait():
+                        elastic_launch(configuration, sys.executable)(*self.command)
                     return
             except (RendezvousError, DistError):
                 # The first machine still is what it was before another was lost.
@@ -203,6 +208,23 @@ class _Launch:
         time.sleep(_PAUSE_SECONDS)
         if self.interruption.requested:
             raise RunAgain(self.interruption.reason)
+
+
+@contextlib.contextmanager
+def _short_last_wait() -> Iterator[None]:
+    """Has torch's launcher wait seconds for machines that were lost at the end, not five minutes.
+
+    It has no argument for that; its agent has.
+    """
+    from torch.distributed.launcher import api
+
+    agent = api.LocalElasticAgent
+    shorter = functools.partial(agent, exit_barrier_timeout=_SECONDS_TO_END)
+    api.LocalElasticAgent = shorter
+    try:
+        yield
+    finally:
+        api.LocalElasticAgent = agent
 
 
 def _configuration(count: int, machines: Machines) -> object:

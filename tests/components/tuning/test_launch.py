@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.launcher import api
 
 from kfp_llm_tuning.components.common.errors import RunAgain, UserError
 from kfp_llm_tuning.components.tuning import launch as launching
@@ -104,3 +106,12 @@ def test_where_all_is_published_nothing_is_left_to_run(second: Machines, tmp_pat
 def publication_in(folder: Path, machines: Machines) -> Publication:
     names = ("train", "evaluation", "model", "metrics", "checkpoints")
     return Publication(TuningPlaces(*(str(folder / name) for name in names)), machines, "run")
+
+
+def test_the_last_wait_for_lost_machines_is_one_that_torch_knows_and_is_short() -> None:
+    agent = api.LocalElasticAgent
+    with launching._short_last_wait():
+        shorter = api.LocalElasticAgent
+        assert shorter.keywords["exit_barrier_timeout"] < 60
+        assert shorter.keywords.keys() <= inspect.signature(agent).parameters.keys()
+    assert api.LocalElasticAgent is agent
