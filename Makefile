@@ -24,7 +24,7 @@ TPU_ENVIRONMENT := JAX_PLATFORMS=cpu XLA_FLAGS=--xla_force_host_platform_device_
 # mypy does not follow an editable install, so the namespace package is laid out for it.
 LINT_ROOT := build/lint
 
-.PHONY: help install run run-real test quick lint format unit test-slow test-real-model test-kills test-clients test-images test-vllm test-tpu coverage compile readme images \
+.PHONY: help install run run-real test quick lint format unit test-slow test-real-model test-kills test-lost-machines test-clients test-images test-vllm test-tpu coverage compile readme images \
 	bench bench-gpu wheel clean
 
 help: ## List the targets.

@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from kfp_llm_tuning.components.tuning.tuning_sets import TuningSets
 
 TORCH, JAX = "torch", "jax"
+# Each is named after the library that it computes with.
 ENGINES = (TORCH, JAX)
+# What a distribution of ours is installed with for them.
+_EXTRAS = {TORCH: "tuning", JAX: "tpu"}
 # Set in the image that holds the engine.
 ENGINE_VARIABLE = "KFP_LLM_TUNING_ENGINE"
 
@@ -121,11 +125,18 @@ def chosen_engine(asked: str = "") -> str:
         asked: One of ``ENGINES``; empty for the one that this image is made for.
 
     Raises:
-        UserError: If there is no such engine.
+        UserError: If there is no such engine, or if it is not installed here.
     """
     name = asked or os.environ.get(ENGINE_VARIABLE) or TORCH
     if name not in ENGINES:
         raise UserError(Problem(f"there is no engine {name}.", "engine", ", ".join(ENGINES)))
+    if find_spec(name) is None:
+        what = f"the engine {name} is not installed here."
+        fix = (
+            f"Use the tuner's image that has it, or install it in an environment of its own: "
+            f"pip install 'kfp-llm-tuning[{_EXTRAS[name]}]'."
+        )
+        raise UserError(Problem(what, "engine", fix=fix))
     return name
 
 
