@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.places import TuningPaths
 from kfp_llm_tuning.components.tuning.tune import tune
+from tests.components.encoded_sets import EOS, VOCABULARY
+from tests.components.small_models import small_model
 
 MEASURED = {"tokens_per_second", "memory_bytes", "wall_time"}
 DEFAULTS: dict[str, Any] = {
@@ -135,3 +137,13 @@ def assert_same_result(run: Run, expected: Run) -> None:
 def assert_close_history(run: Run, expected: Run) -> None:
     for entry, other in zip(run.history(), expected.history(), strict=True):
         assert entry == pytest.approx(other, rel=2e-4)
+
+
+def write_shaped_model(kind: str, tokenizer: Path, folder: Path) -> Path:
+    """Writes a small model of a kind beside the tokenizer of another model's folder."""
+    shutil.copytree(tokenizer, folder)
+    # Small models of Qwen and Gemma have one matrix for what is read and what is written.
+    tied = kind in {"qwen3", "gemma3_text"}
+    made = small_model(kind, VOCABULARY, eos_token_id=EOS, tie_word_embeddings=tied)
+    made.save_pretrained(folder)
+    return folder

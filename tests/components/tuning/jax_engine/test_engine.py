@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,9 +17,18 @@ from kfp_llm_tuning.components.common.errors import RunAgain
 from kfp_llm_tuning.components.tuning.engine import JAX
 from kfp_llm_tuning.components.tuning.jax_engine import engine
 from kfp_llm_tuning.components.tuning.tune import tune
-from tests.components.tuning.runs import Run, assert_same_result
+from tests.components.tuning.kill_moments import MOMENTS, wait_for_moment
+from tests.components.tuning.runs import (
+    DEFAULTS,
+    Run,
+    assert_same_result,
+    start,
+    write_shaped_model,
+)
 
 pytestmark = [pytest.mark.tpu, pytest.mark.timeout(600)]
+
+KILLED = DEFAULTS | {"enable_checkpoint_selection": True}
 
 
 def tune_here(run: Run, *callbacks: TrainerCallback, **changes: Any) -> dict[str, Any]:
@@ -33,11 +43,20 @@ def assert_close(run: Run, expected: Run) -> None:
 
 
 @pytest.mark.parametrize("tuning", ["full", "adapter"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3_text"])
 def test_fifty_steps_equal_those_of_the_torch_engine(
-    make_run: Callable[..., Run], tuning: str
+    family: str,
+    tuning: str,
+    tmp_path: Path,
+    tiny_model: Path,
+    train_folder: Path,
+    evaluation_folder: Path,
 ) -> None:
-    expected, run = make_run("torch"), make_run("jax")
+    model = write_shaped_model(family, tiny_model, tmp_path / family)
     changes = {"tuning": tuning, "train_steps": 50, "logging_interval": 1, "learning_rate": 0.002}
+    expected, run = (
+        Run(tmp_path / name, model, train_folder, evaluation_folder) for name in ("torch", "jax")
+    )
     expected.tune(**changes)
     tune_here(run, **changes)
     assert_close(run, expected)
@@ -97,3 +116,33 @@ def test_one_device_goes_on_where_eight_stopped(
     monkeypatch.setattr(engine, "load_model", on_one)
     tune_here(run)
     assert_close(run, whole)
+
+
+@pytest.fixture(scope="module")
+def run_without_kills(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model: Path,
+    train_folder: Path,
+    evaluation_folder: Path,
+) -> Run:
+    """What runs that are killed have to reach."""
+    folder = tmp_path_factory.mktemp("unharmed")
+    run = Run(folder / "run", tiny_model, train_folder, evaluation_folder)
+    tune_here(run, **KILLED)
+    return run
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_that_is_killed_at_any_moment_is_the_run_that_was_not(
+    moment: int, make_run: Callable[..., Run], run_without_kills: Run
+) -> None:
+    run = make_run("killed")
+    command = [*run.command(**KILLED), "--engine", JAX]
+    process = start(command)
+    wait_for_moment(moment, run.folder, lambda: process.poll() is not None)
+    process.kill()
+    process.communicate(timeout=120)
+    process = start(command)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert_same_result(run, run_without_kills)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from safetensors.torch import save_file
 from kfp_llm_tuning.components.common.errors import UserError
 from kfp_llm_tuning.components.tuning.arguments import TuningArguments
 from kfp_llm_tuning.components.tuning.torch_engine import sharding
-from tests.components.encoded_sets import EOS, VOCABULARY
-from tests.components.small_models import small_model
 from tests.components.tuning.kill_moments import MOMENTS, wait_for_moment
 from tests.components.tuning.runs import (
     DEFAULTS,
@@ -24,6 +21,7 @@ from tests.components.tuning.runs import (
     assert_close_history,
     assert_same_result,
     start,
+    write_shaped_model,
 )
 
 LONG = DEFAULTS | {"train_steps": 200, "evaluation_interval": 50, "checkpoint_interval": 100}
@@ -36,13 +34,10 @@ KILLED = SHARED | {"enable_checkpoint_selection": True}
 def shaped_models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
     """Small models of other shapes."""
     folder = tmp_path_factory.mktemp("models")
-    for shape in ("llama", "qwen3", "qwen3_moe"):
-        shutil.copytree(tiny_model, folder / shape)
-        # Qwen's small models have one matrix for what is read and what is written.
-        tied = shape == "qwen3"
-        made = small_model(shape, VOCABULARY, eos_token_id=EOS, tie_word_embeddings=tied)
-        made.save_pretrained(folder / shape)
-    return {path.name: path for path in folder.iterdir()}
+    return {
+        shape: write_shaped_model(shape, tiny_model, folder / shape)
+        for shape in ("llama", "qwen3", "qwen3_moe")
+    }
 
 
 @pytest.fixture
