@@ -24,6 +24,7 @@ def test_checkpoints_of_all_weights_are_counted() -> None:
     for part in ("396 GB of disk", "checkpoints 366 GB", "320 GB"):
         assert part in problem.what
     assert "tuning_method=adapter" in problem.fix
+    assert "of 500 GB" in problem.fix, "a machine whose disk will do"
     assert "enable_checkpoint_selection=false" not in problem.fix, "304 GB and a system"
     (doubt,) = disk_findings(full, small, selects=False).warnings
     assert "It may not fit" in doubt
@@ -38,4 +39,5 @@ def test_a_request_is_told_of_its_disk() -> None:
     )
     (disk,) = [problem for problem in told if "disk" in problem]
     assert "tuning_machine" in disk and "1,000 GB" in disk
+    assert "tuning_machine=" not in disk, "none of the table will do"
     assert check(VERTEX, large_model_reference="text-bison@001", tuning_machine="l4-1").machine
