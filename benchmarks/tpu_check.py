@@ -20,13 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-# Operations a second of a device in bfloat16, by the kind that JAX tells
-# (https://cloud.google.com/tpu/docs/system-architecture-tpu-vm); a device of v3 is half a chip.
+# Operations a second of a device in bfloat16 (https://cloud.google.com/tpu/docs/system-architecture-tpu-vm),
+# by the kinds that JAX tells (jax/_src/pallas/mosaic/tpu_info.py); a device of v3 is half a chip.
 DATA_SHEET = {
     "TPU v3": 61.5e12,
     "TPU v5 lite": 197e12,
+    "TPU v5e": 197e12,
     "TPU v5": 459e12,
+    "TPU v5p": 459e12,
     "TPU v6 lite": 918e12,
+    "TPU v6e": 918e12,
 }
 _ROUNDS = 10
 

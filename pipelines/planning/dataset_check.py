@@ -13,7 +13,7 @@ from kfp_llm_tuning.components.validation.machine_memory import method_of
 from kfp_llm_tuning.components.validation.summarise import summarise_finding
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.estimate import Estimate, estimate, workload
-from kfp_llm_tuning.pipelines.planning.memory_check import check_memory
+from kfp_llm_tuning.pipelines.planning.room_check import check_room
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def check_dataset(run: PlannedRun, tuner: Tuner) -> tuple[list[Check], Estimate 
     if summary.evaluation and run.value("evaluation_fraction"):
         what = f"{summary.evaluation.good_examples:,} examples are held out to evaluate on."
         checks.append(Check("evaluation", "ok", what))
-    checks += check_memory(run, summary, _reference(run), tuner)
+    checks += check_room(run, summary, _reference(run), tuner)
     return checks, _estimate(run, summary, tuner)
 
 

@@ -20,7 +20,7 @@ from kfp_llm_tuning.pipelines.vertex.planning import (
     resource_checks,
 )
 from kfp_llm_tuning.pipelines.vertex.planning.google_apis import GoogleApis
-from kfp_llm_tuning.pipelines.vertex.planning.prediction_memory import check_prediction_memory
+from kfp_llm_tuning.pipelines.vertex.planning.prediction_room import check_prediction_room
 from kfp_llm_tuning.pipelines.vertex.planning.vertex_run import VertexRun
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def make_plan(
     run, checks = _settle(request, settings, source)
     run = dataclasses.replace(run, price=machine_price)
     checks += _ask_google(run)
-    checks += check_prediction_memory(run)
+    checks += check_prediction_room(run)
     dataset_checks, estimate = check_dataset(run, run.tuner)
     return Plan((*checks, *dataset_checks), estimate)
 

@@ -13,10 +13,10 @@ from kfp_llm_tuning.pipelines.compiling.compiled_files import compile_template
 from kfp_llm_tuning.pipelines.requests.request import Request
 from kfp_llm_tuning.pipelines.vertex.job_request import checked_parameters
 from kfp_llm_tuning.pipelines.vertex.job_settings import JobSettings, settle
-from kfp_llm_tuning.pipelines.vertex.planning.prediction_memory import (
+from kfp_llm_tuning.pipelines.vertex.planning.prediction_room import (
     _rooms,
     _too_small,
-    check_prediction_memory,
+    check_prediction_room,
 )
 from kfp_llm_tuning.pipelines.vertex.planning.run_needs import (
     PREDICTOR,
@@ -132,7 +132,7 @@ def test_without_valid_parameters_only_the_tasks_are_known(spec: Mapping[str, An
 def test_of_invalid_parameters_no_memory_is_told(spec: Mapping[str, Any]) -> None:
     values = {"large_model_reference": "text-bisn@001"}
     run = VertexRun("tune-large-model", values, None, JobSettings(), None, spec)
-    assert [*check_prediction_memory(run)] == []
+    assert [*check_prediction_room(run)] == []
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_of_invalid_parameters_no_memory_is_told(spec: Mapping[str, Any]) -> Non
 def test_predictions_that_their_machine_does_not_hold_are_told_before(
     spec: Mapping[str, Any], values: dict[str, Any], status: str, said: str
 ) -> None:
-    (found,) = check_prediction_memory(planned(spec, **EVALUATED, **values))
+    (found,) = check_prediction_room(planned(spec, **EVALUATED, **values))
     assert found.status == status and said in found.text
     assert "l4-1" in found.text and "24 GB" in found.text and "141 GB" in found.text
     assert "--prediction-machine" in found.fix
@@ -166,7 +166,7 @@ def test_a_disk_that_holds_no_model_is_told_as_memory_is() -> None:
 def test_predictions_that_fit_are_passed_over(spec: Mapping[str, Any]) -> None:
     for reference in ("qwen3-8b", "hf://somebody/of-unknown-size"):
         assert not [
-            *check_prediction_memory(planned(spec, **EVALUATED, large_model_reference=reference))
+            *check_prediction_room(planned(spec, **EVALUATED, large_model_reference=reference))
         ]
     seventy = {"large_model_reference": "llama-3.3-70b-instruct"}
-    assert not [*check_prediction_memory(planned(spec, **seventy))]
+    assert not [*check_prediction_room(planned(spec, **seventy))]

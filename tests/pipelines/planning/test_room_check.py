@@ -9,9 +9,9 @@ import pytest
 from kfp_llm_tuning.components.models.model_reference import ModelReference
 from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.pipeline import TEXT_TEMPLATE
-from kfp_llm_tuning.pipelines.planning import memory_check
+from kfp_llm_tuning.pipelines.planning import room_check
 from kfp_llm_tuning.pipelines.planning.checks import Check
-from kfp_llm_tuning.pipelines.planning.memory_check import check_memory, longest_row
+from kfp_llm_tuning.pipelines.planning.room_check import check_room, longest_row
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
 
 SEVENTY = resolve("llama-3.3-70b-instruct")
@@ -24,7 +24,7 @@ def summary(prompt: int, answer: int) -> Mock:
 
 def checked(reference: ModelReference, tuner: Tuner, prompt: int = 100) -> list[Check]:
     run = PlannedRun(TEXT_TEMPLATE, {}, Mock())
-    return check_memory(run, summary(prompt, 50), reference, tuner)
+    return check_room(run, summary(prompt, 50), reference, tuner)
 
 
 def test_a_run_that_fits_is_told_what_it_takes() -> None:
@@ -50,7 +50,7 @@ def test_long_rows_are_within_the_model_s_limits() -> None:
 
 
 def test_what_no_endpoint_holds_is_told_before_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_check, "parameter_count", lambda _: 10**12)
+    monkeypatch.setattr(room_check, "parameter_count", lambda _: 10**12)
     found = checked(resolve("text-bison@001"), Tuner("a100-80gb-8"))
     assert [check.status for check in found] == ["ok", "ok", "problem"]
     assert "deploy_model" in found[2].text

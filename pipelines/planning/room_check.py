@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SUBJECT, _DISK = "memory", "disk"
 
 
-def check_memory(
+def check_room(
     run: PlannedRun, summary: Summary, reference: ModelReference, tuner: Tuner
 ) -> list[Check]:
     """Reckons memory from the model's config.json and the rows.

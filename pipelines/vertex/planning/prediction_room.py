@@ -17,7 +17,7 @@ from kfp_llm_tuning.pipelines.vertex.planning.run_needs import (
 from kfp_llm_tuning.pipelines.vertex.planning.vertex_run import VertexRun
 
 
-def check_prediction_memory(run: VertexRun) -> Iterator[Check]:
+def check_prediction_room(run: VertexRun) -> Iterator[Check]:
     """Compares the model's weights with the GPUs' memory, which they share, and with the disk.
 
     Args:
