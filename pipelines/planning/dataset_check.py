@@ -13,8 +13,8 @@ from kfp_llm_tuning.components.validation.machine_memory import method_of
 from kfp_llm_tuning.components.validation.summarise import summarise_finding
 from kfp_llm_tuning.pipelines.planning.checks import Check
 from kfp_llm_tuning.pipelines.planning.estimate import Estimate, estimate, workload
-from kfp_llm_tuning.pipelines.planning.room_check import check_room
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
+from kfp_llm_tuning.pipelines.planning.room_check import check_room
 
 if TYPE_CHECKING:
     from kfp_llm_tuning.components.models.model_reference import ModelReference

@@ -136,7 +136,8 @@ def _check_disks(cluster: Cluster, needs: ClusterNeeds) -> Iterator[Check]:
         said = f"{pod.task} puts about {gibibytes(needed)} on its node's disk"
         if needed > max(offers):
             what = f"{said}, and the largest of {len(offers)} has {gibibytes(float(max(offers)))}."
-            fix = "Give the option scratch a size, where there is none, or nodes larger disks."
+            volume = f"the option scratch a size of {gibibytes(needed)} (outputs stay on the disk)"
+            fix = f"Give {volume}, or nodes larger disks."
             yield Check("disk", "problem", what, fix)
         else:
             yield Check("disk", "ok", f"{said}, and {gibibytes(float(max(offers)))} are there.")

@@ -11,8 +11,8 @@ from kfp_llm_tuning.components.models.model_references import resolve
 from kfp_llm_tuning.components.parameters.pipeline import TEXT_TEMPLATE
 from kfp_llm_tuning.pipelines.planning import room_check
 from kfp_llm_tuning.pipelines.planning.checks import Check
-from kfp_llm_tuning.pipelines.planning.room_check import check_room, longest_row
 from kfp_llm_tuning.pipelines.planning.planned_run import PlannedRun, Tuner
+from kfp_llm_tuning.pipelines.planning.room_check import check_room, longest_row
 
 SEVENTY = resolve("llama-3.3-70b-instruct")
 
