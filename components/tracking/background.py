@@ -6,6 +6,7 @@ is to be done and goes on; what could not be done is told once, as a warning.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import queue
 import threading
@@ -45,6 +46,9 @@ class BackgroundTracker(Generic[Opened]):
         self._told = False
         self._actions: queue.SimpleQueue[Callable[[Opened], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"track-{title}", daemon=True)
+        # Two threads that begin with different parts of it at once find it half imported: trackers
+        # need it, and so do the clients of Kubernetes and of Google that the work may import.
+        importlib.import_module("requests")
         self._thread.start()
 
     def do(self, action: Callable[[Opened], None]) -> None:
