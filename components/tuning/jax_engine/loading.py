@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kfp_llm_tuning.components.common.errors import Problem, UserError
 from kfp_llm_tuning.components.common.wording import first_few
+from kfp_llm_tuning.components.models.checkpoint_files import WEIGHT_INDEX, WEIGHTS
 
 # Names in headers (huggingface/safetensors, "Format").
 _TYPES: Mapping[str, Any] = {
@@ -48,9 +49,9 @@ class StoredTensor:
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """Finds the tensors of all safetensors files of a folder, which were found to be whole."""
+    """Finds the tensors of a model, which was found to be whole, or of a checkpoint's states."""
     found: dict[str, StoredTensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in _weight_paths(folder):
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(length))
@@ -61,6 +62,16 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
                 dtype = np.dtype(_TYPES[entry["dtype"]])
                 found[name] = StoredTensor(path, begin, dtype, tuple(entry["shape"]))
     return found
+
+
+def _weight_paths(folder: Path) -> list[Path]:
+    """Chooses the files as transformers does: beside them may lie the same weights once more."""
+    if (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    if (folder / WEIGHT_INDEX).exists():
+        index = json.loads((folder / WEIGHT_INDEX).read_text("utf-8"))
+        return [folder / name for name in sorted(set(index["weight_map"].values()))]
+    return sorted(folder.glob("*.safetensors"))
 
 
 def place(stored: StoredTensor, sharding: NamedSharding, dtype: Any) -> jax.Array:

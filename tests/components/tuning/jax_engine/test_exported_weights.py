@@ -14,6 +14,7 @@ jax = pytest.importorskip("jax")
 
 import torch  # noqa: E402
 from peft import PeftModel  # noqa: E402
+from safetensors.numpy import save_file  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 from kfp_llm_tuning.components.common.errors import UserError  # noqa: E402
@@ -22,6 +23,7 @@ from kfp_llm_tuning.components.tuning.arguments import TuningArguments  # noqa: 
 from kfp_llm_tuning.components.tuning.export import ADAPTER  # noqa: E402
 from kfp_llm_tuning.components.tuning.jax_engine import model as models  # noqa: E402
 from kfp_llm_tuning.components.tuning.jax_engine.families import FAMILIES  # noqa: E402
+from kfp_llm_tuning.components.tuning.jax_engine.loading import stored_tensors  # noqa: E402
 from tests.components.small_models import small_model  # noqa: E402
 
 pytestmark = pytest.mark.tpu
@@ -97,3 +99,14 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
     (tmp_path / "tuned").mkdir()
     with pytest.raises(UserError, match="is not finite"):
         models.write_model(model, broken, tmp_path / "base", tmp_path / "tuned")
+
+
+@pytest.mark.parametrize("shard_size", ["1GB", "20KB"])
+def test_other_copies_of_the_weights_are_not_read(tmp_path: Path, shard_size: str) -> None:
+    small_model("llama").save_pretrained(tmp_path, max_shard_size=shard_size)
+    before = stored_tensors(tmp_path)
+    names = {path.name for path in tmp_path.glob("*.safetensors")}
+    assert (len(names) > 1) == (shard_size == "20KB")
+    # As Mistral and Llama publish theirs beside transformers' files.
+    save_file({"tok_embeddings.weight": np.zeros(3)}, tmp_path / "consolidated.safetensors")
+    assert stored_tensors(tmp_path) == before
